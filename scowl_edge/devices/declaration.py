@@ -1,0 +1,98 @@
+"""Declarations of links, devices and points: what the configuration says, checked, in plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scowl_edge.model.command import WriteClass
+
+
+class Table(StrEnum):
+    """The four address spaces of Modbus."""
+
+    HOLDING = "holding"
+    INPUT = "input"
+    COIL = "coil"
+    DISCRETE = "discrete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModbusPoint:
+    """One value of a device, as it lies on the wire and as it is meant."""
+
+    name: str
+    table: Table
+    address: int
+    """Protocol address, from 0."""
+    type: str
+    """int16, uint16, int32, uint32, int64, uint64, float32, float64, string, bits; bool in bit tables."""
+    order: str
+    """ABCD, BADC, CDAB or DCBA; eight letters for 64 bit."""
+    length: int
+    """Registers of a string (else what the type takes); bits read by `bits` = 1 register, in coil tables 1."""
+    bit: int
+    """For `bits`: number of the single bit, 0 = least significant; -1 = whole register as a number."""
+    scale: float
+    """Configured unit = raw * scale (* 10 ** scale_factor) + offset."""
+    offset: float
+    scale_factor: str
+    """Name of the point whose value is the power of ten; empty if none."""
+    nan: tuple[float, ...]
+    """Raw values that mean 'not available'."""
+    unit: str
+    """As configured: kW, %, ..."""
+    to_base: float
+    """Base unit = configured unit * to_base (kW: 1000, %: 0.01)."""
+    base_unit: str
+    """W, Wh, V, A, Hz, fraction, s, VA, var, degC or empty."""
+    access: str
+    """r, w or rw."""
+    write_class: WriteClass
+    fresh_for_ms: int
+    hold_for_ms: int
+    low: float | None
+    """Plausibility limits in the configured unit."""
+    high: float | None
+
+    @property
+    def registers(self) -> int:
+        """Registers (or bits) that it takes on the wire."""
+        if self.table in (Table.COIL, Table.DISCRETE):
+            return 1
+        return {"int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4, "string": self.length}.get(
+            self.type, 1
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModbusDevice:
+    """One unit behind a Modbus link."""
+
+    name: str
+    unit: int
+    poll_ms: int
+    points: tuple[ModbusPoint, ...]
+    first_point: int
+    """Index of its first point in the site's point table; the others follow in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModbusLink:
+    """One TCP connection and the units behind it."""
+
+    name: str
+    host: str
+    port: int
+    timeout_ms: int
+    connect_timeout_ms: int
+    reconnect_ms: int
+    """Longest pause between attempts to connect."""
+    max_gap: int
+    """Unused registers that may be read to join two points into one request."""
+    max_read: int
+    """Registers of the longest read, at most 125."""
+    pause_ms: int
+    """Quiet time between requests."""
+    read_only: bool
+    devices: tuple[ModbusDevice, ...]

@@ -1,0 +1,97 @@
+"""Events: each enters the core once, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scowl_edge.model.command import CommandId, OutcomeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a driver says of a command."""
+
+    command: CommandId
+    kind: OutcomeKind
+    at_ms: int
+    """Monotonic."""
+    detail: str = ""
+    """In words, for people: the exception reply, the time-out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkChanged:
+    """A link, or one device behind it, became reachable or unreachable."""
+
+    link: str
+    device: str
+    """Name of the device; empty if the link itself is meant."""
+    up: bool
+    at_ms: int
+    cause: str
+    """In words: connection refused, no reply within 500 ms, ..."""
+
+
+class DeviceMode(StrEnum):
+    """Who may steer a device."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+    OUT_OF_SERVICE = "out-of-service"
+    LOCAL = "local"
+
+
+class RegionMode(StrEnum):
+    """How far a region's plan is carried out."""
+
+    ADVISORY = "advisory"
+    """Full plan, nothing written."""
+    AUTO = "auto"
+    HOLD = "hold"
+    """Targets stay as they are; no new decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a person asked for through the API."""
+
+    target: str
+    """Device name; empty for the region."""
+    mode: str
+    """A `DeviceMode` or `RegionMode` value."""
+    who: str
+    why: str
+    until_utc_ms: int
+    """0: until changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booted:
+    """The daemon started; first event after every start."""
+
+    boot: int
+    version: str
+    mono_base_ms: int
+    """Added to monotonic stamps of the journal's last boot to compare them with this one's; 0 at the first boot."""
+    rebased_by_utc: bool
+    """False: the gap is unknown, and timers run to the safe side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """The daemon was asked to stop: no further decision."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalGap:
+    """Steps that could not be made durable in time."""
+
+    first_step: int
+    last_step: int
+    why: str
+
+
+Event = Outcome | LinkChanged | Order | Booted | Stopping | JournalGap

@@ -1,0 +1,147 @@
+"""The published state: all that metrics, the page, the API and `status` ever read.
+
+Built by the core after a step (region part) and completed by the shell (points). Plain values; powers in W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scowl_edge.model.reason import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeView:
+    """One distribution tree."""
+
+    name: str
+    """Name of its generator, store or grid connection."""
+    bus: str
+    output_w: int
+    safe_w: int
+    load_w: int
+    over_assigned_w: int
+    members: tuple[str, ...]
+    blackout: bool
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActuatorView:
+    """What should be, what was said, what is."""
+
+    verb: str
+    target: int | None
+    confirmed: int | None
+    state: str
+    """idle, intended, sent, acknowledged, confirmed, effective, holding, rejected, timed_out, no_effect, reverted,
+    contested, in_doubt."""
+    klass: int
+    """Class of the claim that won, 1..9; 0 = none."""
+    reason: Reason | None
+    stays_as_left: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceView:
+    """One device as the region sees it."""
+
+    name: str
+    link: str
+    kind: str
+    """generator, consumer, storage, meter."""
+    mode: str
+    mode_who: str
+    mode_why: str
+    mode_until_utc_ms: int
+    up: bool | None
+    """None until the first answer or failure."""
+    since_utc_ms: int
+    state: str
+    """generator: producing, offline, curtailed ...; consumer: served, shed, starved, choked; storage: charging ..."""
+    klass: int
+    tree: str
+    power_w: int | None
+    wanted_w: int
+    shed_w: int
+    unserved_w: int
+    why: Reason | None
+    actuators: tuple[ActuatorView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingView:
+    """One rating and its head-room."""
+
+    name: str
+    kind: str
+    within: str
+    load_va: tuple[int, int, int]
+    """Per phase, signed."""
+    import_va: int
+    export_va: int
+    headroom_w: int
+    unmetered_w: int
+    metered: bool
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmView:
+    """One standing alarm."""
+
+    key: str
+    """Stable name: kind and object, e.g. `device-down:wind-1`."""
+    priority: str
+    """critical, high, medium, low."""
+    since_utc_ms: int
+    since_utc_ok: bool
+    cause: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionView:
+    """One thing that the region decided, newest first in lists."""
+
+    step: int
+    utc_ms: int
+    rung: str
+    device: str
+    amount_w: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionView:
+    """The region after one step."""
+
+    site: str
+    step: int
+    utc_ms: int
+    utc_ok: bool
+    mode: str
+    mode_who: str
+    mode_why: str
+    rung: str
+    """Where the ladder stands: balanced, or the name of the last rung used."""
+    generation_w: int
+    demand_w: int
+    served_w: int
+    deferred_w: int
+    shed_w: int
+    unserved_w: tuple[int, ...]
+    """By class 0..7."""
+    unmetered_w: int
+    grid_net_w: int | None
+    headroom_w: int
+    conservation_error_w: int
+    consumers: tuple[tuple[str, int], ...]
+    """(state, count) for served, shed, starved, choked, unassigned."""
+    pledged_w: int
+    commands: tuple[tuple[str, str, int], ...]
+    """(verb, outcome, count since boot)."""
+    trees: tuple[TreeView, ...]
+    devices: tuple[DeviceView, ...]
+    ratings: tuple[RatingView, ...]
+    alarms: tuple[AlarmView, ...]
+    decisions: tuple[DecisionView, ...]
