@@ -60,9 +60,15 @@ class ModbusPoint:
         """Registers (or bits) that it takes on the wire."""
         if self.table in (Table.COIL, Table.DISCRETE):
             return 1
-        return {"int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4, "string": self.length}.get(
-            self.type, 1
-        )
+        return {
+            "int32": 2,
+            "uint32": 2,
+            "float32": 2,
+            "int64": 4,
+            "uint64": 4,
+            "float64": 4,
+            "string": self.length,
+        }.get(self.type, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,4 @@ class Image:
     @classmethod
     def empty(cls, size: int) -> Image:
         """An image of which nothing was ever read."""
-        return cls(
-            np.zeros(size, np.int64), np.full(size, Quality.BAD, np.uint8), np.full(size, -1, np.int64)
-        )
+        return cls(np.zeros(size, np.int64), np.full(size, Quality.BAD, np.uint8), np.full(size, -1, np.int64))

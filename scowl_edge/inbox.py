@@ -1,0 +1,126 @@
+"""Where readings and events wait for the next step: the point table, and the freeze into `Inputs`.
+
+Readings conflate (the last value of a point wins, and what was overwritten is counted); events are kept, each once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scowl_edge.model.effect import Inputs
+from scowl_edge.model.event import Event
+from scowl_edge.model.signal import Cause, Quality, Reading
+from scowl_edge.model.tick import Tick
+
+ROUND_NEAREST, ROUND_UP, ROUND_DOWN = 0, 1, 2
+
+
+class PointTable:
+    """The last known of every point of the site. All arrays have one entry a point; times are monotonic ms.
+
+    The shell owns it; the core sees only the signals that are bound to it, quantised at the freeze.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.value: NDArray[np.float64] = np.full(size, np.nan)
+        self.quality: NDArray[np.uint8] = np.full(size, Quality.BAD, np.uint8)
+        self.cause: NDArray[np.uint8] = np.full(size, Cause.NOT_READ_YET, np.uint8)
+        self.requested_ms: NDArray[np.int64] = np.full(size, -1, np.int64)
+        self.received_ms: NDArray[np.int64] = np.full(size, -1, np.int64)
+        """Of the last reply or certain failure."""
+        self.good_ms: NDArray[np.int64] = np.full(size, -1, np.int64)
+        """Of the last good value; -1 never."""
+        self.source_utc_ms: NDArray[np.int64] = np.zeros(size, np.int64)
+        self.updates = 0
+        """Point updates so far."""
+
+    def take(self, reading: Reading) -> None:
+        """Writes one block into the table."""
+        at = reading.points
+        self.value[at] = reading.values
+        self.quality[at] = reading.quality
+        self.cause[at] = reading.causes
+        self.requested_ms[at] = reading.requested_ms
+        self.received_ms[at] = reading.received_ms
+        self.source_utc_ms[at] = reading.source_utc_ms
+        if not reading.quality.any():
+            self.good_ms[at] = reading.received_ms
+        else:
+            self.good_ms[at[reading.quality != Quality.BAD]] = reading.received_ms
+        self.updates += len(at)
+
+
+class Inbox:
+    """The sink of all drivers and the source of every step's `Inputs`."""
+
+    def __init__(
+        self,
+        points: int,
+        signal_points: Sequence[int],
+        gains: Sequence[float],
+        roundings: Sequence[int],
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        """`signal_points`, `gains` and `roundings` (ROUND_*) have one entry a signal of the core."""
+        self.table = PointTable(points)
+        self._at = np.asarray(signal_points, np.int32)
+        self._gain = np.asarray(gains, np.float64)
+        self._rounding = np.asarray(roundings, np.uint8)
+        self._seen_ms = np.full(len(self._at), -2, np.int64)
+        self._events: list[Event] = []
+        self._fresh = np.zeros(points, np.bool_)
+        self.conflated = 0
+        """Point updates that were overwritten before a step saw them."""
+        self.request_results: Counter[tuple[str, str]] = Counter()
+        """(link, result) -> requests."""
+        self.wake = wake
+        """Called on each event: the next step should not wait for its period."""
+
+    def reading(self, reading: Reading) -> None:
+        """Takes a block; the last value of a point wins."""
+        at = reading.points
+        self.conflated += int(np.count_nonzero(self._fresh[at]))
+        self._fresh[at] = True
+        self.table.take(reading)
+
+    def event(self, event: Event) -> None:
+        """Keeps an event for the next step."""
+        self._events.append(event)
+        if self.wake is not None:
+            self.wake()
+
+    def requests(self, link: str, result: str, count: int = 1) -> None:
+        """Counts requests by their result."""
+        self.request_results[link, result] += count
+
+    @property
+    def waiting(self) -> int:
+        """Events not yet seen by a step."""
+        return len(self._events)
+
+    def freeze(self, tick: Tick) -> Inputs:
+        """Everything that came since the last freeze, as exact integers; empties the inbox."""
+        table, at = self.table, self._at
+        received = table.received_ms[at]
+        changed = np.flatnonzero((received != self._seen_ms) & (received >= 0)).astype(np.int32)
+        self._seen_ms = received
+        self._fresh[:] = False
+        points = at[changed]
+        quality = table.quality[points]
+        scaled = table.value[points] * self._gain[changed]
+        rounding = self._rounding[changed]
+        # 1e-6 of a quantum is the noise of binary fractions, not a watt.
+        exact = np.where(
+            rounding == ROUND_UP,
+            np.ceil(scaled - 1e-6),
+            np.where(rounding == ROUND_DOWN, np.floor(scaled + 1e-6), np.rint(scaled)),
+        )
+        outside = ~(np.abs(exact) < 2**62)
+        quality = np.where(outside, np.uint8(Quality.BAD), quality)
+        value = np.where(outside | (quality == Quality.BAD), 0.0, exact).astype(np.int64)
+        events, self._events = tuple(self._events), []
+        return Inputs(tick, changed, value, quality.astype(np.uint8), received[changed], events)
