@@ -1,0 +1,114 @@
+"""What the shell must publish for metrics, the API and the page to work; the daemon implements it.
+
+Everything is read on the event loop, between steps. Nothing here blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scowl_edge.model.event import Order
+from scowl_edge.model.view import RegionView
+
+
+class PublishedPoint(Protocol):
+    """What is known of a point beside its value."""
+
+    @property
+    def device(self) -> str:
+        """Name of its device."""
+
+    @property
+    def name(self) -> str:
+        """Name of the point within the device."""
+
+    @property
+    def unit(self) -> str:
+        """Base unit: W, Wh, V, A, Hz, s, fraction, 1, ..."""
+
+    @property
+    def link(self) -> str:
+        """Name of the link that reads it."""
+
+    @property
+    def access(self) -> str:
+        """r, w or rw."""
+
+    @property
+    def type(self) -> str:
+        """Type on the wire: uint16, float32, ..."""
+
+    @property
+    def fresh_ms(self) -> int:
+        """Age up to which a value is fresh."""
+
+    @property
+    def hold_ms(self) -> int:
+        """Further age up to which it is still shown."""
+
+
+class PublishedTable(Protocol):
+    """The last known of every point; one entry a point, times monotonic ms, -1 never."""
+
+    value: NDArray[np.float64]
+    quality: NDArray[np.uint8]
+    cause: NDArray[np.uint8]
+    requested_ms: NDArray[np.int64]
+    received_ms: NDArray[np.int64]
+    good_ms: NDArray[np.int64]
+    source_utc_ms: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One answer of the daemon's own health."""
+
+    ok: bool
+    detail: str
+    """In words, with the numbers it was judged by."""
+    vital: bool = True
+    """Whether the process should be restarted for it. A dead link is not: a restart does not mend a cable."""
+
+
+class Published(Protocol):
+    """Everything that the outside may see, and the one thing that it may do."""
+
+    @property
+    def table(self) -> PublishedTable:
+        """The live point table."""
+
+    @property
+    def points(self) -> Sequence[PublishedPoint]:
+        """Parallel to the table; never changes in the life of this object."""
+
+    @property
+    def request_results(self) -> Mapping[tuple[str, str], int]:
+        """(link, result) -> requests since the start."""
+
+    @property
+    def conflated(self) -> int:
+        """Point updates overwritten before a step saw them."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Labels of `scowl_build_info`; holds at least `version`."""
+
+    def region(self) -> RegionView | None:
+        """The view after the last step; None until the first."""
+
+    def health(self) -> Mapping[str, Check]:
+        """Named checks, e.g. `journal`, `loop`, `links`."""
+
+    def mono_ms(self) -> int:
+        """The clock of the table."""
+
+    def utc_ms(self) -> int:
+        """Wall clock."""
+
+    def order(self, order: Order) -> None:
+        """Puts an order into the inbox for the next step. Does not block and does not raise."""
