@@ -1,0 +1,286 @@
+"""Text to `Document`: the composer of libyaml, and a constructor of our own that remembers places."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+from yaml.cyaml import CParser
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from scowl_edge.config.document import Document, Entry
+from scowl_edge.config.fault import ConfigError, Fault
+from scowl_edge.config.scalars import key_of, value_of
+
+_PLAIN = "plain"
+_QUOTED = "quoted"
+_COLLECTION = "collection"
+_TEXT_TAG = "tag:yaml.org,2002:str"
+_MOST_VALUES = 4_000_000
+_MOST_RECOVERIES = 20
+_TOP_KEY = re.compile(r"""(?P<quote>["']?)(?P<key>[^\s:#"'\-\[{][^:#"']*?)(?P=quote)\s*:(\s|$)""")
+
+
+class _Composer(CParser):
+    """The composer with the least of a resolver: it only tells plain scalars from quoted ones."""
+
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return _PLAIN if implicit[0] else _QUOTED
+        return _COLLECTION
+
+    def descend_resolver(self, parent: Node | None, index: Any) -> None:
+        """Part of the composer's contract; nothing here depends on the path."""
+
+    def ascend_resolver(self) -> None:
+        """Part of the composer's contract; nothing here depends on the path."""
+
+
+def read_file(path: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it cannot be opened, or is not UTF-8.
+    """
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - the name is shown as it was given
+            raw = stream.read()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError([Fault(path, 1, 1, f"the file cannot be read: {why}", "check its name and rights")]) from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line = before.count(b"\n") + 1
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        what = f"the byte 0x{raw[error.start]:02x} is no UTF-8"
+        raise ConfigError([Fault(path, line, column, what, "save the file as UTF-8")]) from None
+
+
+def parse(text: str, file: str) -> Document:
+    """Reads YAML. What is wrong with it is in the document's `faults`.
+
+    After a syntax error the top-level section around it is left out and the rest is read all the same, so that one run
+    finds as much as it can.
+    """
+    faults: list[Fault] = []
+    broken: set[str] = set()
+    readable = text
+    for _ in range(_MOST_RECOVERIES):
+        try:
+            root = _compose(readable, file, faults)
+        except yaml.YAMLError as error:
+            fault = _syntax_fault(error, text, file)
+            faults.append(fault)
+            shorter, key = _without_section(readable, fault.line)
+            if shorter is None:
+                break
+            readable = shorter
+            if key:
+                broken.add(key)
+            continue
+        construction = _Construction(file)
+        try:
+            data = construction.value(root) if root is not None else None
+        except RecursionError:
+            line, column = (root.start_mark.line + 1, root.start_mark.column + 1) if root else (1, 1)
+            faults.append(Fault(file, line, column, "the file is nested too deeply", "flatten it"))
+            break
+        faults += construction.faults
+        return Document(file, text, data, root, construction.entries, tuple(sorted(set(faults))), frozenset(broken))
+    return Document(file, text, None, None, {}, tuple(sorted(set(faults))), frozenset(broken) | {"*"})
+
+
+def _compose(text: str, file: str, faults: list[Fault]) -> Node | None:
+    composer = _Composer(text)
+    try:
+        if not composer.check_node():
+            return None
+        root: Node | None = composer.get_node()
+        if composer.check_node():
+            mark = composer.get_node().start_mark
+            faults.append(
+                Fault(
+                    file,
+                    mark.line + 1,
+                    mark.column + 1,
+                    "a second YAML document starts here",
+                    "put everything into one document and remove the line `---`",
+                )
+            )
+        return root
+    finally:
+        composer.dispose()
+
+
+def _syntax_fault(error: yaml.YAMLError, text: str, file: str) -> Fault:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        # A character that YAML does not allow: only its offset is known.
+        offset = getattr(error, "position", 0) or 0
+        before = text[:offset]
+        line, column = before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+        return Fault(file, line, column, f"not YAML: {getattr(error, 'reason', error)}", "remove the character")
+    lines = text.split("\n")
+    line, column = mark.line, mark.column
+    problem = str(getattr(error, "problem", "") or "the text makes no sense here")
+    here = lines[line] if line < len(lines) else ""
+    for row in (line, line - 1):
+        indent = re.match(r"[ \t]*", lines[row])[0] if 0 <= row < len(lines) else ""  # type: ignore[index]
+        if "\t" in indent and lines[row].strip():
+            where = indent.index("\t") + 1
+            return Fault(file, row + 1, where, "a tab stands in the indentation", "indent with spaces only")
+    if line >= len(lines) or not here.strip():
+        # libyaml notices an open bracket only at the end; its context says where it began.
+        context = getattr(error, "context_mark", None)
+        if context is not None:
+            line, column = context.line, context.column
+    return Fault(file, line + 1, column + 1, *_in_words(problem, here, mark.column))
+
+
+def _in_words(problem: str, here: str, column: int) -> tuple[str, str]:
+    """(what, todo) for a complaint of libyaml."""
+    found = here[column : column + 1]
+    if "expected ',' or" in problem:
+        closing = "]" if "']'" in problem else "}"
+        return f"a comma or {closing} is missing before this place", f"separate the parts by commas and close with {closing}"
+    if "mapping values are not allowed" in problem:
+        return (
+            "a colon is not possible here",
+            "check the indentation of this line and the one before; put text that holds `: ` in quotes",
+        )
+    if "could not find expected ':'" in problem:
+        return "a key without its colon", "write `key: value`, with a space after the colon"
+    if "did not find expected key" in problem or "block end" in problem:
+        return "this line does not fit the lines before it", "indent it like its neighbours; check brackets and quotes above"
+    if "cannot start any token" in problem:
+        return f"text cannot start with {found or 'this character'}", "put it in quotes"
+    if "undefined alias" in problem:
+        return "the alias names an anchor that does not exist", "define it above with &NAME, or correct the name"
+    if "quoted scalar" in problem or "end of stream" in problem:
+        return "a quote or bracket is opened here and never closed", "close it"
+    return f"not YAML: {problem}", "correct the text at this place"
+
+
+def _without_section(text: str, line: int) -> tuple[str | None, str]:
+    """The text with the top-level section around `line` (from 1) blanked, and its key; None if nothing can go."""
+    lines = text.split("\n")
+    if all(not row.strip() for row in lines):
+        return None, ""
+    at = min(line, len(lines)) - 1
+    start = at
+    while start > 0 and not _starts_section(lines[start]):
+        start -= 1
+    end = at + 1
+    while end < len(lines) and not _starts_section(lines[end]):
+        end += 1
+    if all(not row.strip() for row in lines[start:end]):
+        return None, ""
+    match = _TOP_KEY.match(lines[start])
+    blanked = lines[:start] + [""] * (end - start) + lines[end:]
+    return "\n".join(blanked), match["key"] if match else "*"
+
+
+def _starts_section(row: str) -> bool:
+    return bool(row) and row[0] not in " \t#}])-" and _TOP_KEY.match(row) is not None
+
+
+class _Construction:
+    """Nodes to plain values, with all faults of YAML 1.1 traps, keys, merges and tags."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.faults: list[Fault] = []
+        self.entries: dict[int, dict[str, Entry]] = {}
+        self._done: dict[int, tuple[Any, int]] = {}
+        self._open: set[int] = set()
+
+    def value(self, node: Node) -> Any:
+        value, size = self._build(node)
+        if size > _MOST_VALUES:
+            self._fault(node, f"aliases make more than {_MOST_VALUES} values of this file", "use fewer nested aliases")
+            return None
+        return value
+
+    def _fault(self, node: Node, what: str, todo: str) -> None:
+        mark = node.start_mark
+        self.faults.append(Fault(self.file, mark.line + 1, mark.column + 1, what, todo))
+
+    def _build(self, node: Node) -> tuple[Any, int]:
+        if isinstance(node, ScalarNode):
+            return self._scalar(node), 1
+        known = self._done.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in self._open:
+            self._fault(node, "an alias in here stands for what it is part of", "remove the alias")
+            return None, 1
+        self._open.add(id(node))
+        if node.tag != _COLLECTION:
+            self._fault(node, f"the tag {node.tag} is not supported", "remove it")
+        built: tuple[Any, int]
+        if isinstance(node, SequenceNode):
+            parts = [self._build(child) for child in node.value]
+            built = [value for value, _ in parts], 1 + sum(size for _, size in parts)
+        else:
+            assert isinstance(node, MappingNode)
+            entries = self._mapping(node)
+            self.entries[id(node)] = entries
+            mapping: dict[str, Any] = {}
+            size = 1
+            for key, entry in entries.items():
+                mapping[key], part = self._build(entry.value)
+                size += part
+            built = mapping, size
+        self._open.discard(id(node))
+        self._done[id(node)] = built
+        return built
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        if node.tag == _PLAIN:
+            value, trap = value_of(node.value)
+            if trap is not None:
+                self._fault(node, *trap)
+            return value
+        if node.tag not in (_QUOTED, _TEXT_TAG):
+            self._fault(node, f"the tag {node.tag} is not supported", "remove it")
+        return node.value
+
+    def _mapping(self, node: MappingNode) -> dict[str, Entry]:
+        own: dict[str, Entry] = {}
+        merged: list[MappingNode] = []
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self._fault(key_node, "a key must be text", "write a plain name before the colon")
+                continue
+            if key_node.tag == _PLAIN and key_node.value == "<<":
+                merged += self._merge_sources(value_node)
+                continue
+            key: str = key_node.value
+            if key_node.tag == _PLAIN:
+                key, trap = key_of(key)
+                if trap is not None:
+                    self._fault(key_node, *trap)
+            if key in own:
+                first = own[key].key.start_mark.line + 1
+                self._fault(key_node, f"the key {key} stands twice in this mapping, first in line {first}", "keep one of them")
+                continue
+            own[key] = Entry(key_node, value_node)
+        for source in merged:
+            if id(source) in self._open:
+                self._fault(source, "an alias in here stands for what it is part of", "remove the alias")
+                continue
+            self._build(source)
+            for key, entry in self.entries.get(id(source), {}).items():
+                own.setdefault(key, entry)
+        return own
+
+    def _merge_sources(self, node: Node) -> list[MappingNode]:
+        if isinstance(node, MappingNode):
+            return [node]
+        if isinstance(node, SequenceNode) and all(isinstance(part, MappingNode) for part in node.value):
+            return list(node.value)
+        self._fault(node, "<< merges mappings, and this is none", "write `<<: *NAME`, where &NAME marks a mapping")
+        return []
