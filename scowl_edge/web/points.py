@@ -43,7 +43,7 @@ class PointJudge:
         return quality, cause
 
     def links_not_tried(self) -> list[str]:
-        """Links, sorted, of which no point was ever answered or certain to fail; links that only write count as tried."""
+        """Links, sorted, of which no point was answered or certain to fail yet; one that only writes was tried."""
         received_ms = self._published.table.received_ms
         readable = {p.link for p in self._published.points if "r" in p.access}
         tried = {p.link for p, at_ms in zip(self._published.points, received_ms.tolist(), strict=True) if at_ms >= 0}

@@ -13,6 +13,8 @@ from pydantic import ConfigDict
 _CLOSED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 Priority = Literal["critical", "high", "medium", "low"]
+QualityName = Literal["good", "uncertain", "bad"]
+Access = Literal["r", "w", "rw"]
 OrderableDeviceMode = Literal["auto", "manual", "out-of-service"]
 OrderableRegionMode = Literal["advisory", "auto", "hold"]
 
@@ -29,18 +31,6 @@ class ReasonOut:
     """What fills the sentence, in order; powers in W, times in ms."""
     text: str
     """The sentence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeOut:
-    """A mode and who set it why."""
-
-    __pydantic_config__ = _CLOSED
-
-    mode: str
-    who: str
-    """Empty while nobody changed it since the configuration."""
-    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +206,7 @@ class PointOut:
     """In `unit`; null while bad."""
     unit: str
     """Base unit: W, Wh, V, A, Hz, fraction, ..."""
-    quality: Literal["good", "uncertain", "bad"]
+    quality: QualityName
     reason: str | None
     """Why the quality is not good: never_read, timeout, link_down, exception, bad_reply, sentinel, implausible,
     stale, not_read_yet; null while good."""
@@ -227,7 +217,7 @@ class PointOut:
     """When the reply, or the failure, was certain."""
     type: str
     """Type on the wire."""
-    access: Literal["r", "w", "rw"]
+    access: Access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
