@@ -1,0 +1,134 @@
+"""The Modbus TCP driver: one link of the configuration, as the loop sees it; and what it costs, without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scowl_edge.contracts import Clock, Sink, WriteRequest
+from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
+from scowl_edge.drivers.modbus.port import ModbusPort, Transaction, transactions
+from scowl_edge.drivers.schedule import Job, worst_delay_ms
+from scowl_edge.model.command import CommandId, WriteClass
+
+
+class ModbusTcpDriver:
+    """One Modbus TCP connection with the units behind it. A `scowl_edge.contracts.Driver`.
+
+    It never repeats a write and reads nothing back by itself: the core asks for that through `read`.
+    """
+
+    def __init__(self, link: ModbusLink, clock: Clock, *, rate: float = 1.0) -> None:
+        """Compiles the link; touches no socket.
+
+        Args:
+            link: Declaration.
+            clock: Source of monotonic ms.
+            rate: Seconds of `clock` that pass in a real second; time-outs and polls shrink with it.
+
+        Raises:
+            LayoutError: a point that cannot be read as declared.
+        """
+        jobs = transactions(link)
+        self._name = link.name
+        self._port = ModbusPort(link, jobs, clock, rate=rate)
+        self._bus = Bus(_bus_config(link, jobs), self._port, clock, rate=rate)
+
+    @property
+    def link(self) -> str:
+        """Name of the link in the configuration."""
+        return self._name
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """Last text of each string point, by its index in the site's point table."""
+        return self._port.texts
+
+    @property
+    def missed_polls(self) -> int:
+        """Polls skipped because the bus was late, since the start."""
+        return self._bus.missed_polls
+
+    @property
+    def before_send(self) -> Callable[[CommandId], Awaitable[None]] | None:
+        """Awaited before the first bytes of a command to a stored or pulse register leave; JournalFull withholds it."""
+        return self._bus.before_send
+
+    @before_send.setter
+    def before_send(self, hook: Callable[[CommandId], Awaitable[None]] | None) -> None:
+        self._bus.before_send = hook
+
+    async def run(self, sink: Sink) -> None:
+        """Connects, polls and reconnects until cancelled."""
+        await self._bus.run(sink)
+
+    def write(self, request: WriteRequest) -> None:
+        """Queues a command before the next poll; exactly one `Outcome` follows through the sink."""
+        self._bus.write(request)
+
+    def read(self, points: Sequence[int], by_ms: int) -> None:
+        """Asks for these points out of turn."""
+        self._bus.read(points, by_ms)
+
+
+def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
+    points = [
+        (device.first_point + place, device, point)
+        for device in link.devices
+        for place, point in enumerate(device.points)
+    ]
+    polled = [point for job in jobs for point in job.points.tolist()]
+    unit_of_point = {index: device.unit for index, device, _ in points}
+    return BusConfig(
+        link=link.name,
+        timeout_ms=link.timeout_ms,
+        pause_ms=link.pause_ms,
+        reconnect_ms=link.reconnect_ms,
+        read_only=link.read_only,
+        units=tuple(
+            Unit(
+                number=number,
+                devices=tuple(device.name for device in link.devices if device.unit == number),
+                points=np.array(sorted({p for p in polled if unit_of_point[p] == number}), np.int32),
+            )
+            for number in dict.fromkeys(device.unit for device in link.devices)
+        ),
+        reads=tuple(
+            Read(job=Job(unit=job.unit, period_ms=job.poll_ms, cost=job.cost), points=job.points) for job in jobs
+        ),
+        unit_of_point=unit_of_point,
+        durable_first=frozenset(index for index, _, point in points if point.write_class is not WriteClass.VOLATILE),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkCost:
+    """What a link is asked to do, from its declaration alone."""
+
+    requests_per_s: float
+    load_fraction: float
+    """Share of the bus that polling takes when every reply takes `reply_ms`."""
+    worst_delay_ms: int
+    """Longest delay of a healthy unit when all others on the link are bad at the same time."""
+
+
+def link_cost(link: ModbusLink, *, reply_ms: float) -> LinkCost:
+    """Works out a link's load without touching it.
+
+    Args:
+        link: Declaration.
+        reply_ms: Assumed time from a request to its reply.
+
+    Raises:
+        LayoutError: a point that cannot be read as declared.
+    """
+    requests_per_s = sum(len(job.blocks) * 1000 / job.poll_ms for job in transactions(link))
+    others = len({device.unit for device in link.devices}) - 1
+    return LinkCost(
+        requests_per_s=requests_per_s,
+        load_fraction=requests_per_s * (reply_ms + link.pause_ms) / 1000,
+        worst_delay_ms=worst_delay_ms(link.timeout_ms, others, pause_ms=link.pause_ms),
+    )

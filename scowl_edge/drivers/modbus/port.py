@@ -1,0 +1,196 @@
+"""Modbus as the bus sees it: jobs and writes become exchanges, and replies become readings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scowl_edge.contracts import Clock, PointWrite
+from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table
+from scowl_edge.drivers.errors import DriverError, LinkLost, Refused, Unsendable
+from scowl_edge.drivers.modbus import pdu
+from scowl_edge.drivers.modbus.encoding import Coil, Encoded, RegisterBit, Registers, encode
+from scowl_edge.drivers.modbus.exchange import Connection, connect
+from scowl_edge.drivers.modbus.layout import Block, exponents_of
+from scowl_edge.drivers.modbus.planner import Span, plan
+from scowl_edge.model.signal import Reading
+
+
+class Transaction:
+    """Blocks of one unit that are read one after the other with nothing between."""
+
+    def __init__(self, device: ModbusDevice, blocks: tuple[Block, ...]) -> None:
+        self.unit = device.unit
+        self.poll_ms = device.poll_ms
+        self.blocks = blocks
+        points: NDArray[np.int32] = np.unique(np.concatenate([block.points for block in blocks]))
+        self.points = points
+        self.cost = sum(block.reply_bytes + 16 for block in blocks)
+        """Bytes on the wire, about."""
+
+
+def transactions(link: ModbusLink) -> tuple[Transaction, ...]:
+    """Everything that a link polls, compiled.
+
+    Raises:
+        LayoutError: a point that cannot be read as declared.
+    """
+    return tuple(
+        Transaction(device, tuple(Block(span, device.points, device.first_point) for span in spans))
+        for device in link.devices
+        for spans in plan(device.points, max_gap=link.max_gap, max_read=link.max_read)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One write, ready to leave."""
+
+    unit: int
+    encoded: Encoded
+
+
+class ModbusPort:
+    """One Modbus TCP connection with its units."""
+
+    def __init__(self, link: ModbusLink, jobs: Sequence[Transaction], clock: Clock, *, rate: float) -> None:
+        self.texts: dict[int, str] = {}
+        """Last text of each string point, by index."""
+        self._link = link
+        self._jobs = jobs
+        self._now = clock.mono_ms
+        self._rate = rate
+        self._points: dict[int, tuple[ModbusDevice, ModbusPoint]] = {
+            device.first_point + place: (device, point)
+            for device in link.devices
+            for place, point in enumerate(device.points)
+        }
+        self._connection: Connection | None = None
+        self._count: Callable[[str], None] = lambda _result: None
+        self._no_single: set[int] = set()
+        """Units that do not know FC 6."""
+        self._no_mask: set[int] = set()
+        """Units that do not know FC 22."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests may be sent."""
+        return self._connection is not None and self._connection.is_open
+
+    async def open(self, count: Callable[[str], None], lost: Callable[[], None]) -> None:
+        """Connects; see `Port.open`."""
+        self.close()
+        self._count = count
+        self._connection = await connect(
+            self._link.host,
+            self._link.port,
+            connect_timeout_s=self._link.connect_timeout_ms / 1000 / self._rate,
+            timeout_s=self._link.timeout_ms / 1000 / self._rate,
+            on_stray=lambda: count("stray"),
+            on_lost=lost,
+        )
+
+    def close(self) -> None:
+        """Disconnects at once."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def read(self, job: int) -> list[Reading]:
+        """Reads all blocks of a transaction, or raises."""
+        transaction = self._jobs[job]
+        readings: list[Reading] = []
+        exponents: dict[int, float] | None = None
+        for block in transaction.blocks:
+            requested_ms = self._now()
+            data = await self._read_block(transaction.unit, block)
+            reading = block.decode(data, requested_ms, self._now(), exponents=exponents, texts=self.texts)
+            readings.append(reading)
+            if len(transaction.blocks) > 1:
+                exponents = {**(exponents or {}), **exponents_of(reading)}
+        return readings
+
+    async def _read_block(self, unit: int, block: Block) -> bytes:
+        return await self._ask(unit, block.request, lambda reply: pdu.payload(reply, block.reply_bytes))
+
+    async def _ask(self, unit: int, request: bytes, accept: Callable[[bytes], bytes]) -> bytes:
+        """One exchange: counted, its reply checked, its failure said in words."""
+        if self._connection is None:
+            raise LinkLost("the connection is closed", sent=False, what=pdu.describe(unit, request))
+        try:
+            data = accept(await self._connection.exchange(unit, request))
+        except DriverError as error:
+            error.what = f"{pdu.describe(unit, request)} (link {self._link.name})"
+            self._count(error.result)
+            raise
+        self._count("ok")
+        return data
+
+    async def prepare(self, write: PointWrite) -> Prepared:
+        """Encodes one write; reads the point's scale factor first where it has one."""
+        device, point = self._points[write.point]
+        exponent = None
+        if point.scale_factor:
+            exponent = await self._exponent(device, point.scale_factor)
+        return Prepared(device.unit, encode(point, write.value, exponent))
+
+    async def _exponent(self, device: ModbusDevice, name: str) -> float:
+        place = next(place for place, point in enumerate(device.points) if point.name == name)
+        factor = device.points[place]
+        block = Block(Span(factor.table, factor.address, factor.registers, (0,)), (factor,), device.first_point + place)
+        requested_ms = self._now()
+        reading = block.decode(await self._read_block(device.unit, block), requested_ms, self._now())
+        if reading.quality[0]:
+            raise Unsendable(f"scale factor {name} of device {device.name} is not available just now")
+        return float(reading.values[0])
+
+    async def send(self, prepared: Prepared) -> None:
+        """Sends one write. Another function code is tried only where the device says it does not know the first."""
+        encoded, unit = prepared.encoded, prepared.unit
+        try:
+            if isinstance(encoded, Coil):
+                await self._tell(unit, pdu.write_coil(encoded.address, encoded.on))
+            elif isinstance(encoded, RegisterBit):
+                await self._send_bit(unit, encoded)
+            else:
+                await self._send_registers(unit, encoded)
+        except Refused as refused:
+            if not refused.taken:
+                raise
+
+    async def _tell(self, unit: int, request: bytes) -> None:
+        def accept(reply: bytes) -> bytes:
+            pdu.acknowledged(request, reply)
+            return reply
+
+        await self._ask(unit, request, accept)
+
+    async def _send_registers(self, unit: int, encoded: Registers) -> None:
+        if len(encoded.data) == 2 and unit not in self._no_single:
+            try:
+                await self._tell(unit, pdu.write_register(encoded.address, encoded.data))
+                return
+            except Refused as refused:
+                if refused.code != pdu.ILLEGAL_FUNCTION:
+                    raise
+                self._no_single.add(unit)
+        await self._tell(unit, pdu.write_registers(encoded.address, encoded.data))
+
+    async def _send_bit(self, unit: int, encoded: RegisterBit) -> None:
+        """FC 22; else read, change, write: then another master's change between the two would be lost."""
+        if unit not in self._no_mask:
+            try:
+                await self._tell(unit, pdu.mask_register(encoded.address, encoded.bit, encoded.on))
+                return
+            except Refused as refused:
+                if refused.code != pdu.ILLEGAL_FUNCTION:
+                    raise
+                self._no_mask.add(unit)
+        request = pdu.read_request(Table.HOLDING, encoded.address, 1)
+        register = int.from_bytes(await self._ask(unit, request, lambda reply: pdu.payload(reply, 2)))
+        bit = 1 << encoded.bit
+        changed = register | bit if encoded.on else register & ~bit
+        await self._send_registers(unit, Registers(encoded.address, changed.to_bytes(2)))
