@@ -69,15 +69,12 @@ class Document:
         return Fault(self.file, line, column, what, todo)
 
     def get(self, path: Path) -> Any:
-        """The plain value at `path`, None where there is none."""
+        """The plain value at a path of keys, None where there is none."""
         value = self.data
         for step in path:
-            if isinstance(value, dict) and step in value:
-                value = value[step]
-            elif isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
-                value = value[step]
-            else:
+            if not isinstance(value, dict) or step not in value:
                 return None
+            value = value[step]
         return value
 
     def _node(self, path: Path) -> Node | None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import yaml
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from scowl_edge.config.document import Document, Entry
@@ -85,8 +85,7 @@ def parse(text: str, file: str) -> Document:
         try:
             data = construction.value(root) if root is not None else None
         except RecursionError:
-            line, column = (root.start_mark.line + 1, root.start_mark.column + 1) if root else (1, 1)
-            faults.append(Fault(file, line, column, "the file is nested too deeply", "flatten it"))
+            faults.append(Fault(file, 1, 1, "the file is nested too deeply", "flatten it"))
             break
         faults += construction.faults
         return Document(file, text, data, root, construction.entries, tuple(sorted(set(faults))), frozenset(broken))
@@ -100,7 +99,8 @@ def _compose(text: str, file: str, faults: list[Fault]) -> Node | None:
             return None
         root: Node | None = composer.get_node()
         if composer.check_node():
-            mark = composer.get_node().start_mark
+            second: Node = composer.get_node()  # type: ignore[assignment]
+            mark = second.start_mark
             faults.append(
                 Fault(
                     file,
@@ -145,7 +145,10 @@ def _in_words(problem: str, here: str, column: int) -> tuple[str, str]:
     found = here[column : column + 1]
     if "expected ',' or" in problem:
         closing = "]" if "']'" in problem else "}"
-        return f"a comma or {closing} is missing before this place", f"separate the parts by commas and close with {closing}"
+        return (
+            f"a comma or {closing} is missing before this place",
+            f"separate the parts by commas and close with {closing}",
+        )
     if "mapping values are not allowed" in problem:
         return (
             "a colon is not possible here",
@@ -154,7 +157,10 @@ def _in_words(problem: str, here: str, column: int) -> tuple[str, str]:
     if "could not find expected ':'" in problem:
         return "a key without its colon", "write `key: value`, with a space after the colon"
     if "did not find expected key" in problem or "block end" in problem:
-        return "this line does not fit the lines before it", "indent it like its neighbours; check brackets and quotes above"
+        return (
+            "this line does not fit the lines before it",
+            "indent it like its neighbours; check brackets and quotes above",
+        )
     if "cannot start any token" in problem:
         return f"text cannot start with {found or 'this character'}", "put it in quotes"
     if "undefined alias" in problem:
@@ -265,7 +271,9 @@ class _Construction:
                     self._fault(key_node, *trap)
             if key in own:
                 first = own[key].key.start_mark.line + 1
-                self._fault(key_node, f"the key {key} stands twice in this mapping, first in line {first}", "keep one of them")
+                self._fault(
+                    key_node, f"the key {key} stands twice in this mapping, first in line {first}", "keep one of them"
+                )
                 continue
             own[key] = Entry(key_node, value_node)
         for source in merged:

@@ -104,5 +104,7 @@ def key_of(text: str) -> tuple[str, Trap | None]:
     if not isinstance(value, str):
         shown = text or "(empty)"
         kind = "empty" if value is None else "a truth value" if isinstance(value, bool) else "a number"
-        return text, Trap(f"the key {shown} is {kind}, not text", f'write the key in quotes, "{text}", if a name is meant')
+        return text, Trap(
+            f"the key {shown} is {kind}, not text", f'write the key in quotes, "{text}", if a name is meant'
+        )
     return text, None

@@ -1,0 +1,96 @@
+"""The whole configuration as one frozen value: what every part of the daemon is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scowl_edge.assembly.signals import Rounding
+from scowl_edge.config import Document
+from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.model.site import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointInfo:
+    """One row of the site's point table."""
+
+    device: str
+    name: str
+    unit: str
+    """Base unit: W, Wh, V, A, Hz, VA, var, s, degC, fraction or empty."""
+    link: str
+    access: str
+    """r, w or rw."""
+    fresh_ms: int
+    """Age up to which its value counts as fresh."""
+    hold_ms: int
+    """Age beyond that up to which its last value is held."""
+    poll_ms: int
+    type: str
+    """Type on the wire."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalBinding:
+    """How a point becomes a signal: quantum = round(base value * gain)."""
+
+    point: int
+    """Index in the point table."""
+    gain: float
+    rounding: Rounding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActuatorBinding:
+    """How a command becomes a write: base value = command value / gain."""
+
+    point: int
+    """Index in the point table."""
+    gain: float
+    expiry_point: int
+    """Point that takes how long a shed lasts, in s, before the shed itself; -1 if there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """The one port."""
+
+    host: str
+    port: int
+    """0 takes any free one."""
+    token_file: Path | None
+    token_credential: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """The journal."""
+
+    path: Path
+    keep_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """Everything that a configuration says, checked."""
+
+    site: Site
+    points: tuple[PointInfo, ...]
+    """The point table; devices in the order of the file, their points in theirs."""
+    links: tuple[ModbusLink, ...]
+    signals: tuple[SignalBinding, ...]
+    """Parallel to `site.signals`."""
+    actuators: tuple[ActuatorBinding, ...]
+    """Parallel to `site.actuators`."""
+    http: HttpSettings
+    journal: JournalSettings
+    simulation: Mapping[str, Any] | None = field(hash=False)
+    """The section as it was written, not checked."""
+    text: str = field(repr=False)
+    fingerprint: str
+    """SHA-256 of the text, in hex."""
+    document: Document = field(repr=False, compare=False)
+    """The file with its places: `document.fault(path, what, todo)` reports a fault found later."""

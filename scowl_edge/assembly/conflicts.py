@@ -1,0 +1,128 @@
+"""What several devices do to each other: one unit twice, fail-safe values that a rating cannot bear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scowl_edge.assembly.build import per_phase_va
+from scowl_edge.assembly.schema import (
+    ConsumerRole,
+    DeviceSection,
+    GeneratorRole,
+    PowerRole,
+    RatingSection,
+    StorageRole,
+)
+from scowl_edge.assembly.signals import phases_of
+from scowl_edge.assembly.structure import Structure
+from scowl_edge.config import Fault
+from scowl_edge.model.quantity import APPARENT
+from scowl_edge.model.site import NONE, PPM
+
+IMPORT, EXPORT = "import", "export"
+
+
+def conflict_faults(structure: Structure) -> Iterator[Fault]:
+    """All faults of this sort in the valid part of a file."""
+    yield from _units(structure)
+    for name, rating in structure.configuration.ratings.items():
+        yield from _failsafe_sum(structure, name, rating, IMPORT)
+        yield from _failsafe_sum(structure, name, rating, EXPORT)
+
+
+def _units(structure: Structure) -> Iterator[Fault]:
+    links = structure.configuration.links
+    taken: dict[tuple[str, int, int], str] = {}
+    for name, device in structure.configuration.devices.items():
+        link = links.get(device.link)
+        if link is None:
+            continue
+        address = (link.host.lower(), link.port, device.unit)
+        first = taken.setdefault(address, name)
+        if first == name:
+            continue
+        path = ("devices", name, "unit")
+        if "unit" not in structure.names("devices", name):
+            path = ("devices", name, "link")
+        other = structure.configuration.devices[first].link
+        where = (
+            f"link {device.link}" if other == device.link else f"{link.host}:{link.port} (links {other}, {device.link})"
+        )
+        what = f"devices {first} and {name} are both unit {device.unit} on {where}"
+        yield structure.document.fault(path, what, "correct one unit, or join their points in one device")
+
+
+def below(ratings: dict[str, RatingSection], device: DeviceSection, name: str) -> bool:
+    """Whether a device hangs below a rating, directly or through others."""
+    at = device.role.on if device.role is not None else None
+    seen: set[str] = set()
+    while at is not None and at not in seen:
+        if at == name:
+            return True
+        seen.add(at)
+        at = ratings[at].within if at in ratings else None
+    return False
+
+
+def _fallback_w(role: PowerRole, direction: str) -> int | None:
+    """Most power that a device takes (import) or gives (export) when left alone; None if it cannot do so at all."""
+    given = role.failsafe
+    match role, direction:
+        case (ConsumerRole(), "import") | (GeneratorRole(), "export"):
+            if given is None:
+                return role.rated
+            return given.limit if given.limit is not None else abs(given.setpoint or 0)
+        case (StorageRole(), _):
+            sign = 1 if direction == IMPORT else -1
+            most = role.charge if direction == IMPORT else role.discharge
+            if given is None:
+                # A store falls idle or stays as left; what it was left with was within the rating.
+                return None
+            return (
+                given.limit
+                if given.limit is not None
+                else min(max(sign * (given.setpoint or 0), 0), most or role.rated)
+            )
+        case _:
+            return None
+
+
+def _failsafe_sum(structure: Structure, name: str, rating: RatingSection, direction: str) -> Iterator[Fault]:
+    configuration = structure.configuration
+    amount = rating.limit or (rating.import_ if direction == IMPORT else rating.export)
+    most_va = per_phase_va(amount, phases=3 if rating.phases == 3 else 1, voltage_mv=rating.voltage)
+    if most_va == NONE:
+        return
+    load_va = dict.fromkeys("abc", 0)
+    terms: list[tuple[int, str]] = []
+    declared = False
+    for device_name, device in configuration.devices.items():
+        role = device.role
+        if not isinstance(role, PowerRole) or not below(configuration.ratings, device, name):
+            continue
+        fallback_w = _fallback_w(role, direction)
+        if not fallback_w:
+            continue
+        declared = declared or role.failsafe is not None
+        phases = phases_of(role, configuration.ratings.get(role.on or ""))
+        # Worst power factor, and up: a sum must not fit by rounding.
+        share_va = -(-fallback_w * PPM // (role.power_factor * len(phases)))
+        for letter in phases if rating.phases == 3 else "a":
+            load_va[letter] += share_va
+        shown = "rated" if role.failsafe is None else "fail-safe"
+        terms.append((share_va, f"{device_name} {APPARENT.show(share_va)} ({shown})"))
+    worst = max(load_va, key=lambda letter: load_va[letter])
+    if not declared or load_va[worst] <= most_va:
+        return
+    terms.sort(reverse=True)
+    listed = ", ".join(text for _, text in terms[:4]) + (f" and {len(terms) - 4} more" if len(terms) > 4 else "")
+    key = "limit" if rating.limit is not None else direction
+    flow = "draw" if direction == IMPORT else "produce"
+    what = (
+        f"left alone, what hangs below rating {name} may {flow} {APPARENT.show(load_va[worst])} on phase {worst}, "
+        f"but `{key}` is {APPARENT.show(most_va)} per phase: {listed}"
+    )
+    todo = (
+        "lower fail-safe limits, name one where only the rated power counts, or raise the rating if the wires allow it"
+    )
+    yield structure.document.fault(("ratings", name, key), what, todo)

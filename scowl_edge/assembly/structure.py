@@ -1,0 +1,245 @@
+"""From a document to a `Configuration`: every fault of structure, and what remains usable of a faulty file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from scowl_edge.assembly.kinds import found, suggest
+from scowl_edge.assembly.schema import ROLES, Configuration, Section
+from scowl_edge.config import Document, Fault, Path
+
+_MAPPINGS = ("links", "buses", "ratings", "devices")
+_OPCUA = "opcua"
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What was found in a file."""
+
+    document: Document
+    configuration: Configuration
+    """The valid part."""
+    faults: tuple[Fault, ...]
+
+    def names(self, *path: str) -> tuple[str, ...]:
+        """Names under a path as they stand in the file, faulty entries included."""
+        value = self.document.get(path)
+        return tuple(value) if isinstance(value, dict) else ()
+
+    def unread(self, section: str) -> bool:
+        """Whether a section could not be read at all, so that its names are unknown."""
+        return bool(self.document.broken & {section, "*"})
+
+
+def examine(document: Document) -> Structure:
+    """Checks keys, kinds and ranges of a whole document."""
+    faults = list(document.faults)
+    data = document.data
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        faults.append(document.fault((), f"the file holds {found(data)}, not keys", "begin with `site: {id: NAME}`"))
+        data = {}
+    data, early = _without_unsupported(document, data)
+    faults += early
+    configuration = None
+    first = True
+    while configuration is None:
+        try:
+            configuration = Configuration.model_validate(data)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=True, include_input=True)
+            if first:
+                faults += [fault for detail in details if (fault := _translate(document, detail)) is not None]
+                first = False
+            data = _pruned(data, details)
+    taken = {(fault.line, fault.column) for fault in document.faults}
+    own = set(document.faults)
+    kept = {fault for fault in faults if fault in own or (fault.line, fault.column) not in taken}
+    return Structure(document, configuration, tuple(sorted(kept)))
+
+
+def _without_unsupported(document: Document, data: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """Takes out what is known but not supported yet, with everything that depends on it."""
+    faults: list[Fault] = []
+    data = dict(data)
+    links = data.get("links")
+    refused: set[str] = set()
+    if isinstance(links, dict):
+        refused = {name for name, link in links.items() if isinstance(link, dict) and link.get("type") == _OPCUA}
+        data["links"] = {name: link for name, link in links.items() if name not in refused}
+        for name in refused:
+            what = f"links of type opcua are not yet supported in this version (link {name})"
+            faults.append(document.fault(("links", name, "type"), what, "use modbus-tcp, or take the link out"))
+    devices = data.get("devices")
+    if isinstance(devices, dict):
+        kept = {}
+        for name, device in devices.items():
+            if isinstance(device, dict):
+                if device.get("link") in refused and isinstance(device.get("link"), str):
+                    continue
+                if "template" in device:
+                    what = "`template` is not yet supported in this version"
+                    todo = "write the device's points and role here"
+                    faults.append(document.fault(("devices", name, "template"), what, todo, at_key=True))
+                    device = {key: value for key, value in device.items() if key != "template"}
+            kept[name] = device
+        data["devices"] = kept
+    return data, faults
+
+
+def _translate(document: Document, detail: ErrorDetails) -> Fault | None:
+    """One complaint of the validation in words, at its place; None if it follows from text that could not be read."""
+    path, at_name = _path(detail["loc"])
+    if path and str(path[0]) in document.broken:
+        return None
+    if "*" in document.broken:
+        return None
+    key = f"`{path[-1]}`" if path else "the file"
+    context: Mapping[str, Any] = detail.get("ctx") or {}
+    match detail["type"]:
+        case "value":
+            what = f"{'the name ' if at_name else ''}{key} {context['what']}"
+            return document.fault(path, what, str(context["todo"]), at_key=at_name)
+        case "missing":
+            owner = f"{_describe(path[:-1])} lacks its key {key}"
+            return document.fault(path[:-1], owner, f"add {_example(path)}")
+        case "extra_forbidden":
+            allowed = _keys_at(document, path[:-1])
+            what = f"{key} is no key of {_describe(path[:-1])}"
+            return document.fault(path, what, suggest(str(path[-1]), allowed, noun="its keys are"), at_key=True)
+        case "union_tag_not_found" | "union_tag_invalid":
+            value = document.get(path)
+            kinds = list(ROLES)
+            if not isinstance(value, dict):
+                return document.fault(path, f"{key} is {found(value)}, not a mapping", "write {kind: ..., ...}")
+            if "kind" not in value:
+                return document.fault(path, f"{key} lacks its key `kind`", f"add one of kind: {', '.join(kinds)}")
+            kind = value["kind"]
+            return document.fault(
+                (*path, "kind"), f"{found(kind)} is no kind of role", suggest(str(kind), kinds, noun="write one of")
+            )
+        case "model_type" | "model_attributes_type" | "dict_type":
+            value = detail["input"]
+            what = f"{key} is {found(value)}, but keys and values are expected"
+            return document.fault(path, what, "write them indented below, or as {key: value}")
+        case _:
+            return document.fault(
+                path, f"{key} is {found(detail['input'])}: {detail['msg']}", "see docs/configuration.md"
+            )
+
+
+def _path(loc: tuple[int | str, ...]) -> tuple[Path, bool]:
+    """The document's path for a location of the validation, and whether it is the name that is meant."""
+    path = list(loc)
+    at_name = bool(path) and path[-1] == "[key]"
+    if at_name:
+        path.pop()
+    # The role's union inserts the kind of role into the location.
+    if len(path) > 3 and path[0] == "devices" and path[2] == "role":
+        del path[3]
+    return tuple(path), at_name
+
+
+def _describe(path: Path) -> str:
+    """What stands at a path, in words."""
+    nouns = {"links": "link", "buses": "bus", "ratings": "rating", "devices": "device"}
+    match path:
+        case ():
+            return "the file"
+        case (str() as section, name) if section in nouns:
+            return f"{nouns[section]} {name}"
+        case ("devices", device, "points", point):
+            return f"point {point} of device {device}"
+        case ("devices", device, "role", *rest):
+            return f"`{rest[-1]}` of device {device}" if rest else f"the role of device {device}"
+        case _:
+            return f"`{path[-1]}`"
+
+
+def _model_at(document: Document, path: Path) -> type[Section] | None:
+    """The model that checks the mapping at a path."""
+    model: Any = Configuration
+    depth = 0
+    while depth < len(path):
+        field = next((f for name, f in model.model_fields.items() if (f.alias or name) == path[depth]), None)
+        if field is None:
+            return None
+        depth += 1
+        model = _inner(field.annotation)
+        if get_origin(model) is dict:
+            # The name of an entry takes a step of its own.
+            depth += 1
+            model = _inner(get_args(model)[1])
+        elif get_origin(model) in (Union, UnionType):
+            kind = document.get((*path[:depth], "kind"))
+            model = ROLES.get(kind) if isinstance(kind, str) else None
+        if not (isinstance(model, type) and issubclass(model, Section)):
+            return None
+    return model if isinstance(model, type) else None
+
+
+def _inner(annotation: Any) -> Any:
+    """An annotation without `Annotated` and without `| None`."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (Union, UnionType):
+            parts = [part for part in get_args(annotation) if part is not type(None)]
+            if len(parts) != 1:
+                return annotation
+            annotation = parts[0]
+        else:
+            return annotation
+
+
+def _keys_at(document: Document, path: Path) -> list[str]:
+    model = _model_at(document, path)
+    return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
+
+
+def _example(path: Path) -> str:
+    """`key: example` for a missing key."""
+    last = str(path[-1])
+    for model in _all_sections():
+        for name, field in model.model_fields.items():
+            if (field.alias or name) == last and field.is_required() and field.examples:
+                return f"`{last}: {field.examples[0]}`"
+    return f"`{last}`"
+
+
+def _all_sections() -> list[type[Section]]:
+    sections: list[type[Section]] = []
+    pending: list[type[Section]] = [Section]
+    while pending:
+        model = pending.pop()
+        sections += model.__subclasses__()
+        pending += model.__subclasses__()
+    return sections
+
+
+def _pruned(data: dict[str, Any], details: list[ErrorDetails]) -> dict[str, Any]:
+    """The data without its faulty parts: a faulty value goes; where something required lacks, its mapping goes."""
+    doomed: set[Path] = set()
+    for detail in details:
+        path, _ = _path(detail["loc"])
+        doomed.add(path[:-1] if detail["type"] == "missing" else path)
+    pruned = _without(data, (), doomed)
+    if not isinstance(pruned, dict) or () in doomed:
+        pruned = {key: value for key, value in data.items() if key != "site"}
+    if () in doomed or "site" not in pruned:
+        pruned = {**pruned, "site": {"id": "unnamed"}}
+    return pruned
+
+
+def _without(value: Any, path: Path, doomed: set[Path]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(part, (*path, key), doomed) for key, part in value.items() if (*path, key) not in doomed}
+    return value
