@@ -1,0 +1,244 @@
+"""A small cabinet: a real point table, views built by hand, and a server over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import numpy as np
+
+from scowl_edge.inbox import PointTable
+from scowl_edge.metrics import Metrics
+from scowl_edge.model.event import Order
+from scowl_edge.model.reason import Reason
+from scowl_edge.model.signal import Cause, Quality, Reading
+from scowl_edge.model.view import (
+    ActuatorView,
+    AlarmView,
+    DecisionView,
+    DeviceView,
+    RatingView,
+    RegionView,
+    TreeView,
+)
+from scowl_edge.web import Check, Listener, create_app, listen
+from tests.integration.web.contract import must_conform
+
+NOON_UTC_MS = 1_772_366_400_250
+"""2026-03-01T12:00:00.250Z."""
+NOW_MS = 100_000
+TOKEN = "sesame-0123456789"
+AWKWARD = 'a"b\\c\nd'
+"""A name that every format must escape."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What the assembly knows of a point."""
+
+    device: str
+    name: str
+    unit: str = "W"
+    link: str = "plc"
+    access: str = "r"
+    type: str = "float32"
+    fresh_ms: int = 3_000
+    hold_ms: int = 60_000
+
+
+POINTS = (
+    Point(device="wind-1", name="power"),
+    Point(device="wind-1", name="limit", unit="fraction", access="rw", type="uint16"),
+    Point(device="wind-1", name="start", unit="1", access="w", type="uint16"),
+    Point(device="hall-a", name="power", link="scada"),
+    Point(device="hall-a", name=AWKWARD, link="scada"),
+)
+
+
+@dataclass
+class State:
+    """A published state that a test sets as it likes."""
+
+    table: PointTable = field(default_factory=lambda: PointTable(len(POINTS)))
+    points: tuple[Point, ...] = POINTS
+    request_results: dict[tuple[str, str], int] = field(default_factory=lambda: {("plc", "ok"): 7})
+    conflated: int = 3
+    versions: Mapping[str, str] = field(default_factory=lambda: {"version": "0.1.0"})
+    view: RegionView | None = None
+    checks: dict[str, Check] = field(default_factory=lambda: {"loop": Check(ok=True, detail="2 ms late at most")})
+    now_ms: int = NOW_MS
+    orders: list[Order] = field(default_factory=list)
+
+    def region(self) -> RegionView | None:
+        return self.view
+
+    def health(self) -> Mapping[str, Check]:
+        return self.checks
+
+    def mono_ms(self) -> int:
+        return self.now_ms
+
+    def utc_ms(self) -> int:
+        return NOON_UTC_MS + self.now_ms - NOW_MS
+
+    def order(self, order: Order) -> None:
+        self.orders.append(order)
+
+    def read(self, point: int, value: float, *, cause: Cause = Cause.NONE, source_utc_ms: int = 0) -> None:
+        """A reply of now for one point; BAD if there is a cause."""
+        quality = Quality.GOOD if cause is Cause.NONE else Quality.BAD
+        self.table.take(
+            Reading(
+                np.array([point], np.int32),
+                np.array([value]),
+                np.array([quality], np.uint8),
+                np.array([cause], np.uint8),
+                self.now_ms - 20,
+                self.now_ms,
+                source_utc_ms,
+            )
+        )
+
+
+def device(name: str, kind: str, **changes: object) -> DeviceView:
+    """A device that is well, but for the changes."""
+    fields: dict[str, object] = {
+        "name": name,
+        "link": "plc",
+        "kind": kind,
+        "mode": "auto",
+        "mode_who": "",
+        "mode_why": "",
+        "mode_until_utc_ms": 0,
+        "up": True,
+        "since_utc_ms": NOON_UTC_MS - 60_000,
+        "state": "served",
+        "klass": 2,
+        "tree": "wind-1",
+        "power_w": 18_000,
+        "wanted_w": 20_000,
+        "shed_w": 2_000,
+        "unserved_w": 0,
+        "why": None,
+        "actuators": (),
+    }
+    return DeviceView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def region_view(**changes: object) -> RegionView:
+    """A region with one of everything, but for the changes."""
+    wind = device(
+        "wind-1", "generator", state="curtailed", power_w=-1_250_000, shed_w=0, wanted_w=0,
+        why=Reason("test-unknown-code", ("grid", 5)),
+        actuators=(
+            ActuatorView(
+                verb="limit", target=1_250_000, confirmed=1_250_000, state="holding", klass=8,
+                reason=Reason("test-surplus", (3_200,)), stays_as_left=False,
+            ),
+        ),
+    )  # fmt: skip
+    hall = device("hall-a", "consumer", link="scada", up=None, since_utc_ms=0, power_w=None, mode="manual")
+    fields: dict[str, object] = {
+        "site": "cabinet-17",
+        "step": 42,
+        "utc_ms": NOON_UTC_MS,
+        "utc_ok": True,
+        "mode": "auto",
+        "mode_who": "",
+        "mode_why": "",
+        "rung": "shed",
+        "generation_w": 1_250_000,
+        "demand_w": 20_000,
+        "served_w": 16_000,
+        "deferred_w": 1_000,
+        "shed_w": 2_000,
+        "unserved_w": (0, 0, 700, 0, 0, 0, 0, 300),
+        "unmetered_w": 150,
+        "grid_net_w": None,
+        "headroom_w": 5_000,
+        "conservation_error_w": 0,
+        "consumers": (("served", 1), ("shed", 0), ("starved", 0), ("choked", 0), ("unassigned", 0)),
+        "pledged_w": 0,
+        "commands": (("limit", "effective", 4), ("shed", "timed_out", 1)),
+        "trees": (
+            TreeView(
+                name="wind-1", bus="main", output_w=1_250_000, safe_w=1_125_000, load_w=18_000, over_assigned_w=0,
+                members=("hall-a",), blackout=False, fresh=True,
+            ),
+        ),
+        "devices": (wind, hall),
+        "ratings": (
+            RatingView(
+                name="grid", kind="grid", within="", load_va=(1_000, -2_000, 3_000), import_va=69_000,
+                export_va=41_400, headroom_w=60_000, unmetered_w=0, metered=True, fresh=True,
+            ),
+        ),
+        "alarms": (
+            AlarmView(
+                key="stale:hall-a", priority="low", since_utc_ms=NOON_UTC_MS - 9_000, since_utc_ok=True,
+                cause=Reason("test-stale", ("hall-a",)),
+            ),
+            AlarmView(
+                key="device-down:<b>&", priority="high", since_utc_ms=NOON_UTC_MS - 5_000, since_utc_ok=False,
+                cause=Reason("test-down", ("no reply within 500 ms",)),
+            ),
+        ),
+        "decisions": (
+            DecisionView(
+                step=41, utc_ms=NOON_UTC_MS - 1_000, rung="shed", device="hall-a", amount_w=2_000,
+                reason=Reason("test-short", (2_000,)),
+            ),
+        ),
+    }  # fmt: skip
+    return RegionView(**(fields | changes))  # type: ignore[arg-type]
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server with what it publishes."""
+
+    state: State
+    metrics: Metrics
+    url: str
+    http: aiohttp.ClientSession
+    token_file: Path
+
+    async def json(self, path: str, status: int = 200) -> dict[str, Any]:
+        """GETs a JSON answer of that status, which must be as the OpenAPI document says."""
+        return (await self.ask("GET", path, status)).body
+
+    async def ask(self, method: str, path: str, status: int, **arguments: Any) -> Answer:
+        """Any request; the answer must have that status and be as the OpenAPI document says."""
+        async with self.http.get(self.url + "/api/v1/openapi.json") as answer:
+            document = await answer.json()
+        async with self.http.request(method, self.url + path, **arguments) as answer:
+            body = await answer.json(content_type=None)
+            assert answer.status == status, body
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            must_conform(document, method, path, status, answer.content_type, body)
+            if status >= 400 and answer.content_type == "application/problem+json":
+                assert (body["status"], body["instance"]) == (status, path)
+            return Answer(answer.headers, body)
+
+    async def order(self, path: str, status: int, body: Any, *, token: str | None = TOKEN, **headers: str) -> Answer:
+        """POSTs an order as JSON."""
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return await self.ask("POST", path, status, json=body, headers=headers)
+
+
+async def serving(state: State, **arguments: object) -> tuple[Listener, Metrics]:
+    """A server on a free port."""
+    metrics = Metrics(state)
+    return await listen(create_app(state, metrics, **arguments), "127.0.0.1", 0), metrics  # type: ignore[arg-type]

@@ -1,0 +1,194 @@
+"""Orders: who may give them, and what is refused why."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from scowl_edge.model.event import Order
+from scowl_edge.web import orders
+from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, serving
+
+DEVICE_MODE = "/api/v1/devices/hall-a/mode"
+REGION_MODE = "/api/v1/region/mode"
+ORDER: dict[str, Any] = {"mode": "manual", "who": "Ada", "why": "maintenance"}
+
+
+async def test_device_order_waits_in_the_inbox(site: Site) -> None:
+    answer = await site.order(DEVICE_MODE, 202, ORDER | {"until": "2026-03-01T14:00:00+01:00"})
+    assert answer.headers["Location"] == "/api/v1/devices/hall-a"
+    assert answer.body == ORDER | {"location": "/api/v1/devices/hall-a", "until": "2026-03-01T13:00:00.000Z"}
+    until_ms = NOON_UTC_MS - 250 + 3_600_000
+    assert site.state.orders == [
+        Order(target="hall-a", mode="manual", who="Ada", why="maintenance", until_utc_ms=until_ms)
+    ]
+
+
+async def test_region_order(site: Site) -> None:
+    answer = await site.order(REGION_MODE, 202, ORDER | {"mode": "hold"})
+    assert answer.headers["Location"] == "/api/v1/region"
+    assert site.state.orders == [Order(target="", mode="hold", who="Ada", why="maintenance", until_utc_ms=0)]
+
+
+async def test_own_origin_may_order(site: Site) -> None:
+    await site.order(DEVICE_MODE, 202, ORDER, Origin=site.url)
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1"])
+async def test_foreign_origin_may_not(site: Site, origin: str) -> None:
+    assert "foreign-origin" in (await site.order(DEVICE_MODE, 403, ORDER, Origin=origin)).body["type"]
+    assert site.state.orders == []
+
+
+@pytest.mark.parametrize("host", ["rebound.example", "rebound.example:8080", "[", "127.0.0.1.example"])
+async def test_foreign_host_may_not(site: Site, host: str) -> None:
+    await site.order(DEVICE_MODE, 421, ORDER, Host=host, Origin=f"http://{host}")
+    assert site.state.orders == []
+
+
+async def test_without_a_token_401(site: Site) -> None:
+    answer = await site.order(DEVICE_MODE, 401, ORDER, token=None)
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="scowl-edge"'
+    assert site.state.orders == []
+
+
+@pytest.mark.parametrize("header", ["Bearer wrong", f"Bearer {TOKEN}x", "Bearer é", f"Basic {TOKEN}", "Bearer ", TOKEN])
+async def test_wrong_token_401(site: Site, header: str) -> None:
+    answer = await site.order(DEVICE_MODE, 401, ORDER, token=None, Authorization=header)
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert site.state.orders == []
+
+
+async def test_changed_token_file_counts_at_once(site: Site) -> None:
+    site.token_file.write_text("another\n")
+    await site.order(DEVICE_MODE, 401, ORDER)
+    await site.order(DEVICE_MODE, 202, ORDER, token="another")
+
+
+async def test_missing_or_empty_token_file_403(site: Site) -> None:
+    site.token_file.write_text("\n")
+    assert "empty" in (await site.order(DEVICE_MODE, 403, ORDER, token="")).body["detail"]
+    site.token_file.unlink()
+    assert "No such file" in (await site.order(DEVICE_MODE, 403, ORDER)).body["detail"]
+
+
+async def test_no_token_configured_403(state: State) -> None:
+    listener, metrics = await serving(state)
+    async with aiohttp.ClientSession() as http:
+        site = Site(state, metrics, listener.url, http, Path())
+        assert "No token is configured" in (await site.order(DEVICE_MODE, 403, ORDER)).body["detail"]
+    await listener.close()
+
+
+async def test_token_from_a_credential(state: State, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    listener, metrics = await serving(state, token_credential="token", environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    async with aiohttp.ClientSession() as http:
+        await Site(state, metrics, listener.url, http, Path()).order(DEVICE_MODE, 202, ORDER)
+    await listener.close()
+    listener, metrics = await serving(state, token_credential="token", environ={})
+    async with aiohttp.ClientSession() as http:
+        refused = await Site(state, metrics, listener.url, http, Path()).order(DEVICE_MODE, 403, ORDER)
+        assert "$CREDENTIALS_DIRECTORY is not set" in refused.body["detail"]
+    await listener.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"mode": "local"}, "mode"),
+        ({"mode": "hold"}, "mode"),
+        ({"mode": None}, "mode"),
+        ({"who": ""}, "who"),
+        ({"who": "   "}, "who"),
+        ({"who": "two\nlines"}, "who"),
+        ({"why": "x" * 401}, "why"),
+        ({"why": 5}, "why"),
+        ({"until": "2026-03-01T14:00:00"}, "until"),
+        ({"until": "2026-03-01T11:00:00Z"}, "until"),
+        ({"until": 1_900_000_000}, "until"),
+        ({"until": "tomorrow"}, "until"),
+        ({"untill": "2027-03-01T11:00:00Z"}, "untill"),
+    ],
+)
+async def test_faults_of_fields_422(site: Site, change: dict[str, Any], field: str) -> None:
+    refused = await site.order(DEVICE_MODE, 422, ORDER | change)
+    assert [fault["field"] for fault in refused.body["errors"]] == [field]
+    assert refused.body["errors"][0]["detail"]
+    assert site.state.orders == []
+
+
+async def test_all_faults_in_one_answer(site: Site) -> None:
+    refused = await site.order(REGION_MODE, 422, {"mode": "manual", "who": "", "x": 1})
+    assert {fault["field"] for fault in refused.body["errors"]} == {"mode", "who", "why", "x"}
+
+
+async def test_body_that_is_no_object_422(site: Site) -> None:
+    refused = await site.order(DEVICE_MODE, 422, [ORDER])
+    assert [fault["field"] for fault in refused.body["errors"]] == ["body"]
+
+
+async def test_unknown_device_404(site: Site) -> None:
+    refused = await site.order("/api/v1/devices/hall-b/mode", 404, ORDER)
+    assert "did you mean 'hall-a'" in refused.body["detail"]
+
+
+async def test_before_the_first_step_503(site: Site) -> None:
+    site.state.view = None
+    await site.order(DEVICE_MODE, 503, ORDER)
+    await site.order(REGION_MODE, 503, ORDER | {"mode": "hold"})
+    assert site.state.orders == []
+
+
+async def send(site: Site, status: int, data: Any, **headers: str) -> dict[str, Any]:
+    """POSTs bytes as they are."""
+    sent = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"} | headers
+    return (await site.ask("POST", DEVICE_MODE, status, data=data, headers=sent)).body
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"mode": "manual",}', b"\xff\xfe"])
+async def test_invalid_json_400(site: Site, body: bytes) -> None:
+    assert (await send(site, 400, body))["type"] == "urn:scowl-edge:problem:invalid-json"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
+)
+async def test_other_types_415(site: Site, content_type: str) -> None:
+    await send(site, 415, b"{}", **{"Content-Type": content_type})
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip", "deflate", "nonsense"])
+async def test_compressed_415(site: Site, encoding: str) -> None:
+    await send(site, 415, b"{}", **{"Content-Encoding": encoding})
+
+
+async def test_large_body_413(site: Site) -> None:
+    await send(site, 413, b" " * (orders.BODY_LIMIT_BYTES + 1))
+
+
+async def test_large_body_of_unknown_length_413(site: Site) -> None:
+    async def endless() -> Any:
+        for _ in range(100):
+            yield b" " * 4096
+
+    await send(site, 413, endless())
+
+
+async def test_slow_body_408(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "BODY_TIMEOUT_S", 0.05)
+    answered = asyncio.Event()
+
+    async def stalling() -> Any:
+        yield b"{"
+        await answered.wait()
+
+    try:
+        await send(site, 408, stalling())
+    finally:
+        answered.set()
+    assert site.state.orders == []
