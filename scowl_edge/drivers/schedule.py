@@ -26,23 +26,26 @@ LAME_EVERY = 19
 FOREVER = 1 << 62
 
 
-def worst_delay_ms(timeout_ms: int, units: int, *, pause_ms: int = 0) -> int:
+def worst_delay_ms(timeout_ms: int, units: int, *, pause_ms: int = 0, reads: int = 1, busy_ms: int = 0) -> int:
     """Longest time that silent, slow or garbling units together delay a due poll of a healthy unit on the same link.
 
-    Each of `units` bad units can take one request at full length before it counts as lame; once lame it yields. If the
-    bus is so full that lame units would never come, one of them is let in for every `LAME_EVERY` such lengths. Each
-    command to a bad unit can add one `timeout_ms` more. The time that healthy units take for themselves is not in it.
+    Each of `units` bad units can take one turn at full length before it counts as lame; once lame it yields. When healthy
+    work alone fills the bus, one lame turn is let in for every `LAME_EVERY` such lengths. Each command to a bad unit can
+    add one turn more. The time that healthy units take for themselves is not in it.
 
     Args:
         timeout_ms: Longest wait for a reply.
         units: Bad units behind the link, all failing at the same moment (the worst case).
         pause_ms: Quiet time between requests.
+        reads: Requests of the longest transaction.
+        busy_ms: Bus time that healthy units take for themselves while the poll waits.
     """
     if units <= 0:
         return 0
-    # w = units + forced turns, and forced <= 1 + w / (LAME_EVERY + 1); solved for w and rounded up.
-    turns = units + -(-(LAME_EVERY + 1 + units) // LAME_EVERY)
-    return turns * turn_ms(timeout_ms, pause_ms)
+    turn = turn_ms(timeout_ms * reads, pause_ms)
+    # turns = units + forced, and forced <= 1 + (busy_ms + turns * turn) / ((LAME_EVERY + 1) * turn); solved, rounded up.
+    forced = -(-((LAME_EVERY + 1 + units) * turn + busy_ms) // (LAME_EVERY * turn))
+    return (units + forced) * turn
 
 
 def turn_ms(timeout_ms: int, pause_ms: int) -> int:
@@ -157,6 +160,10 @@ class Schedule:
         """Requests in a row that a unit left without a usable answer."""
         known = self._units.get(unit)
         return known.misses if known else 0
+
+    def due_ms(self, job: int) -> int:
+        """When a job's next poll is due."""
+        return self._due_ms[job]
 
     def opened(self, now_ms: int, *, afresh: bool) -> None:
         """The link is there. `afresh`: it was down, so everything is to be read at once; else polls keep their grid."""
@@ -274,7 +281,7 @@ class Schedule:
         if turn.job >= 0:
             unit = self._jobs[turn.job].unit
             self._asked.pop(turn.job, None)
-            self._advance(turn.job, now_ms)
+            self._advance(turn.job, now_ms, counted=not self._units[unit].misses)
         if unit is None or unit not in self._units:
             return
         known = self._units[unit]
@@ -292,6 +299,8 @@ class Schedule:
             if was_lame:
                 del self._lame[unit]
                 for job in known.jobs:
+                    late = max(now_ms - self._due_ms[job], 0) // self._jobs[job].period_ms
+                    self._due_ms[job] += late * self._jobs[job].period_ms
                     heapq.heappush(self._heap, (self._due_ms[job], job))
         else:
             self._lame[unit] = known
@@ -299,13 +308,14 @@ class Schedule:
         if self._after_lame:
             self._lame_done_ms = now_ms
 
-    def _advance(self, job: int, now_ms: int) -> None:
-        """Next place on the grid after now; places between are missed."""
+    def _advance(self, job: int, now_ms: int, *, counted: bool) -> None:
+        """Next place on the grid after now; places between are missed, and counted where the unit was not silent."""
         due_ms, period_ms = self._due_ms[job], self._jobs[job].period_ms
         if due_ms > now_ms:
             return
         late = (now_ms - due_ms) // period_ms
-        self.missed += late
+        if counted:
+            self.missed += late
         self._due_ms[job] = due_ms + (late + 1) * period_ms
         heapq.heappush(self._heap, (self._due_ms[job], job))
 

@@ -125,10 +125,18 @@ def link_cost(link: ModbusLink, *, reply_ms: float) -> LinkCost:
     Raises:
         LayoutError: a point that cannot be read as declared.
     """
-    requests_per_s = sum(len(job.blocks) * 1000 / job.poll_ms for job in transactions(link))
+    jobs = transactions(link)
+    requests = sum(len(job.blocks) for job in jobs)
+    requests_per_s = sum(len(job.blocks) * 1000 / job.poll_ms for job in jobs)
     others = len({device.unit for device in link.devices}) - 1
     return LinkCost(
         requests_per_s=requests_per_s,
         load_fraction=requests_per_s * (reply_ms + link.pause_ms) / 1000,
-        worst_delay_ms=worst_delay_ms(link.timeout_ms, others, pause_ms=link.pause_ms),
+        worst_delay_ms=worst_delay_ms(
+            link.timeout_ms,
+            others,
+            pause_ms=link.pause_ms,
+            reads=max((len(job.blocks) for job in jobs), default=1),
+            busy_ms=round(requests * (reply_ms + link.pause_ms)),
+        ),
     )
