@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from scowl_edge.contracts import Record
-from scowl_edge.journal.records import BOOT, SNAPSHOT, JournalError, read_snapshot
+from scowl_edge.journal.records import SNAPSHOT, JournalError, read_snapshot
 from scowl_edge.journal.recovery import Recovery, recover
 from scowl_edge.journal.segments import Segment, segments
 
@@ -36,11 +36,16 @@ CREATE TABLE record (
     written_utc_ms INTEGER,
     payload BLOB NOT NULL
 ) STRICT;
-CREATE INDEX record_landmark ON record (kind, seq) WHERE kind IN ('snapshot', 'boot');
+CREATE INDEX record_snapshot ON record (seq) WHERE kind = 'snapshot';
+CREATE INDEX record_boot ON record (seq) WHERE kind = 'boot';
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
+
+SNAPSHOTS = "record INDEXED BY record_snapshot WHERE kind = 'snapshot'"
+BOOTS = "record INDEXED BY record_boot WHERE kind = 'boot'"
+"""Left to itself SQLite looks for these by walking back through all records."""
 
 _WORTH_PACKING = 128
 """Bytes below which zlib's head eats what it saves."""
@@ -158,7 +163,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
         )
     # Touches the table, its index and its last page.
     connection.execute("SELECT max(seq) FROM record").fetchone()
-    connection.execute("SELECT seq FROM record WHERE kind = 'snapshot' ORDER BY seq DESC LIMIT 1").fetchone()
+    connection.execute(f"SELECT seq FROM {SNAPSHOTS} ORDER BY seq DESC LIMIT 1").fetchone()
 
 
 def _unreadable(path: Path, error: Exception) -> JournalError:
@@ -256,16 +261,16 @@ def recover_file(path: Path) -> Recovery:
 
 def _tail(path: Path, connection: sqlite3.Connection) -> Iterator[Record]:
     """The last boot before the last usable snapshot, and all from that snapshot on; everything if there is none."""
-    # The kinds stand in the text: a partial index is not used for a kind that comes as a parameter.
-    landmark = f"SELECT seq, {_COLUMNS} FROM record WHERE kind = '%s' AND seq < ? ORDER BY seq DESC LIMIT 1"
+    last_of = "SELECT seq, {columns} FROM {kind} AND seq < ? ORDER BY seq DESC LIMIT 1"
+    last_snapshot, last_boot = (last_of.format(columns=_COLUMNS, kind=kind) for kind in (SNAPSHOTS, BOOTS))
     before = 1 << 62
-    while (found := connection.execute(landmark % SNAPSHOT, (before,)).fetchone()) is not None:
+    while (found := connection.execute(last_snapshot, (before,)).fetchone()) is not None:
         before = found[0]
         try:
             read_snapshot(_record(found[1:]))
         except JournalError:
             continue
-        boot = connection.execute(landmark % BOOT, (before,)).fetchone()
+        boot = connection.execute(last_boot, (before,)).fetchone()
         if boot is not None:
             yield _record(boot[1:])
         yield from _from(path, connection, before)

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 
 from scowl_edge.contracts import JournalFull, Record
-from scowl_edge.journal.file import WriterLock, connect, pack, prepare
-from scowl_edge.journal.records import BOOT, KINDS, SNAPSHOT, JournalError
+from scowl_edge.journal.file import SNAPSHOTS, WriterLock, connect, pack, prepare
+from scowl_edge.journal.records import BOOT, KINDS, JournalError
 
 _INSERT = "INSERT INTO record (boot, step, kind, packed, written_utc_ms, payload) VALUES (?, ?, ?, ?, ?, ?)"
 _BACK_OFF_MIN_S = 0.05
@@ -344,7 +344,7 @@ class SqliteJournal:
             return
         connection = self._connected()
         first_kept = connection.execute(
-            f"SELECT seq, boot FROM record WHERE kind = '{SNAPSHOT}' AND written_utc_ms < ? ORDER BY seq DESC LIMIT 1",
+            f"SELECT seq, boot FROM {SNAPSHOTS} AND written_utc_ms < ? ORDER BY seq DESC LIMIT 1",
             (utc_ms - self._keep_ms,),
         ).fetchone()
         if first_kept is None:
