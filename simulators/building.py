@@ -31,7 +31,7 @@ def build_machines(site: Site, settings: SimulationSettings) -> dict[int, Machin
         machines[consumer.device] = _consumer(site, consumer, settings)
     for index, machine in machines.items():
         for signal, value in settings.devices.get(site.devices[index].name, DeviceSettings()).initial.items():
-            if signal in machine.registers:
+            if signal in machine.registers and isinstance(value, float):
                 machine.registers[signal] = value
     return machines
 

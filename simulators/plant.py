@@ -62,6 +62,8 @@ class Plant:
         self.weather = Weather(settings.wind, settings.sun, settings.load, settings.front_ms)
         self.accepted: list[AcceptedWrite] = []
         """Every write that a device acknowledged, in order."""
+        self.plain: dict[tuple[int, str], float | str] = {}
+        """Registers behind which nothing happens, by device and point: they keep what is written."""
         self._index = {device.name: index for index, device in enumerate(site.devices)}
         self._machines = build_machines(site, settings)
         self._sources = [m for m in self._machines.values() if isinstance(m, (Generator, Battery))]
@@ -80,6 +82,10 @@ class Plant:
         self._second_due: dict[int, int] = {}
         self._reverts: list[tuple[int, int, str, float]] = []
         """(due, device, signal, value) of registers that will return."""
+        for name, own in settings.devices.items():
+            for point, value in own.initial.items():
+                if name in self._index:
+                    self.plain[self._index[name], point] = value
         self._step(0)
         for source in self._sources:
             if isinstance(source, Generator) and source.model in ("wind", "solar"):
@@ -220,7 +226,9 @@ class Plant:
         if machine is not None:
             if isinstance(machine, Household) and signal == "shed_expiry":
                 machine.tell_time(self.now_ms)
-            return machine.read(signal)
+            shown = machine.read(signal)
+            if shown is not None:
+                return shown
         place = self._meters.get(index)
         return None if place is None else place.read(signal)
 
@@ -240,6 +248,19 @@ class Plant:
             if reset is not None:
                 self._reverts.append((self.now_ms + reset.ms, index, signal, machine.registers[signal]))
             self._apply(machine, signal, value)
+        return True
+
+    def keep(self, device: int | str, point: str, value: float | str) -> bool:
+        """What the device answers to a write to a register behind which nothing happens."""
+        index = self.index(device)
+        faults = self._faults.get(index, {})
+        if FaultKind.REFUSAL in faults or FaultKind.EXCEPTION in faults:
+            return False
+        applied = FaultKind.ACK_NOT_APPLIED not in faults
+        shown = value if isinstance(value, float) else float("nan")
+        self.accepted.append(AcceptedWrite(self.now_ms, self.site.devices[index].name, point, shown, DAEMON, applied))
+        if applied:
+            self.plain[index, point] = value
         return True
 
     def _apply(self, machine: Machine, signal: str, value: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scowl_edge.config import ConfigError, Document, Fault, parse
+from scowl_edge.config import ConfigError, Document, Fault
 from scowl_edge.model import quantity
 from scowl_edge.model.quantity import Family, QuantityError
 from simulators.consumption import SHAPES
@@ -80,7 +80,7 @@ class DeviceSettings:
     """Course of a household's day: flat, home or office."""
     rating: str = ""
     """For a meter that no rating names: the rating it measures."""
-    initial: Mapping[str, float] = field(default_factory=dict)
+    initial: Mapping[str, float | str] = field(default_factory=dict)
     """Registers at the start: by signal in its base unit, or by point for plain registers."""
 
 
@@ -105,15 +105,12 @@ class SimulationSettings:
     devices: Mapping[str, DeviceSettings] = field(default_factory=dict)
 
 
-def parse_settings(text: str, file: str, devices: Iterable[str], ratings: Iterable[str]) -> SimulationSettings:
-    """Reads the `simulation:` section out of a configuration's text; without one everything has its default.
+def read_settings(document: Document, devices: Iterable[str], ratings: Iterable[str]) -> SimulationSettings:
+    """Reads the `simulation:` section of a configuration; without one everything has its default.
 
     Raises:
         ConfigError: with every fault of the section, as `file:line:column: what; what to do`.
     """
-    document = parse(text, file)
-    if document.faults:
-        raise ConfigError(document.faults)
     section = document.get(("simulation",))
     if section is None:
         return SimulationSettings()
@@ -220,9 +217,10 @@ class _Reader:
         rating = inner.get("rating", "")
         if rating and rating not in ratings:
             self._fault((*path, "rating"), f"there is no rating {rating}", f"known are: {', '.join(ratings)}")
-        initial: dict[str, float] = {}
-        for name, number in self._mapping(inner.get("initial"), (*path, "initial"), None).items():
-            initial[str(name)] = self._measure(number, None, (*path, "initial", str(name)), 0.0)
+        initial: dict[str, float | str] = {}
+        for name, given in self._mapping(inner.get("initial"), (*path, "initial"), None).items():
+            text = isinstance(given, str)
+            initial[str(name)] = given if text else self._measure(given, None, (*path, "initial", str(name)), 0.0)
         return DeviceSettings(
             model=model,
             numbers={

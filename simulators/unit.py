@@ -1,0 +1,186 @@
+"""One Modbus unit: which register shows or takes what of the plant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scowl_edge.assembly import Assembly
+from scowl_edge.devices.declaration import ModbusDevice, ModbusPoint, Table
+from scowl_edge.model.command import Verb
+from simulators.faults import Response
+from simulators.plant import Plant
+from simulators.registers import Value, bit_mask, decode, encode, is_bit
+
+ILLEGAL_ADDRESS = 2
+ILLEGAL_VALUE = 3
+
+_QUANTA = {
+    "soc": 1_000_000.0,
+    "current_a": 1000.0,
+    "current_b": 1000.0,
+    "current_c": 1000.0,
+    "voltage": 1000.0,
+    "shed_expiry": 1000.0,
+}
+"""Quanta of a signal in one of the plant's units, where that is not 1."""
+
+
+class ModbusException(Exception):
+    """An exception reply; `code` is what goes onto the wire."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exception {code}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPoint:
+    """A point of a unit and what stands behind it."""
+
+    device: int
+    """Index in the site."""
+    point: ModbusPoint
+    signal: str
+    """Empty: a plain register that keeps what is written."""
+    factor: float
+    """Point's base value = plant's value * factor (a share of the rating, A for W)."""
+
+    @property
+    def end(self) -> int:
+        """First address behind it."""
+        return self.point.address + self.point.registers
+
+
+def bind(assembly: Assembly) -> Mapping[tuple[str, str], tuple[str, float]]:
+    """(device, point) -> (signal, factor) for every point that a role or a rating uses."""
+    found: dict[tuple[str, str], tuple[str, float]] = {}
+    grants = {signal.device for signal in assembly.site.signals if signal.name == "shed_granted"}
+
+    def add(index: int, signal: str, gain: float) -> None:
+        row = assembly.points[index]
+        found.setdefault((row.device, row.name), (signal, _QUANTA.get(signal, 1.0) / gain))
+
+    for signal, binding in zip(assembly.site.signals, assembly.signals, strict=True):
+        add(binding.point, signal.name, binding.gain)
+    for actuator, written in zip(assembly.site.actuators, assembly.actuators, strict=True):
+        add(written.point, "shed_request" if actuator.verb is Verb.SHED else str(actuator.verb), written.gain)
+        if written.expiry_point >= 0:
+            add(written.expiry_point, "shed_expiry", _QUANTA["shed_expiry"])
+        if actuator.verb is Verb.SHED and actuator.device not in grants:
+            # Without a register of its own the grant is what the request reads back as.
+            row = assembly.points[written.point]
+            found[row.device, row.name] = ("shed_request_granted", found[row.device, row.name][1])
+    return found
+
+
+class Unit:
+    """Reads and writes tables of one unit against the plant; it knows nothing of frames.
+
+    Several devices of the configuration may share a unit. Registers between two points of a table read as 0; beyond
+    them there is nothing.
+    """
+
+    def __init__(
+        self,
+        plant: Plant,
+        devices: Sequence[ModbusDevice],
+        bindings: Mapping[tuple[str, str], tuple[str, float]],
+    ) -> None:
+        self._plant = plant
+        self._tables: dict[Table, list[BoundPoint]] = {table: [] for table in Table}
+        self._exponents: dict[tuple[int, str], BoundPoint] = {}
+        self._first_device = plant.index(devices[0].name)
+        for device in devices:
+            index = plant.index(device.name)
+            for point in device.points:
+                signal, factor = bindings.get((device.name, point.name), ("", 1.0))
+                bound = BoundPoint(index, point, signal, factor)
+                self._tables[point.table].append(bound)
+                self._exponents[index, point.name] = bound
+        for points in self._tables.values():
+            points.sort(key=lambda bound: bound.point.address)
+
+    def response(self, table: Table | None, address: int) -> Response:
+        """How the device behind this address answers at present."""
+        if table is not None:
+            for bound in self._tables[table]:
+                if bound.point.address <= address < bound.end:
+                    return self._plant.response(bound.device)
+        return self._plant.response(self._first_device)
+
+    def read(self, table: Table, address: int, count: int) -> list[int]:
+        """Registers or bits as they are now.
+
+        Raises:
+            ModbusException: 2, an address lies outside of what the unit has.
+        """
+        points = self._tables[table]
+        end = address + count
+        if not points or address < points[0].point.address or end > max(bound.end for bound in points):
+            raise ModbusException(ILLEGAL_ADDRESS)
+        words = [0] * count
+        for bound in points:
+            point = bound.point
+            if bound.end <= address or point.address >= end:
+                continue
+            shown = self._encoded(bound)
+            if point.type == "bits" and is_bit(point):
+                words[point.address - address] |= bit_mask(point) if shown[0] else 0
+                continue
+            for offset, word in enumerate(shown, point.address - address):
+                if 0 <= offset < count:
+                    words[offset] = word
+        return words
+
+    def write(self, table: Table, address: int, words: Sequence[int]) -> None:
+        """Takes registers or bits. Points are applied in the order of their addresses up to the first refusal.
+
+        Raises:
+            ModbusException: 2, an address is not there, read-only, or cuts a point in two; 3, a value is refused.
+        """
+        end = address + len(words)
+        touched = [b for b in self._tables[table] if b.end > address and b.point.address < end]
+        covered: set[int] = set()
+        for bound in touched:
+            if bound.point.address < address or bound.end > end:
+                raise ModbusException(ILLEGAL_ADDRESS)
+            if "w" in bound.point.access:
+                covered.update(range(bound.point.address, bound.end))
+        if len(covered) < len(words):
+            raise ModbusException(ILLEGAL_ADDRESS)
+        for bound in touched:
+            if "w" in bound.point.access:
+                self._take(bound, words[bound.point.address - address : bound.end - address])
+
+    def _take(self, bound: BoundPoint, words: Sequence[int]) -> None:
+        point = bound.point
+        if point.type == "bits" and is_bit(point):
+            words = [int(bool(words[0] & bit_mask(point)))]
+            if self._encoded(bound) == words:
+                return
+        value = decode(point, words, self._exponent(bound))
+        if bound.signal and isinstance(value, float):
+            signal = "shed_request" if bound.signal == "shed_request_granted" else bound.signal
+            accepted = self._plant.write(bound.device, signal, value / bound.factor)
+        else:
+            accepted = self._plant.keep(bound.device, point.name, value)
+        if not accepted:
+            raise ModbusException(ILLEGAL_VALUE)
+
+    def _encoded(self, bound: BoundPoint) -> list[int]:
+        return encode(bound.point, self._value(bound), self._exponent(bound))
+
+    def _value(self, bound: BoundPoint) -> Value | None:
+        if not bound.signal:
+            return self._plant.plain.get((bound.device, bound.point.name), 0.0)
+        signal = "shed_granted" if bound.signal == "shed_request_granted" else bound.signal
+        shown = self._plant.read(bound.device, signal)
+        return None if shown is None else shown * bound.factor
+
+    def _exponent(self, bound: BoundPoint) -> int:
+        if not bound.point.scale_factor:
+            return 0
+        factor = self._exponents.get((bound.device, bound.point.scale_factor))
+        value = self._value(factor) if factor is not None else 0.0
+        return int(value) if isinstance(value, float) else 0
