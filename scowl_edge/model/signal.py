@@ -15,6 +15,8 @@ class Quality(IntEnum):
     GOOD = 0
     UNCERTAIN = 1
     BAD = 2
+    UNTRIED = 3
+    """Not read since the start; only in the image."""
 
 
 class Cause(IntEnum):
@@ -65,4 +67,4 @@ class Image:
     @classmethod
     def empty(cls, size: int) -> Image:
         """An image of which nothing was ever read."""
-        return cls(np.zeros(size, np.int64), np.full(size, Quality.BAD, np.uint8), np.full(size, -1, np.int64))
+        return cls(np.zeros(size, np.int64), np.full(size, Quality.UNTRIED, np.uint8), np.full(size, -1, np.int64))

@@ -1,0 +1,83 @@
+"""The only one who picks a target for an actuator.
+
+Everybody else offers claims: an envelope it must stay in, and perhaps a wish inside it. Envelopes are intersected from
+the highest class down; where the next one does not fit, the class above keeps its bound and the loser is told. The
+highest-class wish, clamped, is the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from scowl_edge.model.reason import Reason, declare
+from scowl_edge.model.site import Actuator
+
+OVERRULED = declare("overruled", "class {} bounds it to {}, class {} asked for {}")
+
+
+class Klass(IntEnum):
+    """Who comes first."""
+
+    PROTECTION = 1
+    SAFETY = 2
+    OPERATOR = 3
+    USER = 4
+    CONTRACT = 5
+    SHED = 6
+    ROUTINE = 7
+    ECONOMY = 8
+    DEFAULT = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What one party wants of one actuator, in the actuator's quantum."""
+
+    klass: Klass
+    low: int
+    high: int
+    wish: int | None
+    reason: Reason
+    safety: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What the arbiter decided."""
+
+    target: int
+    klass: Klass
+    reason: Reason
+    safety: bool
+    conflict: Reason | None
+    """Set where envelopes did not intersect, or a wish was cut."""
+
+
+def rule(actuator: Actuator, claims: Sequence[Claim]) -> Ruling | None:
+    """The target of one actuator; None if nobody wishes anything (it stays as it was found)."""
+    if not claims:
+        return None
+    low, high, bound_by = actuator.low, actuator.high, Klass.PROTECTION
+    conflict: Reason | None = None
+    winner: Claim | None = None
+    for claim in sorted(claims, key=lambda c: c.klass):
+        new_low, new_high = max(low, claim.low), min(high, claim.high)
+        if new_low > new_high:
+            edge = high if claim.low > high else low
+            conflict = Reason(OVERRULED, (bound_by, edge, claim.klass, claim.low if claim.low > high else claim.high))
+            new_low = new_high = edge
+        elif (new_low, new_high) != (low, high):
+            bound_by = claim.klass
+        low, high = new_low, new_high
+        if winner is None and claim.wish is not None:
+            winner = claim
+    if winner is None or winner.wish is None:
+        return None
+    target = max(low, min(high, winner.wish))
+    if target != winner.wish and conflict is None:
+        conflict = Reason(OVERRULED, (bound_by, target, winner.klass, winner.wish))
+    return Ruling(
+        target=target, klass=winner.klass, reason=winner.reason, safety=any(c.safety for c in claims), conflict=conflict
+    )

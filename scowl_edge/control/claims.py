@@ -1,0 +1,108 @@
+"""What each party claims of each actuator in this step: the tracker's targets, and what a stop leaves behind."""
+
+from __future__ import annotations
+
+from scowl_edge.capacity import ShedState
+from scowl_edge.control.arbiter import Claim, Klass
+from scowl_edge.control.memory import Memory
+from scowl_edge.model.command import Verb
+from scowl_edge.model.reason import Reason, declare
+from scowl_edge.model.site import NONE, BusKind, OnStop, Site
+from scowl_edge.tracker import Condition, Observation, Tracker
+from scowl_edge.tracker.steering import wished
+
+RELEASE = declare("release", "the daemon stops; back to the value found at the first take-over")
+ORPHAN = declare("orphan", "it holds a shed that nobody here asked for")
+
+
+def of_tracker(site: Site, memory: Memory, tracker: Tracker, seen: Observation) -> list[list[Claim]]:
+    """Claims of the tracker, by actuator."""
+    region = memory.region
+    offered: list[list[Claim]] = [[] for _ in site.actuators]
+
+    def claim(
+        actuator: int, wish: int, klass: Klass, device: int, safety: bool = False, why: Reason | None = None
+    ) -> None:
+        if actuator != NONE:
+            a = site.actuators[actuator]
+            reason = why if why is not None else memory.reasons[device]
+            offered[actuator].append(
+                Claim(klass=klass, low=a.low, high=a.high, wish=wish, reason=reason, safety=safety)
+            )
+
+    for gi, g in enumerate(site.generators):
+        limit, setpoint, online = (
+            region.generator_limit_w[gi],
+            region.generator_setpoint_w[gi],
+            region.generator_online[gi],
+        )
+        if wished(limit):
+            curtailed = limit < g.rated_w
+            claim(g.do_limit, limit, Klass.SAFETY if curtailed else Klass.ECONOMY, g.device, curtailed)
+        if wished(online):
+            claim(g.do_connect, online, Klass.ECONOMY, g.device)
+        if wished(setpoint):
+            claim(g.do_setpoint, setpoint, Klass.ECONOMY, g.device)
+    for si, s in enumerate(site.storages):
+        setpoint = region.storage_setpoint_w[si]
+        if wished(setpoint):
+            claim(s.do_setpoint, setpoint, Klass.ECONOMY, s.device)
+            if s.do_mode != NONE:
+                idle, charging, discharging, sleeping = s.modes
+                asleep = region.storage_sleeping[si] and setpoint == 0
+                mode = charging if setpoint > 0 else discharging if setpoint < 0 else sleeping if asleep else idle
+                claim(s.do_mode, mode, Klass.ECONOMY, s.device)
+    for ci, c in enumerate(site.consumers):
+        shed = memory.book.sheds.get(ci)
+        if c.do_shed != NONE:
+            entry = memory.ledger[c.do_shed]
+            if shed is not None:
+                ending = shed.state is ShedState.ENDING
+                claim(c.do_shed, 0 if ending else shed.requested_w, Klass.SHED, c.device, safety=not ending)
+            elif entry.written:
+                claim(c.do_shed, 0, Klass.SHED, c.device)
+            elif seen.fresh(c.shed_granted) and seen.value(c.shed_granted, 0) > 0:
+                claim(c.do_shed, 0, Klass.SHED, c.device, why=Reason(ORPHAN))
+        starved = region.condition[ci] == Condition.STARVED
+        if wished(region.consumer_limit_w[ci]):
+            limit = 0 if starved and c.do_connect == NONE else region.consumer_limit_w[ci]
+            claim(c.do_limit, limit, Klass.SHED, c.device, safety=limit < c.rated_w)
+        if wished(region.consumer_connect[ci]):
+            claim(c.do_connect, region.consumer_connect[ci], Klass.SHED, c.device, safety=starved)
+        if c.do_supply != NONE and site.buses[c.bus].kind is BusKind.SEPARATE:
+            claim(c.do_supply, tree_number(site, int(region.tree[ci])), Klass.ECONOMY, c.device)
+    return offered
+
+
+def tree_number(site: Site, tree: int) -> int:
+    """The number that is written to `supply`; 0 = no tree."""
+    if tree == NONE:
+        return 0
+    if tree < len(site.generators):
+        return site.generators[tree].tree
+    tree -= len(site.generators)
+    return site.storages[tree].tree if tree < len(site.storages) else 0
+
+
+def on_stop(site: Site, memory: Memory) -> list[list[Claim]]:
+    """What the configuration says that a stop leaves behind: hold (no claim), or the value first found."""
+    offered: list[list[Claim]] = [[] for _ in site.actuators]
+    for i, a in enumerate(site.actuators):
+        entry = memory.ledger[i]
+        if a.on_stop is not OnStop.RELEASE or (entry.written is None and entry.command is None):
+            continue
+        value = 0 if a.verb is Verb.SHED else entry.found
+        if value is not None:
+            offered[i].append(
+                Claim(klass=Klass.SAFETY, low=a.low, high=a.high, wish=value, reason=Reason(RELEASE), safety=True)
+            )
+    return offered
+
+
+def lasts_ms(site: Site, memory: Memory, actuator: int, now_ms: int) -> int:
+    """How long the device is told to hold a shed: what is left of it."""
+    for ci, c in enumerate(site.consumers):
+        if c.do_shed == actuator:
+            shed = memory.book.sheds.get(ci)
+            return max(0, shed.expires_at - now_ms) if shed is not None else 0
+    return 0

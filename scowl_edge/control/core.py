@@ -1,0 +1,337 @@
+"""The core of one region: `step(inputs) -> plan`, in fixed stages. It owns its memory; it has no clock and no I/O."""
+
+from __future__ import annotations
+
+import copy
+
+from scowl_edge.capacity import ShedState
+from scowl_edge.control import alarms, claims
+from scowl_edge.control.arbiter import Ruling, rule
+from scowl_edge.control.audit import conservation_error_w
+from scowl_edge.control.ledger import STANDING, Count, Ledger, Stage
+from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
+from scowl_edge.control.portrait import portrait
+from scowl_edge.model.codec import decode, digest, encode
+from scowl_edge.model.command import Verb
+from scowl_edge.model.effect import Effect, Inputs, Plan, Read
+from scowl_edge.model.event import Booted, DeviceMode, JournalGap, LinkChanged, Order, Outcome, RegionMode, Stopping
+from scowl_edge.model.reason import Reason, declare
+from scowl_edge.model.signal import Quality
+from scowl_edge.model.site import NONE, OnStop, Site
+from scowl_edge.model.tick import Tick
+from scowl_edge.model.view import RegionView
+from scowl_edge.tracker import Forest, Observation, Steering, Tracker
+
+GRANTED = declare("granted", "it grants {:W} of {:W}")
+REFUSED = declare("refused", "it refuses to give up {:W}; not asked again for a while")
+IN_DOUBT = declare("shed-in-doubt", "it has not answered whether it gives up {:W}; read again")
+WITHDRAWN = declare("withdrawn", "it took back {:W} before the end of the shed")
+RELEASED = declare("released", "the shed has ended")
+EXPIRED = declare("shed-expired", "its shed of {:W} came to its end")
+MODE_SET = declare("mode-set", "{} by {}: {}")
+MODE_OVER = declare("mode-over", "the time of mode {} is over")
+
+KEPT_DECISIONS = 100
+BOOT_PATIENCE_MS = 10_000
+"""Longest wait after a start until every signal was tried once."""
+SECTIONS = ("situation", "image", "region", "book", "ledger", "alarms", "decisions", "reasons", "counts")
+
+
+class Core:
+    """One region. `step` mutates; `snapshot` and `restore` are exact inverses."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.tracker = Tracker(site)
+        self.memory = Memory.new(site)
+        self.ledger = Ledger(site, self.memory.ledger)
+        self._device_index = {d.name: i for i, d in enumerate(site.devices)}
+        self._seen: Observation | None = None
+        self._forest: Forest | None = None
+        self._rulings: list[Ruling | None] = [None] * len(site.actuators)
+        self._tick: Tick | None = None
+        self.conservation_error_w = 0
+
+    def step(self, inputs: Inputs) -> Plan:
+        """One turn of all stages."""
+        memory, tick = self.memory, inputs.tick
+        situation = memory.situation
+        situation.step = tick.step
+        situation.journal_ok = tick.journal_ok
+        situation.last_mono_at, situation.last_utc_ms = tick.mono_ms, tick.utc_ms
+        if tick.utc_ok:
+            situation.utc_day = tick.utc_ms // 86_400_000
+        counts: list[Count] = []
+        self._fold_readings(inputs)
+        for event in inputs.events:
+            self._fold_event(event, tick, counts)
+        self._due_modes(tick)
+        seen = self.tracker.observe(memory.image, tick.mono_ms)
+        self._seen, self._tick = seen, tick
+        self._wait_for_first_values(tick)
+        self._settle_grants(tick)
+        steering = self._steer(seen, tick)
+        if steering is not None:
+            for d in steering.decisions:
+                self._decided(tick, d.rung, d.device, d.amount_w, d.reason)
+                memory.reasons[d.device] = d.reason
+        effects = self._act(seen, tick, counts)
+        for count in counts:
+            key = f"{count.verb} {count.outcome}"
+            memory.counts[key] = memory.counts.get(key, 0) + 1
+        self.conservation_error_w = conservation_error_w(self.site, memory, seen, self._forest)
+        alarms.update(self.site, memory, seen, self._rulings, tick)
+        del memory.decisions[:-KEPT_DECISIONS]
+        final = self._stop_settled(tick)
+        wake = self.ledger.wake_at(tick.mono_ms, self.site.policy.period_ms)
+        return Plan(tick.step, tuple(effects), wake, self.digests(), final)
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def _fold_readings(self, inputs: Inputs) -> None:
+        image = self.memory.image
+        at = inputs.signals
+        image.quality[at] = inputs.quality
+        good = inputs.quality != Quality.BAD
+        image.value[at[good]] = inputs.value[good]
+        image.received_ms[at[good]] = inputs.received_ms[good]
+
+    def _fold_event(self, event: object, tick: Tick, counts: list[Count]) -> None:
+        situation = self.memory.situation
+        if isinstance(event, Outcome):
+            self.ledger.outcome(event, counts)
+        elif isinstance(event, LinkChanged):
+            self._link_changed(event, tick)
+        elif isinstance(event, Order):
+            self._order(event, tick)
+        elif isinstance(event, Booted):
+            self._booted(event, tick)
+        elif isinstance(event, Stopping):
+            if situation.stopping_at < 0:
+                situation.stopping_at = tick.mono_ms
+        elif isinstance(event, JournalGap):
+            situation.gap_steps += event.last_step - event.first_step + 1
+
+    def _booted(self, event: Booted, tick: Tick) -> None:
+        memory = self.memory
+        if event.mono_base_ms:
+            for section in (memory.region, memory.book, memory.ledger, memory.situation, memory):
+                if section is memory:
+                    known = memory.image.received_ms >= 0
+                    memory.image.received_ms[known] += event.mono_base_ms
+                elif isinstance(section, list):
+                    for entry in section:
+                        shift_times(entry, event.mono_base_ms)
+                else:
+                    shift_times(section, event.mono_base_ms)
+        memory.situation.boot = event.boot
+        memory.situation.stopping_at = -1
+        memory.image.quality[:] = Quality.UNTRIED
+        memory.region.settled = False
+        memory.region.booted_at = tick.mono_ms
+        self.ledger.doubt_all()
+
+    def _link_changed(self, event: LinkChanged, tick: Tick) -> None:
+        situation = self.memory.situation
+        if event.device:
+            index = self._device_index.get(event.device)
+            if index is None:
+                return
+            known = situation.devices[index]
+        else:
+            known = situation.links.setdefault(event.link, Reachability())
+        if known.up is not event.up:
+            known.up, known.since_utc_ms, known.changed_at = event.up, tick.utc_ms, event.at_ms
+        known.cause = event.cause
+
+    def _order(self, event: Order, tick: Tick) -> None:
+        situation = self.memory.situation
+        if event.target:
+            index = self._device_index[event.target]
+            state = situation.device_modes[index]
+            if event.mode == DeviceMode.AUTO:
+                self.ledger.reopen(index)
+        else:
+            index, state = NONE, situation.mode
+        state.mode, state.who, state.why, state.until_utc_ms = event.mode, event.who, event.why, event.until_utc_ms
+        self._decided(tick, "order", index, 0, Reason(MODE_SET, (event.mode, event.who, event.why)))
+
+    def _due_modes(self, tick: Tick) -> None:
+        situation = self.memory.situation
+        if not tick.utc_ok:
+            return
+        configured = [(situation.mode, str(self.site.policy.mode), NONE)]
+        configured += [
+            (m, str(d.mode), i) for i, (m, d) in enumerate(zip(situation.device_modes, self.site.devices, strict=True))
+        ]
+        for state, home, index in configured:
+            if 0 < state.until_utc_ms <= tick.utc_ms:
+                self._decided(tick, "order", index, 0, Reason(MODE_OVER, (state.mode,)))
+                state.mode, state.who, state.why, state.until_utc_ms = home, "configuration", "", 0
+
+    def _wait_for_first_values(self, tick: Tick) -> None:
+        region = self.memory.region
+        if region.booted_at < 0:
+            region.booted_at = tick.mono_ms
+        if not region.settled:
+            tried = bool((self.memory.image.quality != Quality.UNTRIED).all())
+            region.settled = tried or tick.mono_ms - region.booted_at >= BOOT_PATIENCE_MS
+
+    def _settle_grants(self, tick: Tick) -> None:
+        """Carries what the ledger knows of sheds into the book."""
+        book = self.memory.book
+        for c in list(book.sheds):
+            shed, con = book.sheds[c], self.site.consumers[c]
+            by_limit = con.do_shed == NONE
+            entry = self.memory.ledger[con.do_limit if by_limit else con.do_shed]
+            standing = entry.stage in STANDING and not entry.outstanding
+            if shed.state in (ShedState.ASKED, ShedState.IN_DOUBT):
+                answered = (
+                    standing and entry.target == entry.written and (by_limit or entry.written == shed.requested_w)
+                )
+                if answered:
+                    granted = shed.requested_w if by_limit else entry.confirmed or 0
+                    shed.state, shed.granted_w = ShedState.GRANTED, granted
+                    a = self.site.actuators[con.do_limit if by_limit else con.do_shed]
+                    poll = self.site.signals[con.power].fresh_ms if con.power != NONE else 0
+                    travel = granted * 1000 // a.ramp_w_s if a.ramp_w_s else 0
+                    shed.judged_at = tick.mono_ms + a.settle_ms + travel + poll
+                    self._decided(tick, "granted", con.device, granted, Reason(GRANTED, (granted, shed.requested_w)))
+                elif entry.stage is Stage.REJECTED and entry.target == entry.written:
+                    held = shed.granted_w
+                    self._decided(tick, "refused", con.device, 0, Reason(REFUSED, (shed.requested_w - held,)))
+                    if held:
+                        shed.state, shed.requested_w = ShedState.GRANTED, held
+                    else:
+                        self._forget_shed(c, tick)
+                elif shed.state is ShedState.ASKED and tick.mono_ms >= shed.answer_by_at:
+                    shed.state = ShedState.IN_DOUBT
+                    self._decided(tick, "in-doubt", con.device, 0, Reason(IN_DOUBT, (shed.requested_w,)))
+            elif shed.state is ShedState.GRANTED:
+                if not by_limit and entry.stage is Stage.REJECTED and not entry.outstanding:
+                    self._decided(tick, "withdrawn", con.device, -shed.granted_w, Reason(WITHDRAWN, (shed.granted_w,)))
+                    self._forget_shed(c, tick)
+            elif standing and entry.written == entry.target:
+                self._decided(tick, "released", con.device, 0, Reason(RELEASED))
+                self._forget_shed(c, tick)
+
+    def _forget_shed(self, c: int, tick: Tick) -> None:
+        con, region = self.site.consumers[c], self.memory.region
+        self.memory.book.sheds.pop(c)
+        region.shed_ended_at[c] = tick.mono_ms
+        if con.do_shed == NONE and con.do_limit != NONE:
+            region.consumer_limit_w[c] = con.rated_w
+
+    def _steer(self, seen: Observation, tick: Tick) -> Steering | None:
+        memory, situation = self.memory, self.memory.situation
+        if situation.stopping_at >= 0 or not memory.region.settled or situation.mode.mode == RegionMode.HOLD:
+            return None
+        closed = self.ledger.closed(tick.mono_ms)
+        usable = [self._reachable(i) and not closed[i] for i in range(len(self.site.actuators))]
+        if situation.mode.mode == RegionMode.ADVISORY:
+            # What it would do from here: nothing of it is remembered, because nothing of it happens.
+            region, book = copy.deepcopy(memory.region), copy.deepcopy(memory.book)
+            steering, self._forest = self.tracker.step(region, book, seen, usable, situation.utc_day)
+            memory.region.tree = region.tree
+            memory.region.rung = region.rung
+            return steering
+        steering, self._forest = self.tracker.step(memory.region, memory.book, seen, usable, situation.utc_day)
+        return steering
+
+    def _reachable(self, actuator: int) -> bool:
+        device = self.site.actuators[actuator].device
+        situation = self.memory.situation
+        return situation.device_modes[device].mode == DeviceMode.AUTO and situation.devices[device].up is not False
+
+    def _act(self, seen: Observation, tick: Tick, counts: list[Count]) -> list[Effect]:
+        memory, situation = self.memory, self.memory.situation
+        active = situation.mode.mode != RegionMode.ADVISORY and memory.region.settled
+        if situation.stopping_at >= 0:
+            offered = claims.on_stop(self.site, memory)
+        elif situation.mode.mode == RegionMode.ADVISORY:
+            offered = [[] for _ in self.site.actuators]
+        else:
+            offered = claims.of_tracker(self.site, memory, self.tracker, seen)
+        wanted: list[tuple[int, int, Reason, bool, int] | None] = []
+        may_write: list[bool] = []
+        for i, a in enumerate(self.site.actuators):
+            ruling = rule(a, offered[i])
+            self._rulings[i] = ruling
+            if ruling is None or situation.device_modes[a.device].mode != DeviceMode.AUTO:
+                wanted.append(None)
+                may_write.append(False)
+                continue
+            lasts = claims.lasts_ms(self.site, memory, i, tick.mono_ms) if a.verb is Verb.SHED else 0
+            wanted.append((ruling.target, ruling.klass, ruling.reason, ruling.safety, lasts))
+            may_write.append(active and self._reachable(i))
+        effects = self.ledger.step(seen, wanted, may_write, situation.boot, tick.step, situation.utc_day, counts)
+        late = self._doubtful_reads(seen, tick)
+        if late:
+            effects.append(Read(late, tick.mono_ms + self.site.policy.period_ms))
+        return effects
+
+    def _doubtful_reads(self, seen: Observation, tick: Tick) -> tuple[int, ...]:
+        """Sheds in doubt are read again until they are settled."""
+        signals = set()
+        for c, shed in self.memory.book.sheds.items():
+            con = self.site.consumers[c]
+            doubtful = shed.state is ShedState.IN_DOUBT and con.shed_granted != NONE
+            if doubtful and tick.mono_ms - seen.received_ms(con.shed_granted) > self.site.policy.period_ms:
+                signals.add(con.shed_granted)
+        return tuple(sorted(signals))
+
+    def _stop_settled(self, tick: Tick) -> bool:
+        situation = self.memory.situation
+        if situation.stopping_at < 0:
+            return False
+        if tick.mono_ms - situation.stopping_at >= self.site.policy.stop_timeout_ms:
+            return True
+        return all(self.stop_confirmed(i) for i in range(len(self.site.actuators)))
+
+    def stop_confirmed(self, actuator: int) -> bool:
+        """Whether an actuator is known to be where a stop should leave it."""
+        a, e = self.site.actuators[actuator], self.memory.ledger[actuator]
+        if e.outstanding:
+            return False
+        if a.on_stop is OnStop.HOLD or e.target is None:
+            return True
+        return e.written == e.target and e.stage in STANDING
+
+    def _decided(self, tick: Tick, rung: str, device: int, amount_w: int, reason: Reason) -> None:
+        self.memory.decisions.append(
+            Decided(step=tick.step, utc_ms=tick.utc_ms, rung=rung, device=device, amount_w=amount_w, reason=reason)
+        )
+
+    # -- what others may see -----------------------------------------------------------------------------------------
+
+    def sections(self) -> dict[str, bytes]:
+        """Canonical bytes of each section of the memory."""
+        return {name: encode(getattr(self.memory, name), Memory.__annotations__[name]) for name in SECTIONS}
+
+    def digests(self) -> tuple[tuple[str, str], ...]:
+        """Digest of each section."""
+        return tuple((name, digest(data)) for name, data in self.sections().items())
+
+    def snapshot(self) -> bytes:
+        """All memory, canonical."""
+        return encode(self.memory)
+
+    def restore(self, data: bytes) -> None:
+        """The inverse of `snapshot`. Raises CodecError if the bytes do not fit this region."""
+        self.memory = decode(Memory, data)
+        self.ledger = Ledger(self.site, self.memory.ledger)
+
+    def view(self) -> RegionView | None:
+        """The region for people; None before the first step."""
+        if self._seen is None or self._tick is None:
+            return None
+        return portrait(
+            self.site,
+            self.memory,
+            self.tracker,
+            self._seen,
+            self._forest,
+            self._rulings,
+            self._tick,
+            self.conservation_error_w,
+        )

@@ -1,0 +1,407 @@
+"""The only owner of a command's life: what should be against what is confirmed, and the difference acted upon.
+
+    intended -> sent -> acknowledged (wire) -> confirmed (read back) -> effective (measured) -> holding
+    or rejected, timed_out, no_effect, reverted, contested, in_doubt
+
+Targets, not edges: a target that is already so is not written. A refusal or a lack of effect closes an actuator for a
+while; a value that somebody else keeps changing is written a bounded number of times and then left alone, with an
+alarm. A stored register is written on change only; a pulse is never repeated unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scowl_edge.model.command import Command, CommandId, OutcomeKind, Verb, WriteClass
+from scowl_edge.model.effect import Effect, Read, Write
+from scowl_edge.model.event import Outcome
+from scowl_edge.model.reason import Reason, declare
+from scowl_edge.model.site import NONE, Actuator, Site
+from scowl_edge.tracker.observe import Observation
+
+UNTOUCHED = declare("untouched", "nobody has asked for anything")
+NOTHING_ASKED = Reason(UNTOUCHED)
+REREAD_MS = 1_000
+"""Between two readings of a register whose state is in question."""
+
+
+class Stage(StrEnum):
+    """Where a command stands."""
+
+    IDLE = "idle"
+    INTENDED = "intended"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    CONFIRMED = "confirmed"
+    EFFECTIVE = "effective"
+    HOLDING = "holding"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    NO_EFFECT = "no_effect"
+    REVERTED = "reverted"
+    CONTESTED = "contested"
+    IN_DOUBT = "in_doubt"
+
+
+STANDING = (Stage.CONFIRMED, Stage.EFFECTIVE, Stage.HOLDING, Stage.NO_EFFECT)
+"""The register was read back as it should be."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """The ledger's line for one actuator. Times are monotonic ms, -1 = never."""
+
+    stage: Stage = Stage.IDLE
+    target: int | None = None
+    klass: int = 0
+    reason: Reason = NOTHING_ASKED
+    safety: bool = False
+    lasts_ms: int = 0
+    written: int | None = None
+    """Value of the last command that left, or that was found already in force."""
+    command: CommandId | None = None
+    """Last command; its outcome is awaited while `outstanding`."""
+    outstanding: bool = False
+    sent_at: int = -1
+    settled_at: int = -1
+    """From then on read-backs count."""
+    read_at: int = -1
+    agreed: int = 0
+    """Read-backs in a row that agree."""
+    agreed_at: int = -1
+    """Receive time of the last read-back looked at."""
+    confirmed: int | None = None
+    """For a shed: what is granted."""
+    effect_by_at: int = -1
+    asserts: int = 0
+    """Re-asserts since the target was last changed or found holding."""
+    closed_until_at: int = -1
+    """Not commanded before, after a refusal or a lack of effect."""
+    retry_at: int = -1
+    found: int | None = None
+    """Value at the first take-over."""
+    day: int = -1
+    writes_today: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One thing to count: an outcome of a verb."""
+
+    verb: str
+    outcome: str
+
+
+class Ledger:
+    """All entries of a region, and the rules. `entries` is the only thing that changes."""
+
+    def __init__(self, site: Site, entries: list[Entry] | None = None) -> None:
+        self.site = site
+        self.entries = entries if entries is not None else [Entry() for _ in site.actuators]
+        self._by_command: dict[CommandId, int] = {
+            e.command: i for i, e in enumerate(self.entries) if e.command is not None and e.outstanding
+        }
+
+    def closed(self, now_ms: int) -> list[bool]:
+        """A flag an actuator: contested, refused or without effect, and not yet to be asked again."""
+        return [e.stage is Stage.CONTESTED or now_ms < e.closed_until_at for e in self.entries]
+
+    def reopen(self, device: int) -> None:
+        """Forgets contests and refusals of a device: somebody took it back into AUTO."""
+        for i, a in enumerate(self.site.actuators):
+            if a.device == device:
+                e = self.entries[i]
+                e.closed_until_at, e.asserts = -1, 0
+                if e.stage in (Stage.CONTESTED, Stage.REJECTED, Stage.NO_EFFECT):
+                    e.stage = Stage.IN_DOUBT
+
+    def doubt_all(self) -> None:
+        """After a start: what was confirmed before is read again before anything is believed or written."""
+        for e in self.entries:
+            if e.written is not None and e.stage is not Stage.CONTESTED:
+                e.stage = Stage.IN_DOUBT
+                e.agreed = 0
+                e.read_at = -1
+
+    def outcome(self, event: Outcome, counts: list[Count]) -> None:
+        """Takes a driver's word on a command; an outcome that nobody waits for is counted and dropped."""
+        index = self._by_command.pop(event.command, None)
+        if index is None:
+            counts.append(Count("unknown", event.kind))
+            return
+        e, a = self.entries[index], self.site.actuators[index]
+        counts.append(Count(a.verb, event.kind))
+        e.outstanding = False
+        e.agreed = 0
+        if event.kind is OutcomeKind.ACKNOWLEDGED:
+            e.stage = Stage.ACKNOWLEDGED
+            e.settled_at = event.at_ms
+        elif event.kind is OutcomeKind.REJECTED:
+            e.stage = Stage.REJECTED
+            e.closed_until_at = event.at_ms + self.site.policy.retry_ms
+            e.retry_at = event.at_ms + self.site.policy.answer_ms
+        elif event.kind is OutcomeKind.TIMED_OUT:
+            e.stage = Stage.TIMED_OUT
+            e.settled_at = event.at_ms
+        elif event.kind is OutcomeKind.UNKNOWN:
+            e.stage = Stage.IN_DOUBT
+            e.settled_at = event.at_ms
+        else:
+            e.stage = Stage.INTENDED
+            e.written = None
+            e.retry_at = event.at_ms + REREAD_MS
+
+    def step(
+        self,
+        seen: Observation,
+        wanted: list[tuple[int, int, Reason, bool, int] | None],
+        may_write: list[bool],
+        boot: int,
+        step: int,
+        day: int,
+        counts: list[Count],
+    ) -> list[Effect]:
+        """Compares and acts.
+
+        Args:
+            seen: the step's view.
+            wanted: for each actuator (target, class, reason, safety, lasts_ms), or None for leave alone.
+            may_write: a flag an actuator: mode, region and reachability allow it.
+            boot: number of the present boot.
+            step: number of this step.
+            day: number of the day for wear budgets (UTC while trusted, else monotonic).
+            counts: derived outcomes are added here.
+        """
+        effects: list[Effect] = []
+        reads: list[int] = []
+        now = seen.now_ms
+        n = 0
+        for i, a in enumerate(self.site.actuators):
+            e = self.entries[i]
+            want = wanted[i]
+            if want is None:
+                if not e.outstanding and e.stage is Stage.INTENDED:
+                    e.stage = Stage.IDLE
+                e.target = None
+                self._watch(a, e, seen, counts, reads)
+                continue
+            target, e.klass, e.reason, e.safety, e.lasts_ms = want
+            if target != e.target:
+                e.target = target
+                e.asserts = 0
+            if e.outstanding:
+                continue
+            self._watch(a, e, seen, counts, reads)
+            if not self._differs(a, e, seen) or not may_write[i]:
+                continue
+            if e.stage is Stage.CONTESTED or now < e.retry_at or (now < e.closed_until_at and not e.safety):
+                continue
+            if e.day != day:
+                e.day, e.writes_today = day, 0
+            if a.write_class is not WriteClass.VOLATILE and a.daily_budget and e.writes_today >= a.daily_budget:
+                e.stage = Stage.INTENDED
+                continue
+            if e.found is None and a.feedback != NONE and seen.received_ms(a.feedback) >= 0:
+                e.found = seen.value(a.feedback, 0)
+            n += 1
+            command = CommandId(boot, step, n)
+            if e.written == target and e.stage in (Stage.REVERTED, Stage.TIMED_OUT):
+                e.asserts += 1
+            e.command, e.outstanding, e.written, e.sent_at = command, True, target, now
+            e.stage, e.agreed, e.effect_by_at = Stage.SENT, 0, -1
+            e.writes_today += 1
+            self._by_command[command] = i
+            effects.append(
+                Write(
+                    Command(
+                        id=command,
+                        actuator=i,
+                        verb=a.verb,
+                        value=target,
+                        lasts_ms=e.lasts_ms,
+                        valid_until_ms=now + max(2 * self.site.policy.period_ms, 5_000),
+                        safety=e.safety,
+                        reason=e.reason,
+                    )
+                )
+            )
+        if reads:
+            effects.append(Read(tuple(sorted(set(reads))), now + self.site.policy.period_ms))
+        return effects
+
+    def wake_at(self, now_ms: int, period_ms: int) -> int:
+        """When something is due before the period is over."""
+        soon = now_ms + period_ms
+        for e in self.entries:
+            if e.stage is Stage.ACKNOWLEDGED and not e.outstanding:
+                soon = min(soon, max(now_ms + 50, e.settled_at + 200))
+        return soon
+
+    def _differs(self, a: Actuator, e: Entry, seen: Observation) -> bool:
+        """Whether a write is due."""
+        target = e.target
+        if e.stage in (Stage.IN_DOUBT, Stage.TIMED_OUT):
+            if a.feedback == NONE:
+                # Nothing to read: an absolute value in RAM may be said again, anything else may not.
+                return a.write_class is WriteClass.VOLATILE or (
+                    e.written != target and a.write_class is WriteClass.STORED
+                )
+            return False
+        if e.stage is Stage.REVERTED:
+            return True
+        if e.written != target:
+            return not self._already(a, e, seen)
+        if e.stage in (Stage.INTENDED, Stage.IDLE):
+            return True
+        if e.stage is Stage.REJECTED:
+            return a.write_class is WriteClass.VOLATILE
+        beat = a.heartbeat_ms
+        return bool(
+            beat and a.write_class is WriteClass.VOLATILE and e.stage in STANDING and seen.now_ms - e.sent_at >= beat
+        )
+
+    def _already(self, a: Actuator, e: Entry, seen: Observation) -> bool:
+        """A target that the register already shows needs no write."""
+        if a.write_class is WriteClass.PULSE or not seen.fresh(a.feedback):
+            return False
+        if a.verb is Verb.SHED and (e.target != 0 or seen.received_ms(a.feedback) <= e.sent_at):
+            return False
+        if e.target is None or seen.value(a.feedback, 0) != e.target:
+            return False
+        e.written, e.stage, e.confirmed = e.target, Stage.CONFIRMED, e.target
+        e.agreed, e.agreed_at = 0, seen.received_ms(a.feedback)
+        e.settled_at = e.agreed_at
+        self._expect_effect(a, e, seen)
+        return True
+
+    def _expect_effect(self, a: Actuator, e: Entry, seen: Observation) -> None:
+        device_delay = self._start_ms(a)
+        travel = abs(a.high - a.low) * 1000 // a.ramp_w_s if a.ramp_w_s else 0
+        poll = self.site.signals[a.effect].fresh_ms if a.effect != NONE else 0
+        e.effect_by_at = e.settled_at + a.settle_ms + travel + device_delay + poll
+
+    def _start_ms(self, a: Actuator) -> int:
+        for g in self.site.generators:
+            if g.device == a.device:
+                return g.start_ms
+        for s in self.site.storages:
+            if s.device == a.device:
+                return s.dead_time_ms
+        return 0
+
+    def _watch(self, a: Actuator, e: Entry, seen: Observation, counts: list[Count], reads: list[int]) -> None:
+        """Follows the read-back and the measured effect of what was last written."""
+        now = seen.now_ms
+        if e.outstanding or e.written is None or e.stage in (Stage.IDLE, Stage.REJECTED, Stage.CONTESTED, Stage.SENT):
+            return
+        if e.stage is Stage.INTENDED:
+            return
+        if a.feedback == NONE:
+            if e.stage is Stage.ACKNOWLEDGED:
+                e.stage, e.confirmed = Stage.CONFIRMED, e.written
+                self._expect_effect(a, e, seen)
+        else:
+            received = seen.received_ms(a.feedback)
+            floor = e.settled_at
+            if received > max(floor, e.agreed_at):
+                self._read_back(a, e, seen.value(a.feedback, 0), received, seen, counts)
+            if e.stage in (Stage.ACKNOWLEDGED, Stage.TIMED_OUT, Stage.IN_DOUBT, Stage.CONFIRMED):
+                patience = 200 if e.stage is Stage.ACKNOWLEDGED and e.read_at < floor else REREAD_MS
+                if now - max(e.read_at, floor) >= patience or e.read_at < 0:
+                    reads.append(a.feedback)
+                    if a.effect != NONE:
+                        reads.append(a.effect)
+                    e.read_at = now
+        if e.stage in STANDING and e.target == e.written:
+            self._judge(a, e, seen, counts)
+
+    def _read_back(
+        self, a: Actuator, e: Entry, value: int, received_ms: int, seen: Observation, counts: list[Count]
+    ) -> None:
+        e.agreed_at = received_ms
+        written = e.written if e.written is not None else value
+        if agrees(a, value, written):
+            e.agreed += 1
+            e.confirmed = value
+            if e.stage not in STANDING:
+                e.stage = Stage.CONFIRMED
+                counts.append(Count(a.verb, "confirmed"))
+                e.settled_at = received_ms if e.stage is Stage.IN_DOUBT else e.settled_at
+                self._expect_effect(a, e, seen)
+            elif e.stage is Stage.EFFECTIVE and e.agreed >= a.hold_polls:
+                e.stage = Stage.HOLDING
+                e.asserts = 0
+                counts.append(Count(a.verb, "holding"))
+            return
+        if e.stage is Stage.ACKNOWLEDGED and received_ms < e.settled_at + a.settle_ms:
+            return
+        e.agreed = 0
+        if a.verb is Verb.SHED:
+            # A grant that is gone or was never given is not asked for again from here: the tracker decides anew.
+            answered = e.stage is Stage.ACKNOWLEDGED
+            e.confirmed = 0 if written else value
+            e.stage = Stage.REVERTED if not written else Stage.REJECTED
+            if written and answered:
+                e.closed_until_at = received_ms + self.site.policy.retry_ms
+            counts.append(Count(a.verb, "refused" if written else "reverted"))
+            return
+        e.confirmed = value
+        counts.append(Count(a.verb, "reverted"))
+        if e.asserts >= self.site.policy.max_contests or a.write_class is WriteClass.PULSE:
+            e.stage = Stage.CONTESTED
+            counts.append(Count(a.verb, "contested"))
+        else:
+            e.stage = Stage.REVERTED
+
+    def _judge(self, a: Actuator, e: Entry, seen: Observation, counts: list[Count]) -> None:
+        """Compares measured power with what was ordered, once it has had its time."""
+        if e.stage in (Stage.EFFECTIVE, Stage.HOLDING) or a.verb in (Verb.SHED, Verb.SUPPLY, Verb.MODE):
+            return
+        if a.effect == NONE:
+            e.stage = Stage.EFFECTIVE
+            return
+        received = seen.received_ms(a.effect)
+        if received <= e.settled_at:
+            return
+        if has_effect(a, e.written or 0, seen.value(a.effect, 0)):
+            if e.stage is Stage.NO_EFFECT:
+                e.closed_until_at = -1
+            e.stage = Stage.EFFECTIVE
+            counts.append(Count(a.verb, "effective"))
+        elif e.stage is Stage.CONFIRMED and received >= e.effect_by_at >= 0 and self._must_follow(a, e, seen):
+            e.stage = Stage.NO_EFFECT
+            e.closed_until_at = seen.now_ms + self.site.policy.retry_ms
+            counts.append(Count(a.verb, "no_effect"))
+
+    def _must_follow(self, a: Actuator, e: Entry, seen: Observation) -> bool:
+        """Whether physics lets the device follow: a full store does not charge, an empty one does not discharge."""
+        for si, s in enumerate(self.site.storages):
+            if s.device == a.device and a.verb is Verb.SETPOINT:
+                if (e.written or 0) > 0:
+                    return seen.soc_ppm(si, for_discharge=False) < s.ceiling_ppm
+                if (e.written or 0) < 0:
+                    return seen.soc_ppm(si, for_discharge=True) > s.floor_ppm
+        return True
+
+
+def agrees(a: Actuator, value: int, written: int) -> bool:
+    """Whether a read-back shows what was written; a shed may be granted in part."""
+    if a.verb is Verb.SHED:
+        return value == 0 if written == 0 else 0 < value <= written
+    if a.verb in (Verb.LIMIT, Verb.SETPOINT):
+        # A register in percent or ampere cannot hold every watt.
+        return abs(value - written) <= max(1, a.tolerance // 4)
+    return value == written
+
+
+def has_effect(a: Actuator, written: int, power_w: int) -> bool:
+    """Whether the measured signed power obeys what was written."""
+    if a.verb is Verb.LIMIT:
+        return abs(power_w) <= written + a.tolerance
+    if a.verb is Verb.SETPOINT:
+        signed = written if a.low < 0 else -written
+        return abs(power_w - signed) <= a.tolerance
+    if a.verb is Verb.CONNECT:
+        return abs(power_w) <= a.tolerance if written == 0 else True
+    return True

@@ -1,0 +1,241 @@
+"""The region for people: the core's memory and one step's view, put into the published values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scowl_edge.capacity import ShedState
+from scowl_edge.capacity.ratings import Member
+from scowl_edge.control.arbiter import Ruling
+from scowl_edge.control.audit import flows
+from scowl_edge.control.memory import Memory
+from scowl_edge.model.site import NONE, PPM, Dispatch, Site
+from scowl_edge.model.tick import Tick
+from scowl_edge.model.view import (
+    ActuatorView,
+    AlarmView,
+    DecisionView,
+    DeviceView,
+    RatingView,
+    RegionView,
+    TreeView,
+)
+from scowl_edge.tracker import Condition, Forest, Observation, Tracker
+from scowl_edge.tracker.region import grid_of_bus, tree_buses, tree_names
+from scowl_edge.tracker.steering import wished
+
+SHOWN_DECISIONS = 50
+
+
+def portrait(
+    site: Site,
+    memory: Memory,
+    tracker: Tracker,
+    seen: Observation,
+    forest: Forest | None,
+    rulings: Sequence[Ruling | None],
+    tick: Tick,
+    conservation_error_w: int,
+) -> RegionView:
+    """Everything that is published of a region."""
+    situation, region = memory.situation, memory.region
+    accounts = flows(site, memory, seen)
+    unserved = [0] * 8
+    states = {"served": 0, "shed": 0, "starved": 0, "choked": 0, "unassigned": 0}
+    for c, con in enumerate(site.consumers):
+        states[consumer_state(memory, c)] += 1
+        unserved[min(con.klass, 7)] += accounts[c].unserved_w
+        if region.tree[c] == NONE and region.condition[c] == Condition.SERVED:
+            states["unassigned"] += 1
+            states["served"] -= 1 if consumer_state(memory, c) == "served" else 0
+            states["shed"] -= 1 if consumer_state(memory, c) == "shed" else 0
+    generation = sum(seen.generation_w) + sum(max(0, -w) for w in seen.storage_w)
+    demand = sum(f.wanted_w for f in accounts) + sum(max(0, w) for w in seen.storage_w)
+    grid = next((r for b in range(len(site.buses)) if (r := grid_of_bus(site, b)) != NONE), NONE)
+    loads = seen.ratings
+    everybody = Member(NONE, 7, PPM)
+    return RegionView(
+        site=site.name,
+        step=tick.step,
+        utc_ms=tick.utc_ms,
+        utc_ok=tick.utc_ok,
+        mode=situation.mode.mode,
+        mode_who=situation.mode.who,
+        mode_why=situation.mode.why,
+        rung=region.rung,
+        generation_w=generation,
+        demand_w=demand,
+        served_w=sum(f.served_w for f in accounts),
+        deferred_w=sum(f.deferred_w for f in accounts),
+        shed_w=sum(f.shed_w for f in accounts),
+        unserved_w=tuple(unserved),
+        unmetered_w=loads.unmetered_w[grid] if grid != NONE else 0,
+        grid_net_w=loads.net_w[grid] if grid != NONE and loads.fresh[grid] else None,
+        headroom_w=loads.room_import_w(grid, everybody) if grid != NONE else 0,
+        conservation_error_w=conservation_error_w,
+        consumers=tuple(states.items()),
+        pledged_w=sum(max(0, -p.remaining_w(seen.net_w(device))) for device, p in memory.book.pledges.items()),
+        commands=tuple((*key.split(" ", 1), n) for key, n in sorted(memory.counts.items())),  # type: ignore[misc]
+        trees=_trees(site, memory, forest),
+        devices=_devices(site, memory, tracker, seen, rulings),
+        ratings=tuple(
+            RatingView(
+                name=r.name,
+                kind=r.kind.value,
+                within=site.ratings[r.within].name if r.within != NONE else "",
+                load_va=(loads.load_va[i][0], loads.load_va[i][1], loads.load_va[i][2]),
+                import_va=r.import_va,
+                export_va=r.export_va,
+                headroom_w=loads.room_import_w(i, everybody),
+                unmetered_w=loads.unmetered_w[i],
+                metered=r.power != NONE or r.currents[0] != NONE,
+                fresh=loads.fresh[i],
+            )
+            for i, r in enumerate(site.ratings)
+        ),
+        alarms=tuple(
+            AlarmView(
+                key=key, priority=a.priority, since_utc_ms=a.since_utc_ms, since_utc_ok=a.since_utc_ok, cause=a.cause
+            )
+            for key, a in sorted(memory.alarms.items())
+        ),
+        decisions=tuple(
+            DecisionView(
+                step=d.step,
+                utc_ms=d.utc_ms,
+                rung=d.rung,
+                device=site.devices[d.device].name if d.device != NONE else "",
+                amount_w=d.amount_w,
+                reason=d.reason,
+            )
+            for d in reversed(memory.decisions[-SHOWN_DECISIONS:])
+        ),
+    )
+
+
+def consumer_state(memory: Memory, consumer: int) -> str:
+    """served, shed, starved or choked."""
+    condition = memory.region.condition[consumer]
+    if condition == Condition.STARVED:
+        return "starved"
+    if condition == Condition.CHOKED:
+        return "choked"
+    shed = memory.book.sheds.get(consumer)
+    return "shed" if shed is not None and shed.state is not ShedState.ASKED else "served"
+
+
+def _trees(site: Site, memory: Memory, forest: Forest | None) -> tuple[TreeView, ...]:
+    if forest is None:
+        return ()
+    names = tree_names(site)
+    buses = tree_buses(site)
+    feeds = [site.devices[c.device].name for c in site.consumers] + [site.devices[s.device].name for s in site.storages]
+    members: list[list[str]] = [[] for _ in names]
+    for feed, tree in enumerate(memory.region.tree.tolist()):
+        if tree != NONE:
+            members[tree].append(feeds[feed])
+    return tuple(
+        TreeView(
+            name=name,
+            bus=site.buses[buses[t]].name,
+            output_w=forest.output_w[t],
+            safe_w=forest.safe_w[t],
+            load_w=forest.load_w[t],
+            over_assigned_w=max(0, forest.load_w[t] - forest.safe_w[t]),
+            members=tuple(members[t]),
+            blackout=memory.region.tree_blackout_at[t] >= 0,
+            fresh=forest.fresh[t],
+        )
+        for t, name in enumerate(names)
+    )
+
+
+def _devices(
+    site: Site, memory: Memory, tracker: Tracker, seen: Observation, rulings: Sequence[Ruling | None]
+) -> tuple[DeviceView, ...]:
+    situation, region = memory.situation, memory.region
+    names = tree_names(site)
+    accounts = flows(site, memory, seen)
+    kinds: dict[int, tuple[str, str, int, str, int | None, int, int, int]] = {}
+    for gi, g in enumerate(site.generators):
+        limit = region.generator_limit_w[gi]
+        curtailed = wished(limit) and limit < g.rated_w
+        output = seen.generation_w[gi]
+        state = "curtailed" if curtailed else "producing" if output > 0 else "offline"
+        if g.dispatch is Dispatch.FIXED and region.generator_online[gi] == 1 and output == 0:
+            state = "starting"
+        power = seen.value(g.power, 0) if seen.known(g.power) else None
+        kinds[g.device] = ("generator", state, NONE, names[gi], power, 0, 0, 0)
+    for ci, c in enumerate(site.consumers):
+        tree = int(region.tree[ci])
+        flow = accounts[ci]
+        power = seen.consumption_w[ci] if seen.known(c.power) else None
+        kinds[c.device] = (
+            "consumer",
+            consumer_state(memory, ci),
+            c.klass,
+            names[tree] if tree != NONE else "",
+            power,
+            flow.wanted_w,
+            flow.shed_w,
+            flow.unserved_w,
+        )
+    for si, s in enumerate(site.storages):
+        watts = seen.storage_w[si]
+        state = (
+            "charging"
+            if watts > s.trickle_w
+            else "discharging"
+            if watts < -s.trickle_w
+            else "sleeping"
+            if region.storage_sleeping[si]
+            else "idle"
+        )
+        tree = int(region.tree[len(site.consumers) + si])
+        power = watts if seen.known(s.power) else None
+        kinds[s.device] = ("storage", state, NONE, names[tree] if tree != NONE else "", power, max(0, watts), 0, 0)
+    actuators: dict[int, list[ActuatorView]] = {}
+    for i, a in enumerate(site.actuators):
+        e = memory.ledger[i]
+        ruling = rulings[i]
+        actuators.setdefault(a.device, []).append(
+            ActuatorView(
+                verb=a.verb.value,
+                target=e.target,
+                confirmed=e.confirmed,
+                state=e.stage.value,
+                klass=ruling.klass if ruling is not None else 0,
+                reason=(ruling.conflict or ruling.reason) if ruling is not None else None,
+                stays_as_left=a.failsafe is None or a.device_timeout_ms == 0,
+            )
+        )
+    result = []
+    for d, device in enumerate(site.devices):
+        kind, state, klass, tree_name, power, wanted, shed_w, unserved_w = kinds.get(
+            d, ("meter", "measuring", NONE, "", None, 0, 0, 0)
+        )
+        mode, reach = situation.device_modes[d], situation.devices[d]
+        why = memory.reasons[d]
+        result.append(
+            DeviceView(
+                name=device.name,
+                link=device.link,
+                kind=kind,
+                mode=mode.mode,
+                mode_who=mode.who,
+                mode_why=mode.why,
+                mode_until_utc_ms=mode.until_utc_ms,
+                up=reach.up,
+                since_utc_ms=reach.since_utc_ms,
+                state=state,
+                klass=klass,
+                tree=tree_name,
+                power_w=power,
+                wanted_w=wanted,
+                shed_w=shed_w,
+                unserved_w=unserved_w,
+                why=why if why.code != "untouched" else None,
+                actuators=tuple(actuators.get(d, ())),
+            )
+        )
+    return tuple(result)
