@@ -189,6 +189,8 @@ def _form(hint: Any) -> _Form:
     Raises:
         _Fault: The hint is not one that the codec knows.
     """
+    if isinstance(hint, str):
+        raise _Fault(f"the hint {hint!r} is text; resolve it with typing.get_type_hints first")
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is None or hint is _NOTHING or hint in _SCALARS:
         return _scalar_form((hint or _NOTHING,))

@@ -292,6 +292,7 @@ def test_text_that_looks_like_a_float_is_no_float() -> None:
         (NDArray[np.float64], b"[]", "float64 has no canonical form"),
         (Colour | Level, b"1", "cannot be told apart"),
         (bytes, b"1", "has no canonical form"),
+        ("Tick", b"1", "the hint 'Tick' is text; resolve it"),
     ],
 )
 def test_a_fault_in_the_bytes_names_its_place(type_: Any, data: bytes, text: str) -> None:
