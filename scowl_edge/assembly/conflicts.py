@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from scowl_edge.assembly.build import per_phase_va
 from scowl_edge.assembly.schema import (
@@ -25,9 +26,7 @@ IMPORT, EXPORT = "import", "export"
 def conflict_faults(structure: Structure) -> Iterator[Fault]:
     """All faults of this sort in the valid part of a file."""
     yield from _units(structure)
-    for name, rating in structure.configuration.ratings.items():
-        yield from _failsafe_sum(structure, name, rating, IMPORT)
-        yield from _failsafe_sum(structure, name, rating, EXPORT)
+    yield from (excess.fault for excess in excesses(structure) if excess.declared)
 
 
 def _units(structure: Structure) -> Iterator[Fault]:
@@ -87,12 +86,30 @@ def _fallback_w(role: PowerRole, direction: str) -> int | None:
             return None
 
 
-def _failsafe_sum(structure: Structure, name: str, rating: RatingSection, direction: str) -> Iterator[Fault]:
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A rating that what hangs below it can exceed when nobody steers it."""
+
+    declared: bool
+    """Whether any device below names a fail-safe value; else only rated powers were summed."""
+    fault: Fault
+
+
+def excesses(structure: Structure) -> Iterator[Excess]:
+    """Every rating and direction in which fail-safe values (rated power where there is none) add up to too much."""
+    for name, rating in structure.configuration.ratings.items():
+        for direction in (IMPORT, EXPORT):
+            excess = _excess(structure, name, rating, direction)
+            if excess is not None:
+                yield excess
+
+
+def _excess(structure: Structure, name: str, rating: RatingSection, direction: str) -> Excess | None:
     configuration = structure.configuration
     amount = rating.limit or (rating.import_ if direction == IMPORT else rating.export)
     most_va = per_phase_va(amount, phases=3 if rating.phases == 3 else 1, voltage_mv=rating.voltage)
     if most_va == NONE:
-        return
+        return None
     load_va = dict.fromkeys("abc", 0)
     terms: list[tuple[int, str]] = []
     declared = False
@@ -101,9 +118,9 @@ def _failsafe_sum(structure: Structure, name: str, rating: RatingSection, direct
         if not isinstance(role, PowerRole) or not below(configuration.ratings, device, name):
             continue
         fallback_w = _fallback_w(role, direction)
+        declared = declared or role.failsafe is not None
         if not fallback_w:
             continue
-        declared = declared or role.failsafe is not None
         phases = phases_of(role, configuration.ratings.get(role.on or ""))
         # Worst power factor, and up: a sum must not fit by rounding.
         share_va = -(-fallback_w * PPM // (role.power_factor * len(phases)))
@@ -112,9 +129,9 @@ def _failsafe_sum(structure: Structure, name: str, rating: RatingSection, direct
         shown = "rated" if role.failsafe is None else "fail-safe"
         terms.append((share_va, f"{device_name} {APPARENT.show(share_va)} ({shown})"))
     worst = max(load_va, key=lambda letter: load_va[letter])
-    if not declared or load_va[worst] <= most_va:
-        return
-    terms.sort(reverse=True)
+    if load_va[worst] <= most_va:
+        return None
+    terms.sort(key=lambda term: -term[0])
     listed = ", ".join(text for _, text in terms[:4]) + (f" and {len(terms) - 4} more" if len(terms) > 4 else "")
     key = "limit" if rating.limit is not None else direction
     flow = "draw" if direction == IMPORT else "produce"
@@ -122,7 +139,5 @@ def _failsafe_sum(structure: Structure, name: str, rating: RatingSection, direct
         f"left alone, what hangs below rating {name} may {flow} {APPARENT.show(load_va[worst])} on phase {worst}, "
         f"but `{key}` is {APPARENT.show(most_va)} per phase: {listed}"
     )
-    todo = (
-        "lower fail-safe limits, name one where only the rated power counts, or raise the rating if the wires allow it"
-    )
-    yield structure.document.fault(("ratings", name, key), what, todo)
+    todo = "lower fail-safe limits, name one where the rated power counts, or raise the rating if the wires allow it"
+    return Excess(declared, structure.document.fault(("ratings", name, key), what, todo))

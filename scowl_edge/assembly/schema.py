@@ -150,7 +150,8 @@ class Region(Section):
     mode: Annotated[str, Choice([mode.value for mode in RegionMode])] = key(
         "advisory",
         "`advisory`: everything is decided, nothing is written. `auto`: decisions are carried out. `hold`: targets "
-        "stay as they are and nothing new is decided. An order through the API outlives a restart and wins over this key.",
+        "stay as they are and nothing new is decided. An order through the API outlives a restart and wins over "
+        "this key.",
         "auto",
     )
     period: Annotated[int, _time("10 ms", "60 s")] = key(TIME("1 s"), "Longest time between two decisions.", "1 s")

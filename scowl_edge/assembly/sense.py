@@ -10,6 +10,7 @@ from scowl_edge.assembly.schema import (
     ConsumerRole,
     DeviceSection,
     GeneratorRole,
+    Link,
     PointSection,
     PowerRole,
     RoleSection,
@@ -73,7 +74,8 @@ def _point(
                 what = f"`{key}` means nothing in the table {point.table}, which holds single bits"
                 yield fault((*path, key), what, "take it out", at_key=True)
     else:
-        yield from _register(structure, path, point, wire_type)
+        link = structure.configuration.links.get(section.link)
+        yield from _register(structure, path, point, wire_type, link)
     if "w" in point.access and point.table in ("input", "discrete"):
         writable = "holding" if point.table == "input" else "coil"
         what = f"the table {point.table} can only be read, but access is {point.access}"
@@ -86,7 +88,9 @@ def _point(
         yield fault((*path, "fresh_for"), what, "make it at least the poll, better three times")
 
 
-def _register(structure: Structure, path: Path, point: PointSection, wire_type: str) -> Iterator[Fault]:
+def _register(
+    structure: Structure, path: Path, point: PointSection, wire_type: str, link: Link | None
+) -> Iterator[Fault]:
     fault = structure.document.fault
     name = path[-1]
     written = structure.names(*map(str, path))
@@ -107,6 +111,10 @@ def _register(structure: Structure, path: Path, point: PointSection, wire_type: 
     if point.bit is not None and wire_type != "bits":
         yield fault((*path, "bit"), f"`bit` picks one bit of `type: bits`, not of {wire_type}", "write `type: bits`")
     registers = (point.length or 1) if wire_type == "string" else _REGISTERS.get(wire_type, 1)
+    longest = link.max_read if link is not None else registers
+    if registers > longest:
+        what = f"{name} takes {registers} registers, but `max_read` of its link is {longest}"
+        yield fault(path, what, "raise `max_read`, or shorten the point")
     if point.order is not None and len(point.order) == 8 and registers != 4:
         what = f"order {point.order} has eight letters, but {wire_type} has not 64 bits"
         yield fault((*path, "order"), what, "write ABCD, BADC, CDAB or DCBA")
