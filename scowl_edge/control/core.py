@@ -321,6 +321,26 @@ class Core:
         self.memory = decode(Memory, data)
         self.ledger = Ledger(self.site, self.memory.ledger)
 
+    def adopt(self, old: Core) -> None:
+        """Carries over from another configuration's core what has a name in both: modes, and values first found.
+
+        Targets are not carried over: the devices are read first, and decisions start from what they show.
+        """
+        before, memory = old.memory, self.memory
+        if before.situation.mode.who != "configuration":
+            memory.situation.mode = copy.deepcopy(before.situation.mode)
+        memory.situation.last_mono_at = before.situation.last_mono_at
+        memory.situation.last_utc_ms = before.situation.last_utc_ms
+        modes = {d.name: before.situation.device_modes[i] for i, d in enumerate(old.site.devices)}
+        for i, d in enumerate(self.site.devices):
+            if d.name in modes and modes[d.name].who != "configuration":
+                memory.situation.device_modes[i] = copy.deepcopy(modes[d.name])
+        found = {
+            (old.site.devices[a.device].name, a.verb): before.ledger[i].found for i, a in enumerate(old.site.actuators)
+        }
+        for i, a in enumerate(self.site.actuators):
+            memory.ledger[i].found = found.get((self.site.devices[a.device].name, a.verb))
+
     def view(self) -> RegionView | None:
         """The region for people; None before the first step."""
         if self._seen is None or self._tick is None:

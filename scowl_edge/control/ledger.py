@@ -116,10 +116,18 @@ class Ledger:
                 if e.stage in (Stage.CONTESTED, Stage.REJECTED, Stage.NO_EFFECT):
                     e.stage = Stage.IN_DOUBT
 
+    def awaited(self) -> list[tuple[CommandId, WriteClass]]:
+        """Commands whose outcome has not come, with their write class."""
+        return [
+            (e.command, a.write_class)
+            for e, a in zip(self.entries, self.site.actuators, strict=True)
+            if e.outstanding and e.command is not None
+        ]
+
     def doubt_all(self) -> None:
         """After a start: what was confirmed before is read again before anything is believed or written."""
         for e in self.entries:
-            if e.written is not None and e.stage is not Stage.CONTESTED:
+            if e.written is not None and not e.outstanding and e.stage is not Stage.CONTESTED:
                 e.stage = Stage.IN_DOUBT
                 e.agreed = 0
                 e.read_at = -1

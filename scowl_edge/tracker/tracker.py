@@ -288,7 +288,6 @@ class Tracker:
             Book(),
             steering.seen,
             steering.usable,
-            steering.taken,
             0,
         )
         return self.need(bare, scope).final

@@ -1,0 +1,231 @@
+"""One turn without any I/O: freeze, journal, step, journal; and the way back after a crash.
+
+The loop on real clocks and the world in virtual time both run this, so that what is tested there runs here.
+Order on the journal: inputs k < plan k < barrier < effects k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scowl_edge.contracts import Journal, JournalFull, Record
+from scowl_edge.control import Core
+from scowl_edge.inbox import Inbox
+from scowl_edge.journal.records import (
+    INPUTS,
+    SENDING,
+    BootRecord,
+    boot_record,
+    gap_record,
+    inputs_record,
+    plan_record,
+    read_inputs,
+    read_sending,
+    read_snapshot,
+    snapshot_record,
+)
+from scowl_edge.journal.recovery import Recovery
+from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
+from scowl_edge.model.effect import Effect, Plan, Write
+from scowl_edge.model.event import Booted, JournalGap, Outcome
+from scowl_edge.model.tick import Tick
+
+SAME_BOOT_TOLERANCE_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """One look at the clocks."""
+
+    mono_ms: int
+    utc_ms: int
+    utc_ok: bool
+
+
+class Turn:
+    """Takes a region from inbox to plan, and keeps the journal's order."""
+
+    def __init__(
+        self, core: Core, inbox: Inbox, journal: Journal, *, boot: int, step: int, snapshot_every: int = 300
+    ) -> None:
+        """`step` is the last step done; `snapshot_every` is in steps."""
+        self.core = core
+        self.inbox = inbox
+        self.journal = journal
+        self.boot = boot
+        self.step = step
+        self.journal_ok = True
+        self._snapshot_every = snapshot_every
+        self._since_snapshot = 0
+        self._hole: JournalGap | None = None
+
+    def decide(self, clocks: Clocks) -> Plan:
+        """Freezes, steps, and appends both records; nothing may leave before the barrier."""
+        self.step += 1
+        tick = Tick(
+            step=self.step,
+            mono_ms=clocks.mono_ms,
+            utc_ms=clocks.utc_ms,
+            utc_ok=clocks.utc_ok,
+            journal_ok=self.journal_ok,
+            move_budget=self.core.site.policy.move_budget,
+        )
+        inputs = self.inbox.freeze(tick)
+        taken = self.append(inputs_record(self.boot, inputs))
+        plan = self.core.step(inputs)
+        if not (taken and self.append(plan_record(self.boot, plan))):
+            self._widen_hole("the journal's queue is full")
+        return plan
+
+    def settled(self, durable: bool) -> None:
+        """Tells the outcome of the barrier after `decide`; a hole is recorded as soon as the disk takes it."""
+        if not durable:
+            self._widen_hole("not durable in time")
+        elif self._hole is not None:
+            hole, self._hole = self._hole, None
+            if self.append(gap_record(self.boot, hole)):
+                self.inbox.event(hole)
+                self.snapshot()
+            else:
+                self._hole = hole
+        self.journal_ok = durable
+        self._since_snapshot += 1
+        if durable and self._since_snapshot >= self._snapshot_every:
+            self.snapshot()
+
+    def may_leave(self, plan: Plan, durable: bool) -> list[Effect]:
+        """The effects that may go now. What must stay is told to the core as withheld."""
+        if durable:
+            return list(plan.effects)
+        leaving: list[Effect] = []
+        for effect in plan.effects:
+            if isinstance(effect, Write) and not effect.command.safety:
+                self.inbox.event(
+                    Outcome(
+                        command=effect.command.id,
+                        kind=OutcomeKind.WITHHELD,
+                        at_ms=self.core.memory.situation.last_mono_at,
+                        detail="the journal is late",
+                    )
+                )
+            else:
+                leaving.append(effect)
+        return leaving
+
+    def snapshot(self) -> None:
+        """Appends the core's state as it is between two steps."""
+        self._since_snapshot = 0
+        self.append(snapshot_record(self.boot, self.step, self.core.snapshot()))
+
+    def append(self, record: Record) -> bool:
+        """Queues a record; False when the journal's queue is full."""
+        try:
+            self.journal.append(record)
+        except JournalFull:
+            return False
+        return True
+
+    def _widen_hole(self, why: str) -> None:
+        first = self._hole.first_step if self._hole is not None else self.step
+        self._hole = JournalGap(first_step=first, last_step=self.step, why=why)
+
+
+def resume(
+    recovery: Recovery,
+    core: Core,
+    make_core: Callable[[str], Core],
+    inbox: Inbox,
+    journal: Journal,
+    clocks: Clocks,
+    *,
+    version: str,
+    seed: int,
+    text: str,
+    fingerprint: str,
+    snapshot_every: int = 300,
+) -> Turn:
+    """Brings a core to where the journal ends and opens the next boot.
+
+    With the same configuration the state is restored whole. With another one the old state is rebuilt under the old
+    configuration, and what has a name in both is carried over: modes, values found at the first take-over.
+
+    Args:
+        recovery: what the journal holds.
+        core: a new core of the present configuration.
+        make_core: builds a core from the text of an old configuration.
+        inbox: takes the boot event and the outcomes of commands that a crash cut off.
+        journal: takes the boot record and a first snapshot.
+        clocks: now.
+        version: of the daemon.
+        seed: of random draws.
+        text: of the present configuration.
+        fingerprint: of the present configuration.
+        snapshot_every: steps between snapshots.
+    """
+    boot = recovery.boot + 1
+    shift, by_utc = 0, True
+    if recovery.booted is not None:
+        old_core = core if recovery.booted.fingerprint == fingerprint else make_core(recovery.booted.config)
+        sent = _replay(recovery, old_core)
+        shift, by_utc = rebase_ms(old_core, clocks)
+        if old_core is not core:
+            core.adopt(old_core)
+    else:
+        sent = frozenset()
+    record = BootRecord(
+        version=version,
+        seed=seed,
+        boot=boot,
+        mono_ms=clocks.mono_ms,
+        utc_ms=clocks.utc_ms,
+        utc_ok=clocks.utc_ok,
+        config=text,
+        fingerprint=fingerprint,
+    )
+    turn = Turn(core, inbox, journal, boot=boot, step=recovery.step, snapshot_every=snapshot_every)
+    turn.append(boot_record(record, recovery.step))
+    if recovery.booted is not None:
+        turn.snapshot()
+    inbox.event(Booted(boot=boot, version=version, mono_base_ms=shift, rebased_by_utc=by_utc))
+    for command, write_class in core.ledger.awaited():
+        cut_off = write_class is WriteClass.VOLATILE or command in sent
+        inbox.event(
+            Outcome(
+                command=command,
+                kind=OutcomeKind.UNKNOWN if cut_off else OutcomeKind.WITHHELD,
+                at_ms=clocks.mono_ms,
+                detail="the daemon ended before the answer" if cut_off else "the daemon ended before it was sent",
+            )
+        )
+    return turn
+
+
+def _replay(recovery: Recovery, core: Core) -> frozenset[CommandId]:
+    """Restores and re-runs; returns the stored or pulse commands whose bytes may have left."""
+    if recovery.snapshot is not None:
+        core.restore(read_snapshot(recovery.snapshot))
+    sent: set[CommandId] = set()
+    for record in recovery.records:
+        if record.kind == INPUTS:
+            core.step(read_inputs(record))
+        elif record.kind == SENDING:
+            sent.add(read_sending(record).command)
+    return frozenset(sent)
+
+
+def rebase_ms(core: Core, clocks: Clocks) -> tuple[int, bool]:
+    """What to add to the old boot's monotonic times, and whether the gap between the boots is known.
+
+    The boot-time clock goes on while the machine is up: then nothing is added. After a reboot trusted UTC tells the
+    gap; without it the gap counts as nothing, so that every timer still has all its time to run.
+    """
+    old_mono, old_utc = core.memory.situation.last_mono_at, core.memory.situation.last_utc_ms
+    if old_mono < 0:
+        return 0, True
+    gap_mono, gap_utc = clocks.mono_ms - old_mono, clocks.utc_ms - old_utc
+    if gap_mono >= 0 and (abs(gap_mono - gap_utc) <= SAME_BOOT_TOLERANCE_MS or not clocks.utc_ok):
+        return 0, clocks.utc_ok
+    if clocks.utc_ok and gap_utc >= 0:
+        return gap_mono - gap_utc, True
+    return gap_mono, False
