@@ -192,7 +192,9 @@ class Metrics:
         ).observe  # fmt: skip
         self._readable = [i for i, p in enumerate(published.points) if "r" in p.access]
         named = [published.points[i] for i in self._readable]
-        self._value_labels = [label_set((("device", p.device), ("point", p.name), ("unit", p.unit))) for p in named]
+        self._value_labels = [
+            label_set((("device", p.device), ("point", p.name), ("unit", p.unit or "1"))) for p in named
+        ]
         self._age_labels = [label_set((("device", p.device), ("point", p.name))) for p in named]
 
     def chunks(self) -> Iterator[bytes]:

@@ -185,7 +185,7 @@ def points(published: Published, judge: PointJudge, indices: list[int]) -> list[
                 device=point.device,
                 point=point.name,
                 value=None if bad else float(table.value[i]),
-                unit=point.unit,
+                unit=point.unit or "1",
                 quality=_QUALITIES[int(quality[n])],
                 reason=None if cause[n] == Cause.NONE else Cause(int(cause[n])).name.lower(),
                 source_time=iso_or_none(int(table.source_utc_ms[i])),

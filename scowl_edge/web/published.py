@@ -29,7 +29,7 @@ class PublishedPoint(Protocol):
 
     @property
     def unit(self) -> str:
-        """Base unit: W, Wh, V, A, Hz, s, fraction, 1, ..."""
+        """Base unit: W, Wh, V, A, Hz, s, fraction, ...; empty where there is none."""
 
     @property
     def link(self) -> str:

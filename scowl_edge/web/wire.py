@@ -205,7 +205,7 @@ class PointOut:
     value: float | None
     """In `unit`; null while bad."""
     unit: str
-    """Base unit: W, Wh, V, A, Hz, fraction, ..."""
+    """Base unit: W, Wh, V, A, Hz, fraction, ...; 1 for what has none."""
     quality: QualityName
     reason: str | None
     """Why the quality is not good: never_read, timeout, link_down, exception, bad_reply, sentinel, implausible,

@@ -1,0 +1,196 @@
+"""The command line: what each subcommand takes, and what its `--help` teaches."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from scowl_edge import __version__
+from scowl_edge.model.errors import ScowlError
+
+FAILED, WRONG = 1, 2
+
+
+class _Commands(TyperGroup):
+    """Tells our own errors as one message; a defect still shows its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ScowlError as error:
+            # Imported here: `--help` needs no configuration.
+            from scowl_edge.config import ConfigError
+
+            typer.echo(str(error), err=True)
+            raise typer.Exit(WRONG if isinstance(error, ConfigError) else FAILED) from error
+
+
+main = typer.Typer(
+    cls=_Commands,
+    name="scowl-edge",
+    help="Control daemon for solar, batteries, chargers and flexible loads at the edge of the grid.",
+    epilog="Begin with `scowl-edge demo`; then write a configuration, `scowl-edge check FILE`, `scowl-edge run FILE`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _address(text: str | None) -> str | None:
+    """Checks a HOST:PORT that the daemon or a simulator should listen on: loopback, since all of it is plain HTTP."""
+    if text is None:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT; write e.g. 127.0.0.1:8080 (port 0 takes any free one).")
+    try:
+        loopback = host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise typer.BadParameter(
+            f"{host!r} is not a loopback address, and plain HTTP is not spoken elsewhere; "
+            "listen on 127.0.0.1 and put a proxy with TLS before it."
+        )
+    return text
+
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration (YAML).", show_default=False)]
+Http = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        callback=_address,
+        show_default=False,
+        help="Listen here instead of where the configuration says; port 0 takes any free one.",
+    ),
+]
+ClockRate = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=1_000,
+        metavar="N",
+        help="For tests: time runs N times faster. Refused unless every listener and every link is loopback.",
+    ),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scowl-edge {__version__}")
+        raise typer.Exit
+
+
+@main.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before the subcommand."""
+
+
+@main.command(epilog="Example: scowl-edge run site.yaml --http 127.0.0.1:8080")
+def run(file: ConfigFile, http: Http = None, clock_rate: ClockRate = 1) -> None:
+    """Run the daemon on the site that FILE describes, until SIGTERM or Ctrl-C.
+
+    Begins in the mode that the file names, `advisory` if it names none: everything is planned and nothing written.
+    When stopped, each device is left as its `on_stop` says.
+    """
+    from scowl_edge.cli import run as command
+
+    command.run(file, http=http, clock_rate=clock_rate)
+
+
+@main.command(epilog="Example: scowl-edge demo --http 127.0.0.1:8080, then open the address that it prints.")
+def demo(http: Http = None, clock_rate: ClockRate = 1) -> None:
+    """Run the daemon on a simulated region: wind, solar, gas, a battery, buildings; no hardware is needed.
+
+    Prints the daemon's address on a line of its own and runs until Ctrl-C.
+    """
+    from scowl_edge.cli import demo as command
+
+    command.demo(http=http, clock_rate=clock_rate)
+
+
+@main.command(epilog="Example: scowl-edge check site.yaml --cost")
+def check(
+    file: ConfigFile,
+    cost: Annotated[
+        bool,
+        typer.Option("--cost", help="Also print the load of each link and the reaction time of each rating."),
+    ] = False,
+) -> None:
+    """Check a configuration without touching a device.
+
+    All faults are told at once, as `file:line:column: what is wrong; what to do`. Exit status 0 if there is none, 2
+    otherwise.
+    """
+    from scowl_edge.cli import check as command
+
+    command.check(file, cost)
+
+
+@main.command(epilog="Example: scowl-edge status http://127.0.0.1:8080 --once")
+def status(
+    url: Annotated[str, typer.Argument(help="Address of the daemon.")] = "http://127.0.0.1:8080",
+    once: Annotated[bool, typer.Option("--once", help="Print once and exit; without a terminal always.")] = False,
+) -> None:
+    """Show a running daemon's region as a live table; Ctrl-C ends it.
+
+    Exit status 1 if no daemon answers.
+    """
+    from scowl_edge.cli import status as command
+
+    command.status(url, once=once or not sys.stdout.isatty())
+
+
+@main.command(epilog="Example: scowl-edge replay scowl-edge.db")
+def replay(
+    journal: Annotated[
+        Path,
+        typer.Argument(metavar="JOURNAL", help="The file that the configuration names in `journal: {path: ...}`."),
+    ],
+) -> None:
+    """Run the decisions of a journal again and name the first difference.
+
+    The journal is only read, and may be that of a running daemon. Exit status: 0 all decisions are identical, 1 one
+    differs, 2 the journal cannot be read.
+    """
+    from scowl_edge.cli import replay as command
+
+    command.replay(journal)
+
+
+@main.command(epilog="Example: scowl-edge simulator examples/demo.yaml --control 127.0.0.1:9000")
+def simulator(
+    file: ConfigFile,
+    clock_rate: Annotated[
+        float, typer.Option(min=0.01, max=1_000, metavar="N", help="Time of the simulated world runs N times faster.")
+    ] = 1.0,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            callback=_address,
+            show_default=False,
+            help="Listen here for control over HTTP (weather, load, faults) instead of where the file says.",
+        ),
+    ] = None,
+) -> None:
+    """Simulate the devices that FILE describes, on real sockets, for `scowl-edge run` on the same FILE.
+
+    The control port sets weather, load and faults, and tells each device's truth and every write that it accepted:
+
+      curl -X POST http://HOST:PORT/weather -d '{"wind": 0.1}'\n
+      curl http://HOST:PORT/truth
+    """
+    from scowl_edge.cli import simulator as command
+
+    command.simulator(file, clock_rate=clock_rate, control=control)

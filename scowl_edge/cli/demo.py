@@ -1,0 +1,51 @@
+"""`scowl-edge demo`: the daemon on a simulated region, both in this process, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typer
+
+import scowl_edge
+from scowl_edge import logs
+from scowl_edge.assembly import Assembly, load
+from scowl_edge.cli.run import on_fastest_loop
+from scowl_edge.daemon import run as run_daemon
+from simulators.serving import links_in_words, serve
+
+_PACKAGE = Path(scowl_edge.__file__).parent
+_PLACES = (_PACKAGE / "examples" / "demo.yaml", _PACKAGE.parent / "examples" / "demo.yaml")
+"""As installed, and in a checkout."""
+
+
+def demo(*, http: str | None, clock_rate: int) -> None:
+    """Runs until it is stopped; the journal goes with it.
+
+    Raises:
+        ScowlError: what kept the simulation or the daemon from starting.
+    """
+    assembly = load(next((place for place in _PLACES if place.exists()), _PLACES[0]))
+    logs.configure(logging.WARNING)
+    with TemporaryDirectory(prefix="scowl-edge-demo-") as directory:
+        journal = replace(assembly.journal, path=Path(directory) / "demo.db")
+        on_fastest_loop(_demo(replace(assembly, journal=journal), http, clock_rate))
+
+
+async def _demo(assembly: Assembly, http: str | None, clock_rate: int) -> None:
+    # Free ports: a demo must not fail because something else runs on the machine.
+    simulator = await serve(assembly, clock_rate, ephemeral=True)
+    try:
+        for line in links_in_words(assembly, simulator.ports):
+            typer.echo(line)
+        typer.echo(f"simulator's control: http://{simulator.control_host}:{simulator.control_port}")
+        links = tuple(replace(link, port=simulator.ports[link.name]) for link in assembly.links)
+        async with asyncio.TaskGroup() as group:
+            plant = group.create_task(simulator.run())
+            await run_daemon(replace(assembly, links=links), http=http, clock_rate=clock_rate)
+            plant.cancel()
+    finally:
+        await simulator.close()

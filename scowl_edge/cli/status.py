@@ -1,0 +1,149 @@
+"""`scowl-edge status [URL]`: the region as a live table in the terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import OpenerDirector, ProxyHandler, build_opener
+
+import orjson
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from scowl_edge.model.errors import ScowlError
+from scowl_edge.web.tables import BALANCE, TABLES, Column, Table, cell, tone
+
+_TIMEOUT_S = 5.0
+_PERIOD_S = 1.0
+_LONGEST_ANSWER = 32 * 2**20
+_WIDTH_WITHOUT_TERMINAL = 200
+_STYLES = {"bad": "red", "warn": "yellow", "": ""}
+
+State = dict[str, Any]
+"""Answers of the API by the last part of their paths."""
+
+
+class StatusError(ScowlError):
+    """The daemon does not tell its state."""
+
+
+def status(url: str, *, once: bool) -> None:
+    """Prints the state once, or each second until Ctrl-C. Raises StatusError if the first attempt fails."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise StatusError(f"{url!r} is not the address of a daemon; write e.g. http://127.0.0.1:8080")
+    # The daemon is here, whatever proxy the environment names for elsewhere.
+    opener = build_opener(ProxyHandler({}))
+    state = _fetch(opener, url)
+    console = Console()
+    if once:
+        if not console.is_terminal:
+            console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
+        console.print(render(state, ""))
+        return
+    try:
+        with Live(render(state, url), console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                time.sleep(_PERIOD_S)
+                note = url
+                try:
+                    state = _fetch(opener, url)
+                except StatusError as error:
+                    note = f"As it was before: {error}"
+                live.update(render(state, note), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _fetch(opener: OpenerDirector, url: str) -> State:
+    state: State = {"region": _get(opener, url, "region")}
+    _must_have(url, BALANCE, [state["region"]])
+    for table in TABLES:
+        rows = _get(opener, url, table.name).get(table.name)
+        if not isinstance(rows, list):
+            raise _foreign(url, f"there is no list of {table.name}")
+        _must_have(url, table.columns, rows)
+        state[table.name] = rows
+    return state
+
+
+def _get(opener: OpenerDirector, url: str, name: str) -> dict[str, Any]:
+    where = f"{url.rstrip('/')}/api/v1/{name}"
+    try:
+        with opener.open(where, timeout=_TIMEOUT_S) as answer:
+            body = answer.read(_LONGEST_ANSWER)
+    except HTTPError as error:
+        with error:
+            raise StatusError(f"GET {where} was answered {error.code}: {_detail(error)}") from error
+    except (URLError, OSError) as error:
+        why = error.reason if isinstance(error, URLError) else error
+        said = getattr(why, "strerror", None) or str(why)
+        raise StatusError(
+            f"no daemon answers at {url}: {said}; start one with `scowl-edge run FILE`, "
+            "or name its address: `scowl-edge status http://HOST:PORT`"
+        ) from error
+    try:
+        loaded = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _foreign(url, "the answer is not JSON") from error
+    if not isinstance(loaded, dict):
+        raise _foreign(url, "the answer is not an object")
+    return loaded
+
+
+def _detail(error: HTTPError) -> str:
+    try:
+        return str(orjson.loads(error.read(65_536))["detail"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return error.reason
+
+
+def _must_have(url: str, columns: tuple[Column, ...], rows: list[Any]) -> None:
+    for row in rows:
+        missing = [column.key for column in columns if not isinstance(row, dict) or column.key not in row]
+        if missing:
+            raise _foreign(url, f"{', '.join(missing)} missing")
+
+
+def _foreign(url: str, what: str) -> StatusError:
+    return StatusError(f"what answers at {url} is not a scowl-edge of this version ({what}); check the address")
+
+
+def render(state: State, note: str) -> Group:
+    """The state as the page shows it; `note` goes below."""
+    region = state["region"]
+    balance = RichTable.grid(padding=(0, 2))
+    entries = [(entry.title, cell(entry, region)) for entry in BALANCE]
+    third = -(-len(entries) // 3)
+    for n in range(third):
+        balance.add_row(
+            *(_text(part, "dim" if k == 0 else "") for entry in entries[n::third] for k, part in enumerate(entry))
+        )
+    shown = [_table(table, state[table.name]) for table in TABLES]
+    return Group(_text(region["site"], "bold"), balance, *shown, _text(note, "dim"))
+
+
+def _table(table: Table, rows: list[dict[str, Any]]) -> RichTable:
+    out = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=False)
+    for column in table.columns:
+        out.add_column(
+            column.title,
+            justify="right" if column.kind == "watts" else "left",
+            no_wrap=column.kind in ("watts", "time"),
+            overflow="fold",
+        )
+    for row in rows:
+        style = _STYLES[tone(table, row)]
+        out.add_row(*(_text(cell(column, row), style) for column in table.columns))
+    if not rows:
+        out.caption, out.caption_justify = table.empty, "left"
+    return out
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Text as it is: neither markup nor control sequences of what a device said reach the terminal."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words), style=style)
