@@ -29,8 +29,8 @@ FOREVER = 1 << 62
 def worst_delay_ms(timeout_ms: int, units: int, *, pause_ms: int = 0, reads: int = 1, busy_ms: int = 0) -> int:
     """Longest time that silent, slow or garbling units together delay a due poll of a healthy unit on the same link.
 
-    Each of `units` bad units can take one turn at full length before it counts as lame; once lame it yields. When healthy
-    work alone fills the bus, one lame turn is let in for every `LAME_EVERY` such lengths. Each command to a bad unit can
+    Each of `units` bad units can take one turn at full length before it counts as lame; once lame it yields. If healthy
+    work alone fills the bus, one lame turn comes in for every `LAME_EVERY` such lengths. Each command to a bad unit can
     add one turn more. The time that healthy units take for themselves is not in it.
 
     Args:
@@ -43,7 +43,7 @@ def worst_delay_ms(timeout_ms: int, units: int, *, pause_ms: int = 0, reads: int
     if units <= 0:
         return 0
     turn = turn_ms(timeout_ms * reads, pause_ms)
-    # turns = units + forced, and forced <= 1 + (busy_ms + turns * turn) / ((LAME_EVERY + 1) * turn); solved, rounded up.
+    # turns = units + forced, and forced <= 1 + (busy_ms + turns * turn) / ((LAME_EVERY + 1) * turn); solved, then up.
     forced = -(-((LAME_EVERY + 1 + units) * turn + busy_ms) // (LAME_EVERY * turn))
     return (units + forced) * turn
 

@@ -66,13 +66,12 @@ def encode(point: ModbusPoint, value: float, exponent: float | None = None) -> E
         raise Unsendable(f"point {point.name}: {value} is not a number that can be written")
     raw = _raw(point, value, exponent)
     if point.table is Table.COIL or (point.type == "bits" and point.bit >= 0):
-        number = round(raw)
-        if number not in (0, 1):
+        if raw not in (0, 1):
             raise Unsendable(f"point {point.name}: a single bit is 0 or 1, not {float(raw):g}")
         if point.table is Table.COIL:
-            return Coil(point.address, bool(number))
+            return Coil(point.address, bool(raw))
         wire_bit = point.bit ^ 8 if letters(point) == "BA" else point.bit
-        return RegisterBit(point.address, wire_bit, bool(number))
+        return RegisterBit(point.address, wire_bit, bool(raw))
     return Registers(point.address, _arranged(point, _packed(point, raw, value)))
 
 

@@ -1,0 +1,210 @@
+"""What misbehaves on the wire ends as bad quality on its own points, is counted, and is never a value."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from faulty_server import FaultyServer, truth
+from modbus_site import Recorder, device, link, point
+
+from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.schedule import worst_delay_ms
+from scowl_edge.model.event import LinkChanged
+from scowl_edge.model.signal import Cause, Quality
+
+Start = Callable[[ModbusLink], Awaitable[tuple[ModbusTcpDriver, Recorder]]]
+
+HEALTHY, BAD = 1, 2
+ADDRESSES = (0, 1, 200, 201)
+"""Two blocks a unit, so that a reply to the wrong request would show."""
+
+
+def unit(name: str, number: int, first: int, poll_ms: int = 50) -> object:
+    return device(name, number, *(point(f"p{a}", a) for a in ADDRESSES), first=first, poll_ms=poll_ms)
+
+
+def shared(port: int) -> ModbusLink:
+    """Points 0 to 3 are of the healthy unit, 10 to 13 of the bad one."""
+    return link(port, unit("healthy", HEALTHY, 0), unit("bad", BAD, 10))  # type: ignore[arg-type]
+
+
+def no_wrong_value(sink: Recorder, first: int, number: int) -> None:
+    for place, address in enumerate(ADDRESSES):
+        assert set(sink.good.get(first + place, [])) <= {float(truth(number, address))}
+
+
+FAULTS = {
+    "silence": (Cause.TIMEOUT, "timeout"),
+    "garbage": (Cause.BAD_REPLY, "bad_reply"),
+    "truncated": (Cause.TIMEOUT, "timeout"),
+    "wrong unit": (Cause.BAD_REPLY, "bad_reply"),
+    "wrong transaction": (Cause.TIMEOUT, "stray"),
+    "wrong function": (Cause.BAD_REPLY, "bad_reply"),
+    "short": (Cause.BAD_REPLY, "bad_reply"),
+    "lying count": (Cause.BAD_REPLY, "bad_reply"),
+    "empty": (Cause.BAD_REPLY, "bad_reply"),
+    "late": (Cause.TIMEOUT, "stray"),
+    "exception": (Cause.EXCEPTION, "exception"),
+    "reset": (Cause.LINK_DOWN, "link_down"),
+    "close": (Cause.LINK_DOWN, "link_down"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_bad_unit_is_nothing_more_than_bad_quality_on_its_own_points(
+    fault: str, server: FaultyServer, start: Start
+) -> None:
+    cause, counted = FAULTS[fault]
+    server.delay_s = 0.17
+    other = FaultyServer()
+    await other.start()
+    _, sink = await start(shared(server.port))
+    _, elsewhere = await start(link(other.port, unit("far", 1, 0)))  # type: ignore[arg-type]
+    await sink.until(lambda: all(sink.last.get(p, (0, 2, 0))[1] == Quality.GOOD for p in (0, 1, 2, 3, 10, 11, 12, 13)))
+
+    server.faults[BAD] = fault
+    began, polls, far = time.monotonic(), server.requests_to(HEALTHY), other.requests_to(1)
+    await sink.until(lambda: all(sink.last[p][1:] == (Quality.BAD, cause) for p in (10, 11, 12, 13)))
+    await sink.until(lambda: sink.counts[counted] and server.requests_to(HEALTHY) >= polls + 20)
+    took_s = time.monotonic() - began
+    # 20 requests are 10 polls; what the bad unit may add is the bound, a second of slack is the machine's.
+    assert took_s < 10 * 0.05 + worst_delay_ms(150, 1) / 1000 * 2 + 1
+    assert other.requests_to(1) - far >= 2 * (took_s / 0.05 - 10) * 0.5
+    assert server.injected > 0
+    assert all(sink.last[p][1] == Quality.GOOD for p in (0, 1, 2, 3))
+    no_wrong_value(sink, 0, HEALTHY)
+    no_wrong_value(sink, 10, BAD)
+    no_wrong_value(elsewhere, 0, 1)
+    assert sink.flips("") == [True], "the link itself was never down"
+    assert sink.flips("healthy") == [True]
+    assert sink.flips("bad") == ([True] if fault == "exception" else [True, False])
+    await other.stop()
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "exception"])
+async def test_a_unit_with_its_own_link_recovers_within_two_polls(
+    fault: str, server: FaultyServer, start: Start
+) -> None:
+    server.delay_s = 0.17
+    _, sink = await start(link(server.port, unit("bad", BAD, 10, 100)))  # type: ignore[arg-type]
+    server.faults[BAD] = fault
+    await sink.until(lambda: server.injected >= 3 and sink.last[10][1] == Quality.BAD)
+    server.faults[BAD] = "ok"
+    healed = len(sink.readings)
+    await sink.until(lambda: all(sink.last[p][1] == Quality.GOOD for p in (10, 11, 12, 13)))
+    # What was under way, then at most two polls of two blocks; a link counted as down is one block more.
+    assert sum(1 for reading in sink.readings[healed:] if reading.quality.any()) <= 5
+    no_wrong_value(sink, 10, BAD)
+    assert sink.flips("bad")[-1] is True
+
+
+@pytest.mark.parametrize("fault", ["byte by byte", "duplicate"])
+async def test_odd_but_honest_delivery_is_read_right(fault: str, server: FaultyServer, start: Start) -> None:
+    server.faults[BAD] = fault
+    _, sink = await start(shared(server.port))
+    await sink.until(lambda: all(len(sink.good.get(p, [])) >= 5 for p in (10, 11, 12, 13)))
+    no_wrong_value(sink, 10, BAD)
+    no_wrong_value(sink, 0, HEALTHY)
+    assert sink.counts["timeout"] == sink.counts["bad_reply"] == 0
+    assert bool(sink.counts["stray"]) is (fault == "duplicate")
+
+
+async def test_a_late_reply_never_answers_the_next_request(server: FaultyServer, start: Start) -> None:
+    """The experiment in which one timed-out read shifted every later answer."""
+    server.delay_s = 0.16
+    _, sink = await start(link(server.port, unit("bad", BAD, 10, 20), timeout_ms=100))  # type: ignore[arg-type]
+    for _ in range(3):
+        server.faults[BAD] = "late"
+        injected = server.injected
+        await sink.until(lambda before=injected: server.injected > before)
+        server.faults[BAD] = "ok"
+        seen = len(sink.good.get(13, []))
+        await sink.until(lambda before=seen: len(sink.good.get(13, [])) > before + 5)
+    assert sink.counts["stray"] >= 3
+    no_wrong_value(sink, 10, BAD)
+
+
+async def test_a_gateway_that_gets_no_answer_makes_the_unit_silent_not_refusing(
+    server: FaultyServer, start: Start
+) -> None:
+    server.faults[BAD], server.exception = "exception", 11
+    _, sink = await start(shared(server.port))
+    await sink.until(lambda: sink.flips("bad") == [False] and sink.flips("healthy") == [True])
+    assert sink.last[10][1:] == (Quality.BAD, Cause.EXCEPTION)
+    (down,) = [event for event in sink.events if isinstance(event, LinkChanged) and event.device == "bad"]
+    assert "exception 11" in down.cause and "unit 2" in down.cause
+
+
+async def test_a_link_that_goes_down_says_so_once_and_comes_back(server: FaultyServer, start: Start) -> None:
+    _, sink = await start(shared(server.port))
+    await sink.until(lambda: len(sink.good.get(13, [])) > 2)
+    await server.stop()
+    await sink.until(lambda: all(sink.last[p][1:] == (Quality.BAD, Cause.LINK_DOWN) for p in (0, 3, 10, 13)))
+    await asyncio.sleep(0.5)  # several attempts to connect go by: none of them may be told again
+    assert sink.flips("") == sink.flips("healthy") == sink.flips("bad") == [True, False]
+    await server.start()
+    await sink.until(lambda: all(sink.last[p][1] == Quality.GOOD for p in (0, 3, 10, 13)))
+    assert sink.flips("") == sink.flips("healthy") == sink.flips("bad") == [True, False, True]
+
+
+async def test_a_device_that_is_not_there_is_down_from_the_start(server: FaultyServer, start: Start) -> None:
+    await server.stop()
+    _, sink = await start(shared(server.port))
+    await sink.until(lambda: sink.flips("") == [False])
+    assert sink.flips("bad") == [False]
+    assert sink.last[10][1:] == (Quality.BAD, Cause.LINK_DOWN)
+    (first, *_) = sink.events
+    assert isinstance(first, LinkChanged) and f"port {server.port}" in first.cause
+    await server.start()
+    server.faults[BAD] = "silence"
+    await sink.until(lambda: sink.last.get(0, (0, 2))[1] == Quality.GOOD and sink.last[10][2] == Cause.TIMEOUT)
+    assert sink.flips("bad") == [False]
+
+
+async def test_a_server_that_accepts_and_hangs_up_is_a_link_that_is_down(start: Start) -> None:
+    hung_up = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal hung_up
+        hung_up += 1
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        _, sink = await start(shared(server.sockets[0].getsockname()[1]))
+        await sink.until(lambda: False in sink.flips(""))
+        assert sink.last[0][1:] == (Quality.BAD, Cause.LINK_DOWN)
+        before = hung_up
+        await asyncio.sleep(0.5)
+        assert hung_up - before <= 5, "attempts are spaced out"
+
+
+async def test_a_half_open_connection_is_opened_anew(server: FaultyServer, start: Start) -> None:
+    """A middle box has forgotten the connection: packets vanish, and only a new connection helps."""
+    relays: set[asyncio.StreamWriter] = set()
+    dead: set[asyncio.StreamWriter] = set()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relays.add(writer)
+        behind_reader, behind = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            while request := await reader.read(300):
+                if writer in dead:
+                    continue
+                behind.write(request)
+                writer.write(await behind_reader.read(300))
+        finally:
+            behind.close()
+            writer.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as box:
+        _, sink = await start(shared(box.sockets[0].getsockname()[1]))
+        await sink.until(lambda: len(sink.good.get(13, [])) > 2)
+        dead |= relays
+        await sink.until(lambda: sink.last[0][1] == Quality.BAD and sink.last[10][1] == Quality.BAD)
+        await sink.until(lambda: sink.last[0][1] == Quality.GOOD)
+        assert sink.flips("") == [True]
+        assert len(relays) > 1
