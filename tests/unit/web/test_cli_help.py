@@ -1,0 +1,74 @@
+"""What the command line says of itself, and its exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scowl_edge import __version__
+from scowl_edge.cli import main
+
+COMMANDS = ("run", "demo", "check", "status", "replay", "simulator")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: scowl-edge {command}" in result.output
+
+
+def test_help_lists_all_commands() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert command in result.output
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"scowl-edge {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["run"],
+        ["run", "x.yaml", "--http", "8080"],
+        ["run", "x.yaml", "--http", "127.0.0.1:http"],
+        ["run", "x.yaml", "--http", "127.0.0.1:65536"],
+        ["run", "x.yaml", "--http", "0.0.0.0:8080"],
+        ["run", "x.yaml", "--http", "example.org:8080"],
+        ["demo", "--clock-rate", "0"],
+        ["simulator", "x.yaml", "--control", "192.0.2.1:80"],
+        ["status", "--nonsense"],
+    ],
+)
+def test_wrong_usage_is_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+
+
+def test_help_loads_none_of_the_heavy_parts() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from scowl_edge.cli import main; "
+        "assert CliRunner().invoke(main, ['run', '--help']).exit_code == 0; "
+        "print(*{'aiohttp', 'numpy', 'pymodbus', 'structlog', 'yaml'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def test_a_faulty_configuration_is_2_and_one_message(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("site: {id: x, id: y}\nlinkz: {}\n", encoding="utf-8")
+    result = CliRunner().invoke(main, ["check", str(file)])
+    assert result.exit_code == 2
+    assert f"{file}:1:" in result.output
+    assert "Traceback" not in result.output
