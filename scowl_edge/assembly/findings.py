@@ -12,7 +12,7 @@ from scowl_edge.assembly.signals import ACTUATORS, bindings, kind_of
 from scowl_edge.assembly.structure import Structure, examine
 from scowl_edge.config import Fault, Path
 from scowl_edge.drivers.modbus.link import link_cost
-from scowl_edge.model.command import Verb
+from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.quantity import TIME
 from scowl_edge.model.site import NONE
 
@@ -62,7 +62,7 @@ def _numbered_in_a_row(
     path: Path = ("devices", device, "points", name, "address")
     what = (
         f"all {table} addresses of {device} are {base} or more; as written, {name} is protocol address "
-        f"{first.address}, but in a manual that calls the first {table} register {base} the number {first.address} means "
+        f"{first.address}, but in a manual that calls the first {table} register {base} this number means "
         f"protocol address {first.address - base}"
     )
     yield structure.document.fault(path, what, f"compare with the manual; in that case take {base} off each address")
@@ -155,7 +155,8 @@ def _actuators(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
             what = f"{device.name} names no `failsafe`: it stays as left when the daemon or the link is gone"
             yield fault(path, what, "set one in the device and declare it here, if it has one")
         timeout_ms = actuator.device_timeout_ms
-        if timeout_ms and not 0 < actuator.heartbeat_ms < timeout_ms:
+        wears = actuator.write_class is WriteClass.STORED
+        if timeout_ms and not wears and not 0 < actuator.heartbeat_ms < timeout_ms:
             what = (
                 f"{device.name} falls back after {TIME.show(timeout_ms)} without a write, which no `heartbeat` prevents"
             )

@@ -74,7 +74,7 @@ class Kind:
 
     def show(self, value: Any) -> str:
         """An accepted value as it would be written in a file."""
-        return found(value)
+        return (value or '""') if isinstance(value, str) else found(value)
 
     def _validate(self, value: Any) -> Any:
         try:

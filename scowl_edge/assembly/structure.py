@@ -97,9 +97,7 @@ def _without_unsupported(document: Document, data: dict[str, Any]) -> tuple[dict
 def _translate(document: Document, detail: ErrorDetails) -> Fault | None:
     """One complaint of the validation in words, at its place; None if it follows from text that could not be read."""
     path, at_name = _path(detail["loc"])
-    if path and str(path[0]) in document.broken:
-        return None
-    if "*" in document.broken:
+    if detail["type"] == "missing" and len(path) <= 2 and document.broken & {str(path[0]), "*"}:
         return None
     key = f"`{path[-1]}`" if path else "the file"
     context: Mapping[str, Any] = detail.get("ctx") or {}

@@ -27,7 +27,7 @@ class Document:
         text: the whole text.
         data: mappings, lists, str, int, float, bool and None; shared where the file uses an alias.
         faults: what is wrong with the YAML itself.
-        broken: top-level keys whose text could not be read; they are absent from `data`.
+        broken: top-level keys whose text could not be read in full; `data` holds the rest of them. `*` stands for all.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -18,7 +19,8 @@ _QUOTED = "quoted"
 _COLLECTION = "collection"
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _MOST_VALUES = 4_000_000
-_MOST_RECOVERIES = 20
+_MOST_RECOVERIES = 40
+_CLOSE = "close it, and separate the parts by commas"
 _TOP_KEY = re.compile(r"""(?P<quote>["']?)(?P<key>[^\s:#"'\-\[{][^:#"']*?)(?P=quote)\s*:(\s|$)""")
 
 
@@ -62,8 +64,8 @@ def read_file(path: str) -> str:
 def parse(text: str, file: str) -> Document:
     """Reads YAML. What is wrong with it is in the document's `faults`.
 
-    After a syntax error the top-level section around it is left out and the rest is read all the same, so that one run
-    finds as much as it can.
+    After a syntax error the entry around it is left out (`broken` names its section) and the rest is read all the same,
+    so that one run finds as much as it can.
     """
     faults: list[Fault] = []
     broken: set[str] = set()
@@ -74,7 +76,7 @@ def parse(text: str, file: str) -> Document:
         except yaml.YAMLError as error:
             fault = _syntax_fault(error, text, file)
             faults.append(fault)
-            shorter, key = _without_section(readable, fault.line)
+            shorter, key = _without_part(readable, fault.line)
             if shorter is None:
                 break
             readable = shorter
@@ -132,11 +134,16 @@ def _syntax_fault(error: yaml.YAMLError, text: str, file: str) -> Fault:
         if "\t" in indent and lines[row].strip():
             where = indent.index("\t") + 1
             return Fault(file, row + 1, where, "a tab stands in the indentation", "indent with spaces only")
-    if line >= len(lines) or not here.strip():
-        # libyaml notices an open bracket only at the end; its context says where it began.
-        context = getattr(error, "context_mark", None)
-        if context is not None:
-            line, column = context.line, context.column
+    context = getattr(error, "context_mark", None)
+    opened = str(getattr(error, "context", "") or "")
+    if context is not None and ("quoted scalar" in opened or ("flow" in opened and context.line != line)):
+        # The parser notices at the next line, or at the end; the person looks for what was opened.
+        return Fault(
+            file, context.line + 1, context.column + 1, "a quote or bracket is opened here and never closed", _CLOSE
+        )
+    if "did not find expected node content" in problem and line >= len(lines) - 1:
+        last = next((row for row in range(len(lines) - 1, -1, -1) if lines[row].strip()), 0)
+        return Fault(file, last + 1, len(lines[last]) + 1, "the file ends within brackets", "close them")
     return Fault(file, line + 1, column + 1, *_in_words(problem, here, mark.column))
 
 
@@ -165,28 +172,44 @@ def _in_words(problem: str, here: str, column: int) -> tuple[str, str]:
         return f"text cannot start with {found or 'this character'}", "put it in quotes"
     if "undefined alias" in problem:
         return "the alias names an anchor that does not exist", "define it above with &NAME, or correct the name"
-    if "quoted scalar" in problem or "end of stream" in problem:
-        return "a quote or bracket is opened here and never closed", "close it"
     return f"not YAML: {problem}", "correct the text at this place"
 
 
-def _without_section(text: str, line: int) -> tuple[str | None, str]:
-    """The text with the top-level section around `line` (from 1) blanked, and its key; None if nothing can go."""
+def _without_part(text: str, line: int) -> tuple[str | None, str]:
+    """The text without the part around `line` (from 1), and the top-level key that it was in.
+
+    The part is the second-level entry if that holds anything yet, else the whole top-level section; None if nothing is
+    left to take out.
+    """
     lines = text.split("\n")
-    if all(not row.strip() for row in lines):
-        return None, ""
     at = min(line, len(lines)) - 1
-    start = at
-    while start > 0 and not _starts_section(lines[start]):
-        start -= 1
-    end = at + 1
-    while end < len(lines) and not _starts_section(lines[end]):
-        end += 1
+    start, end = _block(lines, at, _starts_section)
+    match = _TOP_KEY.match(lines[start])
+    key = match["key"] if match else "*"
+    children = [_indent(row) for row in lines[start + 1 : end] if row.strip() and _indent(row) > 0]
+    if match and children and at > start:
+        level = min(children)
+        first, last = _block(lines, at, lambda row: bool(row.strip()) and _indent(row) <= level)
+        if first > start and any(row.strip() for row in lines[first:last]):
+            return "\n".join(lines[:first] + [""] * (last - first) + lines[last:]), key
     if all(not row.strip() for row in lines[start:end]):
         return None, ""
-    match = _TOP_KEY.match(lines[start])
-    blanked = lines[:start] + [""] * (end - start) + lines[end:]
-    return "\n".join(blanked), match["key"] if match else "*"
+    return "\n".join(lines[:start] + [""] * (end - start) + lines[end:]), key
+
+
+def _block(lines: list[str], at: int, starts: Callable[[str], bool]) -> tuple[int, int]:
+    """First line and end of the block around a line, where `starts` tells the first lines of blocks."""
+    first = at
+    while first > 0 and not starts(lines[first]):
+        first -= 1
+    end = at + 1
+    while end < len(lines) and not starts(lines[end]):
+        end += 1
+    return first, end
+
+
+def _indent(row: str) -> int:
+    return len(row) - len(row.lstrip(" "))
 
 
 def _starts_section(row: str) -> bool:

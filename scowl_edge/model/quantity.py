@@ -50,7 +50,7 @@ class Family:
     def show(self, value: int) -> str:
         """Text that `parse` reads back to `value`, in the largest unit that needs no more than three decimals."""
         if value == 0:
-            return f"0 {self.quantum if self.quantum in self.units else next(iter(self.units))}"
+            return f"0 {self.example.split(' ', 1)[1]}"
         for unit, size in sorted(self.units.items(), key=lambda item: item[1], reverse=True):
             amount = Decimal(value) / size
             if abs(amount) >= 1 and amount == amount.quantize(Decimal("0.001")):
