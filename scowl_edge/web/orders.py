@@ -17,7 +17,10 @@ from scowl_edge.web.wire import FieldFault, OrderableDeviceMode, OrderableRegion
 BODY_LIMIT_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 5.0
 
-_Words = StringConstraints(strip_whitespace=True, min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f]*$")
+# No control characters nor line ends of any kind: these words go into logs and onto terminals.
+_Words = StringConstraints(
+    strip_whitespace=True, min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+)
 
 
 class OrderIn(BaseModel):

@@ -106,6 +106,8 @@ async def test_token_from_a_credential(state: State, tmp_path: Path) -> None:
         ({"who": ""}, "who"),
         ({"who": "   "}, "who"),
         ({"who": "two\nlines"}, "who"),
+        ({"who": "a\u2028b"}, "who"),
+        ({"why": "\x9b2J"}, "why"),
         ({"why": "x" * 401}, "why"),
         ({"why": 5}, "why"),
         ({"until": "2026-03-01T14:00:00"}, "until"),
