@@ -114,7 +114,7 @@ class Weathered(Generator):
         target = min(available, command["limit"], command["setpoint"]) if command["connect"] else 0.0
         # A lull takes the output down at once; ramps hold only for what the machine does of its own will.
         self.output_w = approach(min(self.output_w, available), target, self.ramp_w_ms * dt_ms)
-        self.power_w = -self.output_w
+        self.power_w = 0.0 - self.output_w
 
 
 class Startable(Generator):
@@ -195,7 +195,7 @@ class BlockLoaded(Startable):
         elif running_ms > 0:
             target = min(self.rated_w, self.command["limit"])
             self.output_w = approach(self.output_w, target, self.ramp_w_ms * running_ms)
-        self.power_w = -self.output_w
+        self.power_w = 0.0 - self.output_w
 
 
 class Continuous(Startable):
@@ -246,4 +246,4 @@ class Continuous(Startable):
         elif running_ms > 0:
             target = min(self.rated_w, max(self.minimum_w, wished))
             self.output_w = approach(max(self.output_w, self.minimum_w), target, self.ramp_w_ms * running_ms)
-        self.power_w = -self.output_w
+        self.power_w = 0.0 - self.output_w
