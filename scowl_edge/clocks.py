@@ -121,7 +121,7 @@ class SystemClock:
 
 
 class RateClock:
-    """Runs `rate` times as fast as another clock, from the moment it is made."""
+    """Runs `rate` times as fast as another clock; a later process with the same rate goes on where this one is."""
 
     def __init__(self, rate: float, base: Clock) -> None:
         """Raises ValueError where the rate is not above 0."""
@@ -129,18 +129,14 @@ class RateClock:
             raise ValueError(f"a clock cannot run {rate} times as fast; the rate must be above 0")
         self._rate = rate
         self._base = base
-        self._mono_from_ms = base.mono_ms()
-        self._utc_lead_ms = base.utc_ms() - self._mono_from_ms
 
     def mono_ms(self) -> int:
-        """Starts at the base's reading."""
-        return self._mono_from_ms + int((self._base.mono_ms() - self._mono_from_ms) * self._rate)
+        """The base's reading, multiplied."""
+        return int(self._base.mono_ms() * self._rate)
 
     def utc_ms(self) -> int:
-        """Starts at the base's reading; a step of the base shows in full, its pace is multiplied."""
-        base_mono_ms = self._base.mono_ms()
-        stepped_ms = self._base.utc_ms() - base_mono_ms - self._utc_lead_ms
-        return self.mono_ms() + self._utc_lead_ms + stepped_ms
+        """Ahead of the base by what the multiplied clock is; a step of the base shows in full."""
+        return self._base.utc_ms() - self._base.mono_ms() + self.mono_ms()
 
     def utc_ok(self) -> bool:
         """As the base says."""

@@ -82,7 +82,7 @@ def _conditions(
         ruling = rulings[i]
         if ruling is not None and ruling.conflict is not None:
             found[f"conflict:{name}"] = ("medium", Reason(OVERRULED, (a.verb.value, str(ruling.conflict))))
-    for c, shed in memory.book.sheds.items():
+    for c, shed in sorted(memory.book.sheds.items()):
         name = site.devices[site.consumers[c].device].name
         if shed.state is ShedState.IN_DOUBT:
             found[f"in-doubt:{name}"] = ("high", Reason(DOUBT, ("shed",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import typing
 
 from scowl_edge.capacity import ShedState
 from scowl_edge.control import alarms, claims
@@ -34,7 +35,8 @@ MODE_OVER = declare("mode-over", "the time of mode {} is over")
 KEPT_DECISIONS = 100
 BOOT_PATIENCE_MS = 10_000
 """Longest wait after a start until every signal was tried once."""
-SECTIONS = ("situation", "image", "region", "book", "ledger", "alarms", "decisions", "reasons", "counts")
+_HINTS = typing.get_type_hints(Memory)
+"""The sections of the memory, in order, and their types."""
 
 
 class Core:
@@ -180,7 +182,7 @@ class Core:
     def _settle_grants(self, tick: Tick) -> None:
         """Carries what the ledger knows of sheds into the book."""
         book = self.memory.book
-        for c in list(book.sheds):
+        for c in sorted(book.sheds):
             shed, con = book.sheds[c], self.site.consumers[c]
             by_limit = con.do_shed == NONE
             entry = self.memory.ledger[con.do_limit if by_limit else con.do_shed]
@@ -273,7 +275,7 @@ class Core:
     def _doubtful_reads(self, seen: Observation, tick: Tick) -> tuple[int, ...]:
         """Sheds in doubt are read again until they are settled."""
         signals = set()
-        for c, shed in self.memory.book.sheds.items():
+        for c, shed in sorted(self.memory.book.sheds.items()):
             con = self.site.consumers[c]
             doubtful = shed.state is ShedState.IN_DOUBT and con.shed_granted != NONE
             if doubtful and tick.mono_ms - seen.received_ms(con.shed_granted) > self.site.policy.period_ms:
@@ -306,7 +308,7 @@ class Core:
 
     def sections(self) -> dict[str, bytes]:
         """Canonical bytes of each section of the memory."""
-        return {name: encode(getattr(self.memory, name), Memory.__annotations__[name]) for name in SECTIONS}
+        return {name: encode(getattr(self.memory, name), hint) for name, hint in _HINTS.items()}
 
     def digests(self) -> tuple[tuple[str, str], ...]:
         """Digest of each section."""

@@ -154,10 +154,11 @@ def stop_fixed(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> i
     return steering.site.generators[g].rated_w
 
 
-def tend_storage(steering: Steering, scope: Scope, spare_w: int, ripe: bool) -> None:
+def tend_storage(steering: Steering, scope: Scope, spare_w: int, reserve_w: int, ripe: bool) -> None:
     """Stores sleep when empty, wake and fill from what is spare, and never below their protection level.
 
-    `spare_w` is what may be stored beyond the reserve for the stochastic load; negative when stores should take less.
+    `spare_w` is what may be stored on top of `reserve_w`, which is kept for the stochastic load. Stores take less only
+    when the reserve is used up as well: the reserve is the hysteresis between more and less.
     """
     state, policy = steering.state, steering.site.policy
     paced = state.trimmed_at < 0 or steering.now_ms - state.trimmed_at >= policy.restore_every_ms
@@ -178,9 +179,9 @@ def tend_storage(steering: Steering, scope: Scope, spare_w: int, ripe: bool) -> 
         if known and soc < sto.protection_ppm and 0 <= expected < sto.trickle_w:
             steering.set_storage("protect-storage", s, sto.trickle_w, Reason(PROTECTION), protective=False)
             continue
-        if expected > 0 and spare_w < -policy.dead_band_w and paced:
+        if expected > 0 and spare_w + reserve_w < -policy.dead_band_w and paced:
             floor = sto.trickle_w if known and soc < sto.protection_ppm else 0
-            less = max(floor, expected + spare_w)
+            less = max(floor, expected + spare_w + reserve_w)
             if less < expected:
                 steering.set_storage("fill-storage", s, less, Reason(IMPORTING, (scope.name,)), protective=False)
                 spare_w += expected - less

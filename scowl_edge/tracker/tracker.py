@@ -125,7 +125,7 @@ class Tracker:
         before = len(steering.decisions)
         self._settle_pledges(book, seen)
         self._settle_sheds(steering)
-        for device, pledge in book.pledges.items():
+        for device, pledge in sorted(book.pledges.items()):
             self._plan_pledge(steering, device, pledge.remaining_w(seen.net_w(device)))
         self._watch_blackouts(steering)
         shortage = False
@@ -299,15 +299,14 @@ class Tracker:
         if ripe:
             surplus.give_back(steering, scope, self.free_w(steering, scope))
         if not shortage:
-            surplus.tend_storage(steering, scope, self.spare_w(steering, scope), ripe)
+            reserve = sum(steering.seen.consumption_w[c] for c in scope.consumers) * policy.reserve_ppm // PPM
+            surplus.tend_storage(steering, scope, self.spare_w(steering, scope) - reserve, reserve, ripe)
             surplus.lift_for_export(steering, scope)
 
     def spare_w(self, steering: Steering, scope: Scope) -> int:
-        """What stores may take: own generation that is left over (or all room, if they may fill from the grid), less
-        the reserve for the stochastic load; negative when own generation does not even cover what they take now."""
+        """What stores may take: own generation that is left over, or all room if they may fill from the grid; negative
+        when own generation does not even cover what they take now."""
         seen, policy = steering.seen, self.site.policy
-        demand = sum(seen.consumption_w[c] for c in scope.consumers)
-        reserve = demand * policy.reserve_ppm // PPM
         pending = sum(
             max(0, pledge.remaining_w(seen.net_w(device)))
             for device in self._devices(scope)
@@ -316,13 +315,13 @@ class Tracker:
         if any(steering.state.condition[c] != Condition.SERVED for c in scope.consumers):
             pending += sum(steering.state.wanted_w[c] for c in scope.consumers)
         if policy.charge_from_grid or scope.rating == NONE:
-            return self.free_w(steering, scope) - reserve
+            return self.free_w(steering, scope)
         if not seen.ratings.fresh[scope.rating]:
             return 0
-        return -seen.ratings.net_w[scope.rating] - reserve - pending
+        return -seen.ratings.net_w[scope.rating] - pending
 
     def _settle_pledges(self, book: Book, seen: Observation) -> None:
-        for device in list(book.pledges):
+        for device in sorted(book.pledges):
             pledge = book.pledges[device]
             arrived = abs(pledge.remaining_w(seen.net_w(device))) <= SETTLED_W
             if arrived or seen.now_ms >= pledge.deadline_at:
@@ -331,7 +330,7 @@ class Tracker:
     def _settle_sheds(self, steering: Steering) -> None:
         """Expiry, effect and failure of sheds; grants themselves are told by the ledger."""
         book, now = steering.book, steering.now_ms
-        for c in list(book.sheds):
+        for c in sorted(book.sheds):
             shed, con = book.sheds[c], self.site.consumers[c]
             power = steering.seen.consumption_w[c]
             if now >= shed.expires_at:

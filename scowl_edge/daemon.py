@@ -1,0 +1,340 @@
+"""The daemon: wires one site's assembly to the real clocks, sockets, journal and port, and ends it cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+
+import structlog
+
+from scowl_edge import __version__
+from scowl_edge.assembly import Assembly, assemble
+from scowl_edge.assembly.assembly import PointInfo
+from scowl_edge.assembly.signals import Rounding
+from scowl_edge.clocks import RateClock, SystemClock
+from scowl_edge.contracts import Clock
+from scowl_edge.control import Core
+from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
+from scowl_edge.journal.file import recover_file
+from scowl_edge.journal.store import SqliteJournal
+from scowl_edge.loop import Loop, Wire
+from scowl_edge.metrics import Metrics
+from scowl_edge.model.errors import ScowlError
+from scowl_edge.model.event import Order, Stopping
+from scowl_edge.model.signal import Cause
+from scowl_edge.model.site import OnStop
+from scowl_edge.model.view import RegionView
+from scowl_edge.supervision import Supervised
+from scowl_edge.turn import Clocks, resume
+from scowl_edge.web.app import create_app, listen
+from scowl_edge.web.published import Check
+
+log = structlog.get_logger(__name__)
+
+LATE_MS = 5_000
+"""A loop without a turn for this long beyond its period is not healthy."""
+LATENESS_EVERY_S = 0.25
+_ROUNDINGS = {Rounding.UP: ROUND_UP, Rounding.DOWN: ROUND_DOWN, Rounding.NEAREST: ROUND_NEAREST}
+
+
+class StartError(ScowlError):
+    """The daemon cannot start as it was asked to."""
+
+
+class Daemon:
+    """One running site. Implements `web.published.Published`."""
+
+    def __init__(self, assembly: Assembly, *, clock_rate: int = 1) -> None:
+        """Opens the journal and brings the core to where it ended.
+
+        Raises:
+            JournalError: the journal cannot be opened or read.
+            StartError: a clock rate with anything that is not loopback.
+        """
+        if clock_rate != 1:
+            refuse_foreign(assembly)
+        self.assembly = assembly
+        self.rate = clock_rate
+        system = SystemClock()
+        self.clock: Clock = system if clock_rate == 1 else RateClock(clock_rate, system)
+        self.commit_seconds: list[float] = []
+        recovery = recover_file(assembly.journal.path)
+        for damage in recovery.damage:
+            log.warning("journal_damage", what=damage)
+        self.journal = SqliteJournal(
+            assembly.journal.path,
+            keep_ms=assembly.journal.keep_ms,
+            utc_ms=lambda: self.clock.utc_ms() if self._utc_ok else None,
+            on_commit=self.commit_seconds.append,
+        )
+        self._utc_ok = False
+        self.inbox = Inbox(
+            len(assembly.points),
+            [s.point for s in assembly.signals],
+            [s.gain for s in assembly.signals],
+            [_ROUNDINGS[s.rounding] for s in assembly.signals],
+        )
+        self.drivers = {link.name: ModbusTcpDriver(link, self.clock, rate=clock_rate) for link in assembly.links}
+        self.core = Core(assembly.site)
+        now = Clocks(mono_ms=self.clock.mono_ms(), utc_ms=self.clock.utc_ms(), utc_ok=self.clock.utc_ok())
+        turn = resume(
+            recovery,
+            self.core,
+            lambda text: Core(assemble(text, "journal").site),
+            self.inbox,
+            self.journal,
+            now,
+            version=__version__,
+            seed=1,
+            text=assembly.text,
+            fingerprint=assembly.fingerprint,
+        )
+        self.loop = Loop(
+            turn,
+            self.clock,
+            self.drivers,
+            [
+                Wire(link=assembly.points[a.point].link, point=a.point, gain=a.gain, expiry_point=a.expiry_point)
+                for a in assembly.actuators
+            ],
+            [s.point for s in assembly.signals],
+            [p.link for p in assembly.points],
+            rate=clock_rate,
+        )
+        for driver in self.drivers.values():
+            driver.before_send = self.loop.before_send
+        self._tasks: list[Supervised] = []
+        self._view: RegionView | None = None
+        self._view_step = -1
+        self._started_ms = self.clock.mono_ms()
+
+    # -- what is published -------------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> PointTable:
+        """The live point table."""
+        return self.inbox.table
+
+    @property
+    def points(self) -> Sequence[PointInfo]:
+        """Parallel to the table."""
+        return self.assembly.points
+
+    @property
+    def request_results(self) -> Mapping[tuple[str, str], int]:
+        """(link, result) -> requests since the start."""
+        return self.inbox.request_results
+
+    @property
+    def conflated(self) -> int:
+        """Point updates overwritten before a step saw them."""
+        return self.inbox.conflated
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Labels of the build."""
+        return {"version": __version__, "python": sys.version.split()[0]}
+
+    def region(self) -> RegionView | None:
+        """The view after the last step; built when somebody looks."""
+        step = self.loop.turn.step
+        if step != self._view_step:
+            self._view, self._view_step = self.core.view(), step
+        return self._view
+
+    def health(self) -> Mapping[str, Check]:
+        """The daemon's own checks."""
+        now = self.clock.mono_ms()
+        last = self.loop.timing.last_turn_ms
+        late_ms = now - (last if last >= 0 else self._started_ms)
+        allowed = self.assembly.site.policy.period_ms + LATE_MS * self.rate
+        untried = self.untried()
+        down = [name for name, link in sorted(self.core.memory.situation.links.items()) if link.up is False]
+        restarts = sum(t.restarts for t in self._tasks)
+        error = self.journal.last_error
+        return {
+            "loop": Check(ok=late_ms <= allowed, detail=f"last turn {late_ms} ms ago, at most {allowed} ms allowed"),
+            "journal": Check(
+                ok=self.journal.healthy and self.loop.turn.journal_ok,
+                detail=error or f"{self.journal.queued} records wait",
+                vital=False,
+            ),
+            "links": Check(ok=not down, detail="down: " + ", ".join(down) if down else "all up", vital=False),
+            "tried": Check(
+                ok=not untried, detail="not tried yet: " + ", ".join(untried) if untried else "every link was tried",
+                vital=False,
+            ),
+            "tasks": Check(ok=restarts == 0, detail=f"{restarts} restarts of tasks since the start", vital=False),
+        }  # fmt: skip
+
+    def untried(self) -> list[str]:
+        """Links of which no point was read or failed yet."""
+        tried = {
+            p.link
+            for p, cause in zip(self.assembly.points, self.inbox.table.cause.tolist(), strict=True)
+            if cause != Cause.NOT_READ_YET
+        }
+        return [link.name for link in self.assembly.links if link.name not in tried]
+
+    def mono_ms(self) -> int:
+        """The clock of the table."""
+        return self.clock.mono_ms()
+
+    def utc_ms(self) -> int:
+        """Wall clock."""
+        return self.clock.utc_ms()
+
+    def order(self, order: Order) -> None:
+        """Puts an order into the inbox."""
+        log.info("order", target=order.target or "region", mode=order.mode, who=order.who, why=order.why)
+        self.inbox.event(order)
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    async def run(self, metrics: Metrics) -> None:
+        """Drives links and loop until the stop is settled."""
+        self._tasks = [Supervised(f"link {name}", lambda d=d: d.run(self.inbox)) for name, d in self.drivers.items()]  # type: ignore[misc]
+        observer = Supervised("timing", lambda: self._observe(metrics))
+        running = [asyncio.create_task(t.run(), name=t.name) for t in (*self._tasks, observer)]
+        try:
+            await self.loop.run()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _observe(self, metrics: Metrics) -> None:
+        """Hands durations to the metrics, and measures how late timers wake."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LATENESS_EVERY_S
+            await asyncio.sleep(LATENESS_EVERY_S)
+            metrics.observe_lateness(max(0.0, loop.time() - due))
+            steps, self.loop.timing.steps = self.loop.timing.steps, []
+            for seconds in steps:
+                metrics.observe_step(seconds)
+            commits = list(self.commit_seconds)
+            del self.commit_seconds[: len(commits)]
+            for seconds in commits:
+                metrics.observe_journal(seconds)
+            situation = self.loop.turn.core.memory.situation
+            self._utc_ok = situation.utc_day > 0 and "clock" not in self.core.memory.alarms
+
+    def unconfirmed(self) -> list[str]:
+        """After a stop: what may not be as the configuration wants to leave it."""
+        site = self.assembly.site
+        return [
+            f"{site.devices[a.device].name}: {a.verb.value} should be {self.core.memory.ledger[i].target}, "
+            f"{self.core.memory.ledger[i].stage.value}"
+            for i, a in enumerate(site.actuators)
+            if a.on_stop is OnStop.RELEASE and not self.core.stop_confirmed(i)
+        ]
+
+    def close(self) -> None:
+        """Writes a last snapshot and closes the journal."""
+        self.loop.turn.snapshot()
+        if not self.journal.close():
+            log.error("journal_not_flushed", waiting=self.journal.queued, error=self.journal.last_error)
+
+
+def refuse_foreign(assembly: Assembly) -> None:
+    """A clock that runs fast is for simulations: nothing outside this machine may be commanded by it.
+
+    Raises:
+        StartError: a link or the port is not on a loopback address.
+    """
+    for what, host in [("http", assembly.http.host), *((f"link {link.name}", link.host) for link in assembly.links)]:
+        if host != "localhost" and not _is_loopback(host):
+            raise StartError(
+                f"--clock-rate needs every link and port on loopback, but {what} is on {host}; "
+                "use 127.0.0.1, or leave --clock-rate out"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 1) -> None:
+    """Runs a site until SIGTERM or SIGINT; prints where it listens on a line of its own.
+
+    Args:
+        assembly: the checked configuration.
+        http: HOST:PORT instead of the configured one.
+        clock_rate: how many times faster than the wall; loopback only.
+
+    Raises:
+        ScowlError: what kept it from starting.
+    """
+    host, port = assembly.http.host, assembly.http.port
+    if http is not None:
+        host, port = _host_port(http)
+    daemon = Daemon(assembly, clock_rate=clock_rate)
+    metrics = Metrics(daemon)
+    stopped = False
+    try:
+        app = create_app(
+            daemon, metrics, host=host,
+            token_file=assembly.http.token_file, token_credential=assembly.http.token_credential,
+        )  # fmt: skip
+        listener = await listen(app, host, port)
+        try:
+            print(listener.url, flush=True)
+            log.info("started", site=assembly.site.name, boot=daemon.loop.turn.boot, step=daemon.loop.turn.step)
+            with _on_signals(daemon):
+                await daemon.run(metrics)
+            stopped = True
+        finally:
+            await listener.close()
+    finally:
+        daemon.close()
+    if stopped:
+        for line in daemon.unconfirmed():
+            print(f"not confirmed: {line}", file=sys.stderr, flush=True)
+        log.info("stopped", unconfirmed=len(daemon.unconfirmed()))
+
+
+@contextlib.contextmanager
+def _on_signals(daemon: Daemon) -> Iterator[None]:
+    """The first SIGTERM or SIGINT stops deciding and releases; a second one ends the wait."""
+    loop = asyncio.get_running_loop()
+    main = asyncio.current_task()
+    asked = False
+
+    def ask(name: str) -> None:
+        nonlocal asked
+        if asked and main is not None:
+            main.cancel()
+            return
+        asked = True
+        log.info("stopping", signal=name)
+        daemon.inbox.event(Stopping(why=name))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask, number.name)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise StartError(f"--http {text!r} is not HOST:PORT; for example 127.0.0.1:8080")
+    host = host.strip("[]")
+    if host != "localhost" and not _is_loopback(host):
+        raise StartError(
+            f"--http {text}: plain HTTP is served on loopback only; put a reverse proxy with TLS in front, "
+            "or listen on 127.0.0.1"
+        )
+    return host, int(port)
