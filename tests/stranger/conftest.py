@@ -1,0 +1,45 @@
+"""A Modbus server that is neither ours nor Python: built here, run here, and asked for its own truth in text."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from libmodbus_peer import Mbpoll, Peer
+
+HERE = Path(__file__).parent
+INSTALL = "as root run: sh tests/system-packages.sh"
+
+
+@pytest.fixture(scope="session")
+def peer_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip(f"no C compiler; {INSTALL}")
+    pkg_config = shutil.which("pkg-config")
+    if pkg_config is None:
+        pytest.skip(f"no pkg-config; {INSTALL}")
+    flags = subprocess.run([pkg_config, "--cflags", "--libs", "libmodbus"], capture_output=True, text=True, check=False)
+    if flags.returncode:
+        pytest.skip(f"no libmodbus to build against; {INSTALL}")
+    program = tmp_path_factory.mktemp("peer") / "peer"
+    subprocess.run([compiler, "-O1", "-o", program, HERE / "peer.c", *flags.stdout.split()], check=True)
+    return program
+
+
+@pytest.fixture
+def peer(peer_program: Path) -> Iterator[Peer]:
+    server = Peer(peer_program)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mbpoll(peer: Peer) -> Mbpoll:
+    program = shutil.which("mbpoll")
+    if program is None:
+        pytest.skip(f"no mbpoll; {INSTALL}")
+    return Mbpoll(program, peer.port)

@@ -1,0 +1,29 @@
+#!/bin/sh
+# What some tests need from the system, on Debian and its kin: the Modbus client and library that are not ours.
+# As root it installs what is missing; as anybody else it says what to run once, and those tests are skipped.
+set -eu
+
+missing=""
+command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+command -v mbpoll >/dev/null 2>&1 || missing="$missing mbpoll"
+command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
+if ! pkg-config --exists libmodbus 2>/dev/null; then missing="$missing libmodbus-dev"; fi
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Some tests are skipped: they need$missing, by whatever name your system has for them."
+    exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    echo "Some tests are skipped. To run them too, run once as root: apt-get install -y --no-install-recommends$missing"
+    exit 0
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086 # one word a package
+if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "The packages$missing could not be installed; the tests that need them are skipped." >&2
+    [ "${SCOWL_REQUIRE_ALL:-0}" != 1 ] || exit 1
+fi
