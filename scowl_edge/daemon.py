@@ -63,6 +63,7 @@ class Daemon:
         system = SystemClock()
         self.clock: Clock = system if clock_rate == 1 else RateClock(clock_rate, system)
         self.commit_seconds: list[float] = []
+        self._utc_ok = False
         recovery = recover_file(assembly.journal.path)
         for damage in recovery.damage:
             log.warning("journal_damage", what=damage)
@@ -72,7 +73,6 @@ class Daemon:
             utc_ms=lambda: self.clock.utc_ms() if self._utc_ok else None,
             on_commit=self.commit_seconds.append,
         )
-        self._utc_ok = False
         self.inbox = Inbox(
             len(assembly.points),
             [s.point for s in assembly.signals],

@@ -251,7 +251,9 @@ def sheddable_w(steering: Steering, c: int) -> int:
         deferrable = min(deferrable, steering.seen.value(con.deferrable, 0))
     if not steering.seen.fresh(con.power):
         return 0
-    return max(0, min(deferrable, steering.seen.consumption_w[c]))
+    reach = max(0, min(deferrable, steering.seen.consumption_w[c]))
+    # Asking again for crumbs would write a register for nothing.
+    return reach if already == 0 or reach >= steering.site.policy.dead_band_w else 0
 
 
 def starve(steering: Steering, scope: Scope, need: Need) -> None:

@@ -76,7 +76,11 @@ class Steering:
         signal = a.effect
         poll = self.site.signals[signal].fresh_ms if signal != NONE else 3000
         travel = abs(change) * 1000 // ramp if ramp else 0
+        if change == 0:
+            self.book.pledges.pop(device, None)
+            return
         self.book.pledges[device] = Pledge(
+            base_w=self.seen.net_w(device),
             goal_w=goal_w,
             begins_at=self.now_ms + starts_in_ms,
             ramp_w_s=ramp,

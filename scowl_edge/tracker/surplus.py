@@ -154,11 +154,12 @@ def stop_fixed(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> i
     return steering.site.generators[g].rated_w
 
 
-def tend_storage(steering: Steering, scope: Scope, spare_w: int, reserve_w: int, ripe: bool) -> None:
+def tend_storage(steering: Steering, scope: Scope, spare_w: int, left_w: int, ripe: bool) -> None:
     """Stores sleep when empty, wake and fill from what is spare, and never below their protection level.
 
-    `spare_w` is what may be stored on top of `reserve_w`, which is kept for the stochastic load. Stores take less only
-    when the reserve is used up as well: the reserve is the hysteresis between more and less.
+    `left_w` is what own generation leaves over; `spare_w` is that less what waits to be fed and the reserve for the
+    stochastic load. Stores take more from the one and less only when the other is negative: between them lies the
+    hysteresis.
     """
     state, policy = steering.state, steering.site.policy
     paced = state.trimmed_at < 0 or steering.now_ms - state.trimmed_at >= policy.restore_every_ms
@@ -179,12 +180,12 @@ def tend_storage(steering: Steering, scope: Scope, spare_w: int, reserve_w: int,
         if known and soc < sto.protection_ppm and 0 <= expected < sto.trickle_w:
             steering.set_storage("protect-storage", s, sto.trickle_w, Reason(PROTECTION), protective=False)
             continue
-        if expected > 0 and spare_w + reserve_w < -policy.dead_band_w and paced:
+        if expected > 0 and left_w < -policy.dead_band_w and paced:
             floor = sto.trickle_w if known and soc < sto.protection_ppm else 0
-            less = max(floor, expected + spare_w + reserve_w)
+            less = max(floor, expected + left_w)
             if less < expected:
                 steering.set_storage("fill-storage", s, less, Reason(IMPORTING, (scope.name,)), protective=False)
-                spare_w += expected - less
+                left_w += expected - less
                 state.trimmed_at = steering.now_ms
             continue
         full = steering.seen.soc_ppm(s, for_discharge=False) >= sto.ceiling_ppm
@@ -275,12 +276,24 @@ def _cut_fixed(steering: Steering, scope: Scope, need: Need) -> None:
         gen = steering.site.generators[g]
         if gen.dispatch is not Dispatch.FIXED or not _may_stop(steering, g):
             continue
-        if steering.expected_w(gen.device) >= 0 or need.final_w(gen.phases) < gen.rated_w // 2:
+        spilled = need.final_w(gen.phases) + _stored_or_curtailed_w(steering, scope)
+        if steering.expected_w(gen.device) >= 0 or spilled < gen.rated_w:
             continue
         if steering.can(gen.do_connect) or steering.can(gen.do_setpoint):
             why = Reason(TOO_MUCH, (scope.name, need.worst_w))
             steering.switch_generator("stop-fixed", g, False, why, protective=True)
             need.relieve(gen.phases, gen.rated_w, gen.rated_w)
+
+
+def _stored_or_curtailed_w(steering: Steering, scope: Scope) -> int:
+    """Power that could take the place of a block: what stores take, and what curtailed generators hold back."""
+    stored = sum(max(0, steering.expected_w(steering.site.storages[s].device)) for s in scope.storages)
+    held_back = 0
+    for g in scope.generators:
+        potential = steering.seen.potential_w(g)
+        if potential is not None and wished(steering.state.generator_limit_w[g]):
+            held_back += max(0, potential - steering.seen.generation_w[g])
+    return stored + held_back
 
 
 def _fill(steering: Steering, scope: Scope, need: Need) -> None:

@@ -299,11 +299,13 @@ class Tracker:
         if ripe:
             surplus.give_back(steering, scope, self.free_w(steering, scope))
         if not shortage:
+            left = self.left_over_w(steering, scope)
+            waiting = sum(state.wanted_w[c] for c in scope.consumers if state.condition[c] != Condition.SERVED)
             reserve = sum(steering.seen.consumption_w[c] for c in scope.consumers) * policy.reserve_ppm // PPM
-            surplus.tend_storage(steering, scope, self.spare_w(steering, scope) - reserve, reserve, ripe)
+            surplus.tend_storage(steering, scope, left - waiting - reserve, left, ripe)
             surplus.lift_for_export(steering, scope)
 
-    def spare_w(self, steering: Steering, scope: Scope) -> int:
+    def left_over_w(self, steering: Steering, scope: Scope) -> int:
         """What stores may take: own generation that is left over, or all room if they may fill from the grid; negative
         when own generation does not even cover what they take now."""
         seen, policy = steering.seen, self.site.policy
@@ -312,8 +314,6 @@ class Tracker:
             for device in self._devices(scope)
             if (pledge := steering.book.pledges.get(device)) is not None
         )
-        if any(steering.state.condition[c] != Condition.SERVED for c in scope.consumers):
-            pending += sum(steering.state.wanted_w[c] for c in scope.consumers)
         if policy.charge_from_grid or scope.rating == NONE:
             return self.free_w(steering, scope)
         if not seen.ratings.fresh[scope.rating]:

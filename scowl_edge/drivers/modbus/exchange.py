@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from struct import Struct
+from typing import cast
 
 from scowl_edge.drivers.errors import BadReply, DriverError, LinkLost, ReplyTimeout
 from scowl_edge.drivers.modbus.pdu import refusal
@@ -43,8 +44,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sets the socket up for short frames and for peers that vanish."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have the methods, not the base class.
+        self._transport = cast(asyncio.Transport, transport)
         sock = transport.get_extra_info("socket")
         if sock is None:
             return
