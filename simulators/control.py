@@ -107,9 +107,9 @@ class ControlPort:
         application.router.add_post("/load", self._load)
         application.router.add_post("/rate", self._rate)
         application.router.add_post("/unmetered", self._unmetered)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, host, port)
         await site.start()
         return int(self._runner.addresses[0][1])
 

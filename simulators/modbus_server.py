@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from scowl_edge.devices.declaration import Table
 from simulators.faults import Response
@@ -44,7 +45,7 @@ class ModbusServer:
         self._seconds = seconds
         self._unknown_unit = unknown_unit
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self, host: str, port: int) -> int:
         """Listens; the port that it got, if 0 was asked for."""
@@ -56,31 +57,29 @@ class ModbusServer:
         if self._server is None:
             return
         self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        # One turn of the loop, so that connections accepted just now are among those to drop.
+        await asyncio.sleep(0)
+        for writer in self._connections.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._connections)
         await self._server.wait_closed()
         self._server = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
-        answers: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(1000)
+        self._connections[task] = writer
+        answers: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         sender = asyncio.create_task(_send(answers, writer))
-        try:
+        # The other side may go away at any moment, in the middle of a frame or between two.
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
             await self._serve(reader, answers)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            # The other side went away, in the middle of a frame or between two.
-            pass
-        except asyncio.CancelledError:
-            # Only close() cancels; the stream's own callback would report it as an error.
-            pass
-        finally:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
-            writer.close()
-            self._connections.discard(task)
+        sender.cancel()
+        await asyncio.gather(sender, return_exceptions=True)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        del self._connections[task]
 
     async def _serve(self, reader: asyncio.StreamReader, answers: asyncio.Queue[tuple[float, bytes]]) -> None:
         loop = asyncio.get_running_loop()
