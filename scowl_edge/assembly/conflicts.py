@@ -34,7 +34,8 @@ def _units(structure: Structure) -> Iterator[Fault]:
     taken: dict[tuple[str, int, int], str] = {}
     for name, device in structure.configuration.devices.items():
         link = links.get(device.link)
-        if link is None:
+        unsure = {("links", device.link, "host"), ("devices", name, "link")}
+        if link is None or unsure & structure.assumed:
             continue
         address = (link.host.lower(), link.port, device.unit)
         first = taken.setdefault(address, name)
@@ -117,6 +118,8 @@ def _excess(structure: Structure, name: str, rating: RatingSection, direction: s
         role = device.role
         if not isinstance(role, PowerRole) or not below(configuration.ratings, device, name):
             continue
+        if ("devices", device_name, "role", "rated") in structure.assumed:
+            return None
         fallback_w = _fallback_w(role, direction)
         declared = declared or role.failsafe is not None
         if not fallback_w:

@@ -41,15 +41,29 @@ def found(value: Any) -> str:
 def suggest(word: str, known: Iterable[str], *, noun: str = "known are") -> str:
     """What to do about a word that is not among the known ones."""
     choices = list(known)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if not close:
-        close = [choice for choice in choices if choice.lower().replace("_", "-") == word.lower().replace("_", "-")]
-    if close:
-        return f"did you mean {close[0]}?"
+    close = _closest(word, choices)
+    if close is not None:
+        return f"did you mean {close}?"
     if not choices:
         return "there are none"
     shown = ", ".join(choices[:16]) + (", ..." if len(choices) > 16 else "")
     return f"{noun}: {shown}"
+
+
+def _closest(word: str, choices: list[str]) -> str | None:
+    """The choice that was probably meant."""
+    plain = _letters(word)
+    same = [choice for choice in choices if _letters(choice) == plain]
+    same += [choice for choice in choices if sorted(choice) == sorted(word)]
+    if same:
+        return same[0]
+    near = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
+    # People rarely miss the first letter.
+    return min(near, key=lambda choice: (choice[:1] != word[:1], near.index(choice)), default=None)
+
+
+def _letters(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")
 
 
 class Kind:
@@ -209,7 +223,10 @@ class Text(Kind):
 
     def accept(self, value: Any) -> str:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            raise Wrong(f"is the number {value}, not text", f'put it in quotes: "{value}"')
+            fits = self.form is None or self.form.fullmatch(str(value)) is not None
+            raise Wrong(
+                f"is the number {value}, not text", f'put it in quotes: "{value}"' if fits else f"use {self.said}"
+            )
         if not isinstance(value, str):
             raise Wrong(f"is {found(value)}, not text", f"write {self.label}")
         if not value and not self.empty:

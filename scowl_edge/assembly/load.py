@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from scowl_edge.assembly.assembly import Assembly
@@ -10,7 +11,7 @@ from scowl_edge.assembly.conflicts import conflict_faults
 from scowl_edge.assembly.references import reference_faults
 from scowl_edge.assembly.sense import sense_faults
 from scowl_edge.assembly.structure import examine
-from scowl_edge.config import ConfigError, parse, read_file
+from scowl_edge.config import ConfigError, Document, Fault, parse, read_file
 
 
 def load(path: str | Path) -> Assembly:
@@ -30,12 +31,21 @@ def assemble(text: str, file: str) -> Assembly:
     """
     document = parse(text, file)
     structure = examine(document)
-    faults = [
-        *structure.faults,
-        *reference_faults(structure),
-        *sense_faults(structure),
-        *conflict_faults(structure),
-    ]
+    refused = {document.position(path) for path in structure.faulty}
+    meant = [*reference_faults(structure), *sense_faults(structure), *conflict_faults(structure)]
+    faults = [*structure.faults, *(fault for fault in meant if (fault.line, fault.column) not in refused)]
     if faults:
-        raise ConfigError(faults)
+        raise ConfigError(_once(document, faults))
     return build(structure.configuration, document)
+
+
+def _once(document: Document, faults: list[Fault]) -> Iterator[Fault]:
+    """Each fault once: not again what the reader of YAML said of a place, nor for each alias of a shared part."""
+    own = set(document.faults)
+    taken = {(fault.line, fault.column) for fault in own}
+    told: set[tuple[int, int, str]] = set()
+    for fault in sorted(set(faults)):
+        mark = (fault.line, fault.column, fault.todo)
+        if fault in own or (mark[:2] not in taken and mark not in told):
+            yield fault
+        told.add(mark)

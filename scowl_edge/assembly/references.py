@@ -23,7 +23,7 @@ def reference_faults(structure: Structure) -> Iterator[Fault]:
 
 
 def _name(structure: Structure, path: Path, name: str | None, section: str, noun: str) -> Iterator[Fault]:
-    if name is None or structure.unread(section):
+    if name is None or structure.unread(section) or path in structure.assumed:
         return
     known = structure.names(section)
     if section == "buses" and not known:
@@ -45,7 +45,7 @@ def _ratings(structure: Structure) -> Iterator[Fault]:
         if rating.limit is not None and (rating.import_ is not None or rating.export is not None):
             what = f"rating {name} has `limit` beside `import` or `export`"
             yield fault((*path, "limit"), what, "`limit` holds both ways: keep it, or the others", at_key=True)
-        elif not {"limit", "import", "export"} & set(written):
+        elif not {"limit", "import", "export"} & set(written) and structure.all_known(*path):
             what = f"rating {name} limits nothing"
             yield fault(path, what, "add `limit: 40 kVA`, or `import: 100 A` and `export: 60 A`")
         if rating.phases == 2:
@@ -69,6 +69,8 @@ def _cycle(structure: Structure, name: str) -> Iterator[Fault]:
         if section is None or section.within is None:
             return
         if section.within == name:
+            if name != min(chain, key=list(ratings).index):
+                return
             ring = " within ".join([*chain, name])
             path = ("ratings", name, "within")
             yield structure.document.fault(path, f"ratings hang in a circle: {ring}", "take one `within` out")

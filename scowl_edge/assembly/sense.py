@@ -53,7 +53,7 @@ def _http(structure: Structure) -> Iterator[Fault]:
     token = http.token
     if token is not None and (token.file is None) == (token.credential is None):
         given = structure.names("http", "token")
-        if token.file is not None or not {"file", "credential"} & set(given):
+        if token.file is not None or (not {"file", "credential"} & set(given) and structure.all_known("http", "token")):
             both = "both `file` and `credential`" if token.file is not None else "neither `file` nor `credential`"
             yield fault(("http", "token"), f"`token` names {both}", "name exactly one of them")
 
@@ -131,13 +131,14 @@ def _register(
 
 def _role(structure: Structure, path: Path, role: RoleSection) -> Iterator[Fault]:
     fault = structure.document.fault
-    if not isinstance(role, PowerRole):
+    if not isinstance(role, PowerRole) or (*path, "rated") in structure.assumed:
         return
     if role.failsafe is not None:
         written = structure.names(*map(str, path), "failsafe")
         if (role.failsafe.limit is None) == (role.failsafe.setpoint is None):
             both = role.failsafe.limit is not None
-            if both or not {"limit", "setpoint"} & set(written):
+            known = structure.all_known(*map(str, path), "failsafe")
+            if both or (known and not {"limit", "setpoint"} & set(written)):
                 what = f"`failsafe` names {'both' if both else 'neither'} `limit` {'and' if both else 'nor'} `setpoint`"
                 yield fault((*path, "failsafe"), what, "name exactly one of them")
         for key in ("limit", "setpoint"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
@@ -12,9 +13,8 @@ from pydantic_core import ErrorDetails
 
 from scowl_edge.assembly.kinds import found, suggest
 from scowl_edge.assembly.schema import ROLES, Configuration, Section
-from scowl_edge.config import Document, Fault, Path
+from scowl_edge.config import Document, Fault, Path, parse
 
-_MAPPINGS = ("links", "buses", "ratings", "devices")
 _OPCUA = "opcua"
 
 
@@ -27,13 +27,23 @@ class Structure:
     """The valid part."""
     faults: tuple[Fault, ...]
 
+    assumed: frozenset[Path]
+    """Required values that lack or are faulty, and for which the key's example stands in."""
+
+    faulty: frozenset[Path]
+    """Where a value was refused."""
+
     def names(self, *path: str) -> tuple[str, ...]:
         """Names under a path as they stand in the file, faulty entries included."""
         value = self.document.get(path)
         return tuple(value) if isinstance(value, dict) else ()
 
+    def all_known(self, *path: str) -> bool:
+        """Whether a mapping has only keys that exist, so that what it lacks is not just misspelt."""
+        return set(self.names(*path)) <= set(_keys_at(self.document, path))
+
     def unread(self, section: str) -> bool:
-        """Whether a section could not be read at all, so that its names are unknown."""
+        """Whether a part of a section could not be read, so that its names are not all known."""
         return bool(self.document.broken & {section, "*"})
 
 
@@ -45,24 +55,22 @@ def examine(document: Document) -> Structure:
         data = {}
     if not isinstance(data, dict):
         faults.append(document.fault((), f"the file holds {found(data)}, not keys", "begin with `site: {id: NAME}`"))
-        data = {}
+        data = {"site": {"id": "unnamed"}}
     data, early = _without_unsupported(document, data)
     faults += early
-    configuration = None
-    first = True
-    while configuration is None:
+    assumed: set[Path] = set()
+    faulty: set[Path] = set()
+    for attempt in itertools.count():
         try:
             configuration = Configuration.model_validate(data)
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=True, include_input=True)
-            if first:
+            if attempt == 0:
                 faults += [fault for detail in details if (fault := _translate(document, detail)) is not None]
-                first = False
-            data = _pruned(data, details)
-    taken = {(fault.line, fault.column) for fault in document.faults}
-    own = set(document.faults)
-    kept = {fault for fault in faults if fault in own or (fault.line, fault.column) not in taken}
-    return Structure(document, configuration, tuple(sorted(kept)))
+            data = _repaired(document, data, details, assumed, faulty)
+        else:
+            return Structure(document, configuration, tuple(faults), frozenset(assumed), frozenset(faulty))
+    raise AssertionError("unreachable")
 
 
 def _without_unsupported(document: Document, data: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
@@ -97,17 +105,21 @@ def _without_unsupported(document: Document, data: dict[str, Any]) -> tuple[dict
 def _translate(document: Document, detail: ErrorDetails) -> Fault | None:
     """One complaint of the validation in words, at its place; None if it follows from text that could not be read."""
     path, at_name = _path(detail["loc"])
-    if detail["type"] == "missing" and len(path) <= 2 and document.broken & {str(path[0]), "*"}:
+    unread = bool(document.broken & {str(path[0]) if path else "", "*"})
+    if unread and (len(path) == 1 or (len(path) == 2 and detail["type"] == "missing")):
         return None
     key = f"`{path[-1]}`" if path else "the file"
     context: Mapping[str, Any] = detail.get("ctx") or {}
     match detail["type"]:
         case "value":
-            what = f"{'the name ' if at_name else ''}{key} {context['what']}"
-            return document.fault(path, what, str(context["todo"]), at_key=at_name)
+            if at_name:
+                return document.fault(path, f'"{path[-1]}" is no name', str(context["todo"]), at_key=True)
+            if _holds_faulty_text(document, path):
+                return None
+            return document.fault(path, f"{key} {context['what']}", str(context["todo"]))
         case "missing":
             owner = f"{_describe(path[:-1])} lacks its key {key}"
-            return document.fault(path[:-1], owner, f"add {_example(path)}")
+            return document.fault(path[:-1], owner, f"add `{path[-1]}: {_example(document, path)}`")
         case "extra_forbidden":
             allowed = _keys_at(document, path[:-1])
             what = f"{key} is no key of {_describe(path[:-1])}"
@@ -203,41 +215,51 @@ def _keys_at(document: Document, path: Path) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
 
 
-def _example(path: Path) -> str:
-    """`key: example` for a missing key."""
-    last = str(path[-1])
-    for model in _all_sections():
-        for name, field in model.model_fields.items():
-            if (field.alias or name) == last and field.is_required() and field.examples:
-                return f"`{last}: {field.examples[0]}`"
-    return f"`{last}`"
+def _example(document: Document, path: Path) -> str:
+    """The example of the key at a path, as it would be written."""
+    model = _model_at(document, path[:-1])
+    fields = model.model_fields if model is not None else {}
+    field = next((field for name, field in fields.items() if (field.alias or name) == path[-1]), None)
+    return str(field.examples[0]) if field is not None and field.examples else "..."
 
 
-def _all_sections() -> list[type[Section]]:
-    sections: list[type[Section]] = []
-    pending: list[type[Section]] = [Section]
-    while pending:
-        model = pending.pop()
-        sections += model.__subclasses__()
-        pending += model.__subclasses__()
-    return sections
+def _holds_faulty_text(document: Document, path: Path) -> bool:
+    """Whether a part of a list was already reported by the reader."""
+    value = document.get(path)
+    taken = {(fault.line, fault.column) for fault in document.faults}
+    return isinstance(value, list) and any(document.position((*path, place)) in taken for place in range(len(value)))
 
 
-def _pruned(data: dict[str, Any], details: list[ErrorDetails]) -> dict[str, Any]:
-    """The data without its faulty parts: a faulty value goes; where something required lacks, its mapping goes."""
+def _repaired(
+    document: Document, data: dict[str, Any], details: list[ErrorDetails], assumed: set[Path], faulty: set[Path]
+) -> dict[str, Any]:
+    """The data without its faulty values, and with the key's example where something required lacks.
+
+    So names and limits in the rest of an entry are still checked; `assumed` takes the paths that were filled,
+    `faulty` those of refused values.
+    """
     doomed: set[Path] = set()
+    filled: dict[Path, Any] = {}
     for detail in details:
         path, _ = _path(detail["loc"])
-        doomed.add(path[:-1] if detail["type"] == "missing" else path)
-    pruned = _without(data, (), doomed)
-    if not isinstance(pruned, dict) or () in doomed:
-        pruned = {key: value for key, value in data.items() if key != "site"}
-    if () in doomed or "site" not in pruned:
-        pruned = {**pruned, "site": {"id": "unnamed"}}
-    return pruned
+        if detail["type"] == "missing":
+            filled[path] = parse(f"v: {_example(document, path)}", "").get(("v",))
+        else:
+            doomed.add(path)
+    assumed.update(filled)
+    faulty.update(doomed)
+    repaired = _without(data, (), doomed)
+    assert isinstance(repaired, dict)
+    for path, value in filled.items():
+        at = repaired
+        for step in path[:-1]:
+            at = at[step]
+        at[str(path[-1])] = value
+    return repaired
 
 
 def _without(value: Any, path: Path, doomed: set[Path]) -> Any:
+    """A copy, so that parts which the file shares by aliases can be repaired apart."""
     if isinstance(value, dict):
         return {key: _without(part, (*path, key), doomed) for key, part in value.items() if (*path, key) not in doomed}
     return value

@@ -75,7 +75,9 @@ def parse(text: str, file: str) -> Document:
             root = _compose(readable, file, faults)
         except yaml.YAMLError as error:
             fault = _syntax_fault(error, text, file)
-            faults.append(fault)
+            if not (broken and "undefined alias" in str(error)):
+                # An anchor may have gone with a part that could not be read; its aliases are no fault of their own.
+                faults.append(fault)
             shorter, key = _without_part(readable, fault.line)
             if shorter is None:
                 break

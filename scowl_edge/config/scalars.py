@@ -18,7 +18,7 @@ _UNDERSCORES = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?")
 _BINARY = re.compile(r"[-+]?0b[01_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_NULLS = frozenset({"~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _OLD_TRUE = frozenset({"yes", "on"})
 _OLD_FALSE = frozenset({"no", "off"})
@@ -33,7 +33,9 @@ class Trap(NamedTuple):
 
 def value_of(text: str) -> tuple[Scalar, Trap | None]:
     """The value of an unquoted scalar; with a trap, the value is the bare text."""
-    first = text[:1]
+    if not text:
+        return None, None
+    first = text[0]
     if not (first.isdigit() or first in "+-."):
         return _word(text)
     if _INT.fullmatch(text):
