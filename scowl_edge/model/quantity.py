@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from scowl_edge.model.errors import ScowlError
 
-_PARTS = re.compile(r"\s*([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?)\s*(\S.*?)?\s*")
+_PARTS = re.compile(r"\s*([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?)\s*([A-Za-z%].*?)?\s*")
 _LARGEST = 2**53
 """Larger values would not survive a float on their way to a device."""
 
@@ -77,7 +77,9 @@ def parse(text: str, *families: Family) -> Quantity:
     example = families[0].example
     match = _PARTS.fullmatch(text)
     if match is None:
-        raise QuantityError(f"{text!r} is no number with a unit", f"write a number and one of {fits}, e.g. {example}")
+        hint = "with a decimal point, " if "," in text else ""
+        todo = f"write a number {hint}and one of {fits}, e.g. {example}"
+        raise QuantityError(f"{text!r} is no number with a unit", todo)
     number, unit = match[1], match[2]
     if unit is None:
         raise QuantityError(f"{number} has no unit", f"write one of {fits} behind it, e.g. {example}")
