@@ -64,6 +64,7 @@ class Plant:
         """Every write that a device acknowledged, in order."""
         self.plain: dict[tuple[int, str], float | str] = {}
         """Registers behind which nothing happens, by device and point: they keep what is written."""
+        self._plain_frozen: dict[int, dict[tuple[int, str], float | str]] = {}
         self._index = {device.name: index for index, device in enumerate(site.devices)}
         self._machines = build_machines(site, settings)
         self._sources = [m for m in self._machines.values() if isinstance(m, (Generator, Battery))]
@@ -250,6 +251,11 @@ class Plant:
             self._apply(machine, signal, value)
         return True
 
+    def kept(self, device: int | str, point: str) -> float | str:
+        """What a register behind which nothing happens shows."""
+        index = self.index(device)
+        return self._plain_frozen.get(index, self.plain).get((index, point), 0.0)
+
     def keep(self, device: int | str, point: str, value: float | str) -> bool:
         """What the device answers to a write to a register behind which nothing happens."""
         index = self.index(device)
@@ -321,6 +327,7 @@ class Plant:
         self._faults.setdefault(index, {})[fault.kind] = fault
         if fault.kind is FaultKind.STUCK:
             self._frozen[index] = {signal: self._shown(index, signal) for signal in _SIGNALS}
+            self._plain_frozen[index] = {key: value for key, value in self.plain.items() if key[0] == index}
         elif fault.kind is FaultKind.ECHO_WITHOUT_EFFECT and machine is not None:
             machine.deafen(True)
         elif fault.kind is FaultKind.SECOND_MASTER:
@@ -333,7 +340,7 @@ class Plant:
             if self._faults.get(index, {}).pop(ended, None) is None:
                 continue
             if ended is FaultKind.STUCK:
-                del self._frozen[index]
+                del self._frozen[index], self._plain_frozen[index]
             elif ended is FaultKind.ECHO_WITHOUT_EFFECT and index in self._machines:
                 self._machines[index].deafen(False)
             elif ended is FaultKind.SECOND_MASTER:

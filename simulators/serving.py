@@ -17,6 +17,8 @@ from simulators.unit import Unit, bind
 
 TICK_S = 0.1
 """How often the plant goes on when nobody asks."""
+_FINEST_STEP_S = 0.01
+"""Requests closer together than this see the plant at the same moment; large sites would do nothing but physics."""
 
 
 class PlantClock:
@@ -66,7 +68,9 @@ class Simulator:
 
     def catch_up(self) -> None:
         """Lets the plant's time reach the present."""
-        self.plant.advance(self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        if now_ms - self.plant.now_ms >= _FINEST_STEP_S * 1000.0 * self.clock.rate:
+            self.plant.advance(now_ms)
 
     async def _tick(self) -> None:
         while True:

@@ -173,7 +173,7 @@ class Unit:
 
     def _value(self, bound: BoundPoint) -> Value | None:
         if not bound.signal:
-            return self._plant.plain.get((bound.device, bound.point.name), 0.0)
+            return self._plant.kept(bound.device, bound.point.name)
         signal = "shed_granted" if bound.signal == "shed_request_granted" else bound.signal
         shown = self._plant.read(bound.device, signal)
         return None if shown is None else shown * bound.factor

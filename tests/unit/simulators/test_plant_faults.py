@@ -46,7 +46,10 @@ def test_echo_without_effect_draws_on_until_it_is_mended() -> None:
 
 def test_stuck_readings_hide_what_the_machine_does() -> None:
     plant = plant_with_charger()
+    plant.keep("charger-1", "lamp", 1.0)
     plant.add_fault("charger-1", Fault(kind=FaultKind.STUCK))
+    assert plant.keep("charger-1", "lamp", 0.0)
+    assert plant.kept("charger-1", "lamp") == 1.0
     plant.write("charger-1", "limit", 4000)
     plant.advance(5000)
     assert plant.read("charger-1", "power") == 11_000
@@ -55,6 +58,7 @@ def test_stuck_readings_hide_what_the_machine_does() -> None:
     assert plant.truth("charger-1")["power_w"] == 4000
     plant.clear_fault("charger-1", FaultKind.STUCK)
     assert plant.read("charger-1", "power") == 4000
+    assert plant.kept("charger-1", "lamp") == 0.0
 
 
 def test_a_second_master_keeps_writing_and_is_told_apart() -> None:

@@ -1,0 +1,23 @@
+"""docs/simulator.md names everything that can be configured, asked and broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simulators.faults import FaultKind
+from simulators.settings import MODELS
+
+TEXT = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_and_its_numbers(model: str) -> None:
+    row = next(line for line in TEXT.splitlines() if line.startswith("| `") and f"`{model}`" in line.split("|")[1])
+    assert [knob for knob in MODELS[model] if f"`{knob}`" not in row] == []
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_every_fault(kind: FaultKind) -> None:
+    assert f"| `{kind}` |" in TEXT
