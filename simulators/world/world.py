@@ -102,7 +102,8 @@ class World:
         self._heap: list[_Next] = []
         self._flights: list[_Flight] = []
         self._order = 0
-        self._turn_due = False
+        self._turn_at = -1
+        """When the next turn is due; -1 = none is."""
         self._up: dict[int, bool] = {}
         names = [s.name for s in self.site.signals]
         self._wires = [
@@ -183,18 +184,22 @@ class World:
     # -- the region's turn -------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if not self._turn_due:
-            self._turn_due = True
-            self.at(self.now_ms + 1, self._turn)
+        self._turn_by(self.now_ms + 1)
+
+    def _turn_by(self, at_ms: int) -> None:
+        """The next turn comes then, or earlier if one is due earlier: an event does not wait for the period."""
+        if self._turn_at < 0 or at_ms < self._turn_at:
+            self._turn_at = max(at_ms, self.now_ms)
+            self.at(self._turn_at, lambda due=self._turn_at: self._turn(due))  # type: ignore[misc]
 
     def _boundary(self, name: str) -> None:
         if self.on_boundary is not None:
             self.on_boundary(name)
 
-    def _turn(self) -> None:
-        if self.stopped:
+    def _turn(self, due_ms: int) -> None:
+        if self.stopped or due_ms != self._turn_at:
             return
-        self._turn_due = False
+        self._turn_at = -1
         self.plant.advance(self.now_ms)
         plan = self.turn.decide(self._clocks())
         self._boundary("decided")
@@ -208,9 +213,7 @@ class World:
         if plan.final:
             self.stopped = True
             return
-        if not self._turn_due:
-            self._turn_due = True
-            self.at(plan.wake_at_ms, self._turn)
+        self._turn_by(plan.wake_at_ms)
 
     def _dispatch(self, effect: Effect) -> None:
         if isinstance(effect, Read):
