@@ -36,14 +36,6 @@ def build_machines(site: Site, settings: SimulationSettings) -> dict[int, Machin
     return machines
 
 
-def hanging(site: Site) -> list[tuple[int, int]]:
-    """(device, rating) of everything that hangs directly below a rating."""
-    pairs = [(role.device, role.rating) for role in site.generators]
-    pairs += [(role.device, role.rating) for role in site.consumers]
-    pairs += [(role.device, role.rating) for role in site.storages]
-    return [(device, rating) for device, rating in pairs if rating != NONE]
-
-
 def _own(site: Site, device: int, settings: SimulationSettings) -> DeviceSettings:
     return settings.devices.get(site.devices[device].name, DeviceSettings())
 

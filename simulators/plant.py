@@ -6,14 +6,13 @@ from copy import deepcopy
 from typing import Any
 
 from scowl_edge.model.errors import ScowlError
-from scowl_edge.model.site import NONE, BusKind, Site
-from simulators.building import build_machines, hanging
+from scowl_edge.model.site import NONE, Site
+from simulators.building import build_machines
 from simulators.consumption import Consumer, Household
 from simulators.faults import HEALTHY, AcceptedWrite, Fault, FaultKind, Response
-from simulators.feeding import SeparateBus
 from simulators.generation import Generator
 from simulators.machine import Machine
-from simulators.metering import Place
+from simulators.network import build_buses, build_meters, build_places, build_watchdogs, hanging
 from simulators.settings import SimulationSettings
 from simulators.storage import Battery
 from simulators.weather import Weather
@@ -31,20 +30,6 @@ _SIGNALS = (
 
 class SimulationError(ScowlError):
     """The plant was asked for something that it does not have."""
-
-
-class _Watch:
-    """A device's own time-out: without a write for so long a register falls back to its fail-safe value."""
-
-    __slots__ = ("failsafe", "machine", "signal", "timeout_ms", "tripped", "written_ms")
-
-    def __init__(self, machine: Machine, signal: str, failsafe: float, timeout_ms: int, now_ms: int) -> None:
-        self.machine = machine
-        self.signal = signal
-        self.failsafe = failsafe
-        self.timeout_ms = timeout_ms
-        self.written_ms = now_ms
-        self.tripped = 0
 
 
 class Plant:
@@ -69,15 +54,12 @@ class Plant:
         self._machines = build_machines(site, settings)
         self._sources = [m for m in self._machines.values() if isinstance(m, (Generator, Battery))]
         self._consumers = [m for m in self._machines.values() if isinstance(m, Consumer)]
-        self._places: list[Place] = []
-        self._meters: dict[int, Place] = {}
-        self._build_places()
+        self._places = build_places(site, settings, self._machines)
+        self._meters = build_meters(site, settings, self._places)
         self._upward = self._places[::-1]
-        self._buses = self._build_buses()
-        self._bus_of = {
-            consumer.name: bus for bus in self._buses for consumer in self._consumers if self._hangs_on(consumer, bus)
-        }
-        self._watches = self._build_watches()
+        self._buses = build_buses(site, self._machines)
+        self._bus_of = {consumer.name: bus for bus in self._buses for consumer in bus.consumers}
+        self._watchdogs = build_watchdogs(site, self._machines, start_ms)
         self._faults: dict[int, dict[FaultKind, Fault]] = {}
         self._frozen: dict[int, dict[str, float | None]] = {}
         self._second_due: dict[int, int] = {}
@@ -92,58 +74,6 @@ class Plant:
             if isinstance(source, Generator) and source.model in ("wind", "solar"):
                 source.output_w = source.available_w
         self._step(0)
-
-    def _build_places(self) -> None:
-        site = self.site
-        for rating in site.ratings:
-            mask = 0b111 if rating.phases == 3 else 0b001
-            place = Place(rating.name, mask, rating.voltage_mv / 1000.0, self.settings.unmetered.get(rating.name, 0.0))
-            self._places.append(place)
-            if rating.within != NONE:
-                self._places[rating.within].places.append(place)
-            for signal in (rating.power, *rating.currents):
-                if signal != NONE:
-                    self._meters[site.signals[signal].device] = place
-        for name, own in self.settings.devices.items():
-            place_named = next((place for place in self._places if place.name == own.rating), None)
-            if place_named is not None and name in self._index:
-                self._meters[self._index[name]] = place_named
-        self._hanging = hanging(site)
-        for device, below in self._hanging:
-            self._places[below].machines.append(self._machines[device])
-
-    def _build_buses(self) -> list[SeparateBus]:
-        fed = {role.device for role in self.site.consumers if role.supply != NONE or role.do_supply != NONE}
-        return [
-            SeparateBus(
-                bus.name,
-                [source for source in self._sources if source.bus == number],
-                [
-                    machine
-                    for device, machine in self._machines.items()
-                    if isinstance(machine, Consumer) and machine.bus == number and device in fed
-                ],
-                self.site.policy.ride_through_ms,
-            )
-            for number, bus in enumerate(self.site.buses)
-            if bus.kind is BusKind.SEPARATE
-        ]
-
-    @staticmethod
-    def _hangs_on(consumer: Consumer, bus: SeparateBus) -> bool:
-        return any(candidate is consumer for candidate in bus.consumers)
-
-    def _build_watches(self) -> list[_Watch]:
-        watches = []
-        for actuator in self.site.actuators:
-            machine = self._machines.get(actuator.device)
-            signal = str(actuator.verb)
-            if machine is None or actuator.failsafe is None or not actuator.device_timeout_ms:
-                continue
-            if signal in machine.registers:
-                failsafe = float(actuator.failsafe)
-                watches.append(_Watch(machine, signal, failsafe, actuator.device_timeout_ms, self.now_ms))
-        return watches
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Plant:
         """A second plant that goes its own way; the declarations are shared, since nobody changes them."""
@@ -177,8 +107,8 @@ class Plant:
             self.now_ms += dt_ms
             if self._faults or self._reverts:
                 self._disturb()
-            for watch in self._watches:
-                self._guard(watch)
+            for watchdog in self._watchdogs:
+                watchdog.look(self.now_ms)
             self._step(dt_ms)
 
     def _step(self, dt_ms: int) -> None:
@@ -203,14 +133,6 @@ class Plant:
                 consumer.step(dt_ms, now_ms, weather, True)
         for place in self._upward:
             place.measure(dt_ms)
-
-    def _guard(self, watch: _Watch) -> None:
-        if (
-            self.now_ms - watch.written_ms >= watch.timeout_ms
-            and watch.machine.registers[watch.signal] != watch.failsafe
-        ):
-            watch.machine.registers[watch.signal] = watch.failsafe
-            watch.tripped += 1
 
     # What a wire can see and do
 
@@ -270,9 +192,9 @@ class Plant:
         return True
 
     def _apply(self, machine: Machine, signal: str, value: float) -> None:
-        for watch in self._watches:
-            if watch.machine is machine and watch.signal == signal:
-                watch.written_ms = self.now_ms
+        for watchdog in self._watchdogs:
+            if watchdog.machine is machine and watchdog.signal == signal:
+                watchdog.written_ms = self.now_ms
         machine.write(signal, value, self.now_ms)
 
     # What happens outside
@@ -406,9 +328,9 @@ class Plant:
         if isinstance(machine, Household):
             machine.tell_time(self.now_ms)
             truth["registers"] = dict(machine.registers)
-        watches = [watch for watch in self._watches if watch.machine is machine]
-        if watches:
-            truth["failsafe_trips"] = sum(watch.tripped for watch in watches)
+        watchdogs = [watchdog for watchdog in self._watchdogs if watchdog.machine is machine]
+        if watchdogs:
+            truth["failsafe_trips"] = sum(watchdog.tripped for watchdog in watchdogs)
         for bus in self._buses:
             tree = bus.trees.get(machine.tree_number)
             if tree is not None and tree.source is machine:
@@ -442,7 +364,7 @@ class Plant:
             while above != NONE:
                 sums[above] += own_w
                 above = self.site.ratings[above].within
-        for device, rating in self._hanging:
+        for device, rating in hanging(self.site):
             at = rating
             while at != NONE:
                 sums[at] += self._machines[device].power_w
