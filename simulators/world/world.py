@@ -246,11 +246,10 @@ class World:
         kind, detail = OutcomeKind.TIMED_OUT, "no answer"
         back = self.settings.timeout_ms
         taken = self._apply(flight)
-        if not response.silent:
-            if not response.lost_answer and response.delay_ms < self.settings.timeout_ms:
-                kind = OutcomeKind.ACKNOWLEDGED if taken else OutcomeKind.REJECTED
-                detail = "" if taken else "refused"
-                back = self._latency(a.device) // 2 + response.delay_ms
+        if not response.silent and not response.lost_answer and response.delay_ms < self.settings.timeout_ms:
+            kind = OutcomeKind.ACKNOWLEDGED if taken else OutcomeKind.REJECTED
+            detail = "" if taken else "refused"
+            back = self._latency(a.device) // 2 + response.delay_ms
         self._boundary("applied")
         self.at(
             self.now_ms + back,
