@@ -30,13 +30,18 @@ def of_tracker(site: Site, memory: Memory, tracker: Tracker, seen: Observation) 
                 Claim(klass=klass, low=a.low, high=a.high, wish=wish, reason=reason, safety=safety)
             )
 
+    def kept_alive(actuator: int) -> bool:
+        """A device that falls back by itself is told regularly that nothing is asked of it."""
+        return actuator != NONE and site.actuators[actuator].heartbeat_ms > 0
+
     for gi, g in enumerate(site.generators):
         limit, setpoint, online = (
             region.generator_limit_w[gi],
             region.generator_setpoint_w[gi],
             region.generator_online[gi],
         )
-        if wished(limit):
+        if wished(limit) or kept_alive(g.do_limit):
+            limit = limit if wished(limit) else g.rated_w
             curtailed = limit < g.rated_w
             claim(g.do_limit, limit, Klass.SAFETY if curtailed else Klass.ECONOMY, g.device, curtailed)
         if wished(online):
@@ -64,8 +69,9 @@ def of_tracker(site: Site, memory: Memory, tracker: Tracker, seen: Observation) 
             elif seen.fresh(c.shed_granted) and seen.value(c.shed_granted, 0) > 0:
                 claim(c.do_shed, 0, Klass.SHED, c.device, why=Reason(ORPHAN))
         starved = region.condition[ci] == Condition.STARVED
-        if wished(region.consumer_limit_w[ci]):
-            limit = 0 if starved and c.do_connect == NONE else region.consumer_limit_w[ci]
+        if wished(region.consumer_limit_w[ci]) or kept_alive(c.do_limit):
+            limit = region.consumer_limit_w[ci] if wished(region.consumer_limit_w[ci]) else c.rated_w
+            limit = 0 if starved and c.do_connect == NONE else limit
             claim(c.do_limit, limit, Klass.SHED, c.device, safety=limit < c.rated_w)
         if wished(region.consumer_connect[ci]):
             claim(c.do_connect, region.consumer_connect[ci], Klass.SHED, c.device, safety=starved)

@@ -18,6 +18,7 @@ from scowl_edge.tracker.steering import Steering, wished
 SHORT = declare("short", "{} is short of {:W}")
 BRIDGE = declare("bridge", "{} is short of {:W} until slower units arrive")
 GRANT_DUE = declare("shed-asked", "{} is still short of {:W}; asked to give up load for up to {:s}")
+LIMITED = declare("limited", "{} is still short of {:W}; held back by its limit")
 LAST_RESORT = declare("starve", "{} is still short of {:W} and nothing else is left; class {} is disconnected")
 
 Rung = Callable[[Steering, Scope, Need], None]
@@ -220,15 +221,27 @@ def shed(steering: Steering, scope: Scope, need: Need) -> None:
         amount = min(reach, need.wanted_w(con.phases))
         if amount <= 0:
             continue
-        why = Reason(GRANT_DUE, (scope.name, need.wanted_w(con.phases), con.deferral_ms))
+        asked = (scope.name, need.wanted_w(con.phases))
+        modulated = steering.shed_method(c) == con.do_limit
+        why = Reason(LIMITED, asked) if modulated else Reason(GRANT_DUE, (*asked, con.deferral_ms))
         steering.ask_shed("shed", c, amount, why, protective=True)
         need.relieve(con.phases, amount, amount)
+
+
+def flexible_w(steering: Steering, c: int) -> int:
+    """Most power that a consumer may be asked to give up: what is demand-responsive, or, where a limit register is all
+    there is and nothing is said of its load, what is deferrable or else all of it."""
+    con = steering.site.consumers[c]
+    if con.demand_responsive_w > 0 or con.do_shed >= 0:
+        return con.demand_responsive_w
+    return con.deferrable_w or con.rated_w
 
 
 def sheddable_w(steering: Steering, c: int) -> int:
     """Power that a consumer may still be asked to give up now."""
     con, state = steering.site.consumers[c], steering.state
-    if con.demand_responsive_w <= 0 or not con.interruptible or con.klass == 0:
+    flexible = flexible_w(steering, c)
+    if flexible <= 0 or not con.interruptible or con.klass == 0:
         return 0
     if state.condition[c] != Condition.SERVED or steering.shed_method(c) < 0:
         return 0
@@ -246,7 +259,7 @@ def sheddable_w(steering: Steering, c: int) -> int:
             return 0
         if con.times_a_day and state.shed_day[c] == steering.utc_day and state.sheds_today[c] >= con.times_a_day:
             return 0
-    deferrable = con.demand_responsive_w - already
+    deferrable = flexible - already
     if con.deferrable >= 0 and steering.seen.known(con.deferrable):
         deferrable = min(deferrable, steering.seen.value(con.deferrable, 0))
     if not steering.seen.fresh(con.power):

@@ -12,6 +12,10 @@ from scowl_edge.tracker.observe import Observation
 from scowl_edge.tracker.region import NO_WISH, Condition, RegionState
 
 
+FOR_GOOD = 1 << 60
+"""A time that does not come."""
+
+
 @dataclass(slots=True, frozen=True)
 class Decision:
     """One thing that the tracker decided in this step."""
@@ -176,7 +180,7 @@ class Steering:
             asked_at=self.now_ms,
             answer_by_at=self.now_ms + self.site.policy.answer_ms + a.settle_ms,
             judged_at=0,
-            expires_at=old.expires_at if old is not None else self.now_ms + con.deferral_ms,
+            expires_at=old.expires_at if old is not None else self._expiry(c),
             effective=already > 0,
         )
         if old is None:
@@ -187,6 +191,12 @@ class Steering:
         if actuator == con.do_limit:
             self.state.consumer_limit_w[c] = max(0, power + already - (amount_w + already))
         self._decide(rung, con.device, amount_w, reason, actuator, protective)
+
+    def _expiry(self, c: int) -> int:
+        """When a shed ends by itself. A load that is only modulated by its limit is not deferred: it may last."""
+        con = self.site.consumers[c]
+        modulated = con.do_shed == NONE and con.demand_responsive_w == 0
+        return FOR_GOOD if modulated else self.now_ms + con.deferral_ms
 
     def release_shed(self, rung: str, c: int, amount_w: int, reason: Reason) -> None:
         """Gives back part or all of a shed."""

@@ -31,16 +31,23 @@ def give_back(steering: Steering, scope: Scope, free_w: int) -> None:
     batch = min(free_w, policy.restore_step_w)
     given = feed_starving(steering, scope, batch, free_w)
     given += restore_sheds(steering, scope, batch - given)
-    waiting = any(state.condition[c] != Condition.SERVED for c in scope.consumers) or any(
-        c in steering.book.sheds and steering.book.sheds[c].state is not ShedState.ENDING for c in scope.consumers
-    )
-    if given == 0 and not waiting:
+    if given == 0 and not any(_waits_for(steering, scope, c) for c in scope.consumers):
         for rung in LESS_EFFORT:
             given = rung(steering, scope, batch, free_w)
             if given:
                 break
     if given:
         state.restored_at = steering.now_ms
+
+
+def _waits_for(steering: Steering, scope: Scope, c: int) -> bool:
+    """Whether a consumer is kept from its power by this scope, and not by a narrower place further in."""
+    con, shed = steering.site.consumers[c], steering.book.sheds.get(c)
+    starving = steering.state.condition[c] != Condition.SERVED
+    if not starving and (shed is None or shed.state is ShedState.ENDING):
+        return False
+    inner = [r for r in steering.rating_tree.chain(con.rating) if r != scope.rating]
+    return all(steering.state.rating_free_at[r] >= 0 for r in inner)
 
 
 def _ripe(steering: Steering, rating: int) -> bool:
