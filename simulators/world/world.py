@@ -329,5 +329,5 @@ class World:
         )
         if delivered:
             for flight in self._flights:
-                after.at(after.now_ms, lambda f=flight: after._apply(f))  # type: ignore[misc]
+                after.at(after.now_ms, lambda f=flight: after._apply(f))  # type: ignore[misc, arg-type]
         return after
