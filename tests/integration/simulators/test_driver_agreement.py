@@ -1,0 +1,114 @@
+"""The daemon's driver and the simulator, two readers of the same declarations, agree on every point of the examples."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scowl_edge.assembly import Assembly, load
+from scowl_edge.clocks import SystemClock
+from scowl_edge.contracts import PointWrite, WriteRequest
+from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.model.command import CommandId, OutcomeKind, Verb
+from scowl_edge.model.event import LinkChanged, Outcome
+from scowl_edge.model.signal import Quality, Reading
+from simulators.serving import Simulator, serve
+from simulators.unit import bind
+from tests.integration.simulators.conftest import until
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+class Sink:
+    """Keeps the last value of each point and every outcome."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, float] = {}
+        self.qualities: dict[int, int] = {}
+        self.outcomes: dict[CommandId, Outcome] = {}
+
+    def reading(self, reading: Reading) -> None:
+        for point, value, quality in zip(reading.points, reading.values, reading.quality, strict=True):
+            self.values[int(point)] = float(value)
+            self.qualities[int(point)] = int(quality)
+
+    def event(self, event: Outcome | LinkChanged) -> None:
+        if isinstance(event, Outcome):
+            self.outcomes[event.command] = event
+
+    def requests(self, link: str, result: str, count: int = 1) -> None:
+        assert result == "ok", f"{link}: {result}"
+
+
+def drivers_of(assembly: Assembly, simulator: Simulator, clock: SystemClock) -> list[ModbusTcpDriver]:
+    links = [replace(link, port=simulator.ports[link.name]) for link in assembly.links]
+    return [ModbusTcpDriver(link, clock) for link in links]
+
+
+@pytest.mark.parametrize("example", ["demo.yaml", "building.yaml"])
+async def test_both_mean_the_same_by_every_register(example: str) -> None:
+    assembly = load(EXAMPLES / example)
+    # Time almost stands still, so that both look at the same moment.
+    simulator = await serve(assembly, 0.01, "127.0.0.1:0", ephemeral=True)
+    clock, sink = SystemClock(), Sink()
+    drivers = drivers_of(assembly, simulator, clock)
+    running = [asyncio.create_task(driver.run(sink)) for driver in drivers]
+    readable = [index for index, point in enumerate(assembly.points) if "r" in point.access]
+    try:
+        await until(lambda: all(index in sink.values for index in readable))
+        assert {sink.qualities[index] for index in readable} == {Quality.GOOD}
+        bindings = bind(assembly)
+        declared = {
+            (device.name, point.name): point
+            for link in assembly.links
+            for device in link.devices
+            for point in device.points
+        }
+        compared = 0
+        for index in readable:
+            row = assembly.points[index]
+            if (row.device, row.name) not in bindings:
+                continue
+            signal, factor = bindings[row.device, row.name]
+            truth = simulator.plant.read(row.device, signal)
+            assert truth is not None, f"{row.device} {row.name}"
+            point = declared[row.device, row.name]
+            step = abs(point.scale * point.to_base) * (10 if point.scale_factor else 1)
+            within = max(step * 0.51, abs(truth * factor) * 2e-3)
+            assert sink.values[index] == pytest.approx(truth * factor, abs=within), f"{row.device} {row.name}"
+            compared += 1
+        assert compared > 20
+        await write_everything(assembly, simulator, drivers, sink, clock)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await simulator.close()
+
+
+async def write_everything(
+    assembly: Assembly, simulator: Simulator, drivers: list[ModbusTcpDriver], sink: Sink, clock: SystemClock
+) -> None:
+    by_link = {driver.link: driver for driver in drivers}
+    wanted: dict[CommandId, tuple[str, str, float]] = {}
+    for number, (actuator, binding) in enumerate(zip(assembly.site.actuators, assembly.actuators, strict=True)):
+        value = 1.0 if actuator.high <= 1 or actuator.verb is Verb.SUPPLY else round(actuator.high * 0.6, -2)
+        writes = [PointWrite(binding.point, value / binding.gain)]
+        if binding.expiry_point >= 0:
+            writes.insert(0, PointWrite(binding.expiry_point, 600.0))
+        command = CommandId(1, 1, number)
+        signal = "shed_request" if actuator.verb is Verb.SHED else str(actuator.verb)
+        wanted[command] = (assembly.site.devices[actuator.device].name, signal, value)
+        request = WriteRequest(command=command, writes=tuple(writes), valid_until_ms=clock.mono_ms() + 60_000)
+        by_link[assembly.points[binding.point].link].write(request)
+    await until(lambda: len(sink.outcomes) == len(wanted))
+    accepted = {(write.device, write.signal): write.value for write in simulator.plant.accepted}
+    for command, (device, signal, value) in wanted.items():
+        outcome = sink.outcomes[command]
+        assert outcome.kind is OutcomeKind.ACKNOWLEDGED, f"{device} {signal}: {outcome}"
+        assert accepted[device, signal] == pytest.approx(value, rel=0.01, abs=50), f"{device} {signal}"
+        if signal == "shed_request":
+            assert accepted[device, "shed_expiry"] == pytest.approx(600)
