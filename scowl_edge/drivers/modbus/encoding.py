@@ -94,13 +94,13 @@ def _raw(point: ModbusPoint, value: float, exponent: float | None) -> Fraction:
 def _packed(point: ModbusPoint, raw: Fraction, value: float) -> bytes:
     """Least significant byte first."""
     form = FORMATS[point.type]
-    number: float = float(raw) if form[0] == "f" else round(raw)
     try:
+        number: float = float(raw) if form[0] == "f" else round(raw)
         data = struct.pack(f"<{_STRUCT[form]}", number)
     except (struct.error, OverflowError):
         raise Unsendable(
-            f"point {point.name}: {value:g} {point.base_unit or 'in base units'} is raw {number:g}, which {point.type} "
-            "cannot hold; check scale and unit"
+            f"point {point.name}: {value / point.to_base:g} {point.unit} is beyond what {point.type} can hold there; "
+            "check the value, scale and unit"
         ) from None
     stored = struct.unpack(f"<{_STRUCT[form]}", data)[0]
     if any(

@@ -61,7 +61,7 @@ def plan(points: Sequence[ModbusPoint], *, max_gap: int, max_read: int) -> tuple
         longest = min(max_read * 16, MAX_BITS) if table in BIT_TABLES else min(max_read, MAX_READ)
         members = [index for index in sorted(wanted) if points[index].table is table]
         spans += _spans(points, members, factor_of, table, max_gap, longest)
-    return _transactions(spans, {index: factor for index, factor in factor_of.items() if index in wanted})
+    return _transactions(spans, points, {index: factor for index, factor in factor_of.items() if index in wanted})
 
 
 def _end(point: ModbusPoint) -> int:
@@ -127,24 +127,25 @@ def _with_factors(span: Span, points: Sequence[ModbusPoint], factor_of: dict[int
     return Span(span.table, span.address, span.count, tuple(sorted(members, key=lambda i: (points[i].address, i))))
 
 
-def _transactions(spans: list[Span], factor_of: dict[int, int]) -> tuple[Transaction, ...]:
-    """Puts spans that need another's scale factor behind it; all others stand alone."""
-    home = {index: place for place, span in enumerate(spans) for index in span.members}
+def _transactions(
+    spans: list[Span], points: Sequence[ModbusPoint], factor_of: dict[int, int]
+) -> tuple[Transaction, ...]:
+    """Puts spans that need another's scale factor behind it; all others stand alone.
+
+    A scale factor whose own span waits for a further one is read alone, so that no two spans wait for each other.
+    """
+    missing = [{factor_of[index] for index in span.members if index in factor_of} - set(span.members) for span in spans]
+    spans = list(spans)
+    home = {index: place for place, span in enumerate(spans) if not missing[place] for index in span.members}
+    for factor in sorted(set().union(*missing) - home.keys()):
+        point = points[factor]
+        home[factor] = len(spans)
+        spans.append(Span(point.table, point.address, point.registers, (factor,)))
+        missing.append(set())
     group = list(range(len(spans)))
-    needed: set[int] = set()
-    for place, span in enumerate(spans):
-        for index in span.members:
-            factor = factor_of.get(index, -1)
-            if factor >= 0 and factor not in span.members:
-                needed.add(home[factor])
-                old, new = group[place], group[home[factor]]
-                group = [new if value == old else value for value in group]
-    return tuple(
-        tuple(
-            span
-            for _, span in sorted(
-                ((place not in needed, place), span) for place, span in enumerate(spans) if group[place] == leader
-            )
-        )
-        for leader in dict.fromkeys(group)
-    )
+    for place, factors in enumerate(missing):
+        for factor in factors:
+            old, new = group[place], group[home[factor]]
+            group = [new if value == old else value for value in group]
+    order = sorted(range(len(spans)), key=lambda place: (bool(missing[place]), place))
+    return tuple(tuple(spans[place] for place in order if group[place] == leader) for leader in dict.fromkeys(group))

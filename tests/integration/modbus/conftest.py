@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 from faulty_server import FaultyServer
-from modbus_site import RealClock, Recorder
+from running_driver import Running, running
 
 from scowl_edge.devices.declaration import ModbusLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver
-
-Running = tuple[ModbusTcpDriver, Recorder]
 
 
 @pytest.fixture
@@ -22,18 +18,6 @@ async def server() -> AsyncIterator[FaultyServer]:
     await faulty.start()
     yield faulty
     await faulty.stop()
-
-
-@asynccontextmanager
-async def running(link: ModbusLink) -> AsyncIterator[Running]:
-    driver, sink = ModbusTcpDriver(link, RealClock()), Recorder()
-    task = asyncio.create_task(driver.run(sink))
-    try:
-        yield driver, sink
-    finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
-        assert isinstance(ended, asyncio.CancelledError), ended
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ class FaultyServer:
     injected: int = 0
     """Faults really done."""
     port: int = 0
+    host: str = "127.0.0.1"
     unknown_functions: set[int] = field(default_factory=set)
     exception: int = 2
     delay_s: float = 0.0
@@ -36,7 +37,7 @@ class FaultyServer:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -151,7 +151,7 @@ async def test_a_gateway_without_answer_leaves_it_open_but_a_missing_path_does_n
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        ((LIMIT, 66.0), "cannot hold"),
+        ((LIMIT, 66.0), "can hold"),
         ((METER, 1.0), "read-only"),
         ((COIL, 0.5), "0 or 1"),
         ((999, 1.0), "not on link plc"),

@@ -1,0 +1,186 @@
+"""Only its own reply answers a request, however the stream is chopped and whatever else is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scowl_edge.drivers.errors import BadReply, DriverError, LinkLost, Refused, ReplyTimeout
+from scowl_edge.drivers.modbus.exchange import Connection
+
+REQUEST = bytes((3, 0, 10, 0, 2))
+REPLY = bytes((3, 4, 1, 2, 3, 4))
+
+
+class Wire(asyncio.Transport):
+    """The network's end: what was sent, and whether the connection was cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.cut = False
+        self.wrote = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+        self.wrote.set()
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+def frame(transaction: int, unit: int, pdu: bytes, protocol: int = 0) -> bytes:
+    return struct.pack(">HHHB", transaction, protocol, len(pdu) + 1, unit) + pdu
+
+
+class Line:
+    """A connection, its wire, and its counters."""
+
+    def __init__(self, timeout_s: float = 5.0) -> None:
+        self.strays = self.losses = 0
+        self.wire = Wire()
+        self.connection = Connection(timeout_s, self._stray, self._lost)
+        self.connection.connection_made(self.wire)
+
+    def _stray(self) -> None:
+        self.strays += 1
+
+    def _lost(self) -> None:
+        self.losses += 1
+
+    async def ask(self, deliver: Callable[[int], list[bytes]], unit: int = 7) -> bytes | DriverError:
+        """Sends the request; once it left, `deliver` says what comes back, given its transaction id."""
+        task = asyncio.create_task(self.connection.exchange(unit, REQUEST))
+        before = len(self.wire.sent)
+        self.wire.wrote.clear()
+        await self.wire.wrote.wait()
+        transaction = int.from_bytes(self.wire.sent[before : before + 2])
+        assert self.wire.sent[before:] == frame(transaction, unit, REQUEST)
+        for chunk in deliver(transaction):
+            self.connection.data_received(chunk)
+        try:
+            return await task
+        except DriverError as error:
+            return error
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.integers(1, 65_534), max_size=3), st.lists(st.integers(1, 12), max_size=40), st.integers(0, 3))
+def test_a_reply_is_found_among_strays_however_it_is_chopped(others: list[int], cuts: list[int], after: int) -> None:
+    async def scenario() -> None:
+        line = Line()
+
+        def deliver(transaction: int) -> list[bytes]:
+            strays = [frame(transaction + other & 0xFFFF, 7, b"\x03\x04\xff\xff\xff\xff") for other in others]
+            stream = b"".join(strays) + frame(transaction, 7, REPLY) + b"".join(strays[:after])
+            chunks, at = [], 0
+            for cut in cuts:
+                chunks.append(stream[at : at + cut])
+                at += cut
+            return [*chunks, stream[at:]]
+
+        assert await line.ask(deliver) == REPLY
+        assert line.strays == len(others) + len(others[:after])
+        assert not line.wire.cut
+        assert await line.ask(lambda transaction: [frame(transaction, 7, REPLY)]) == REPLY
+
+    asyncio.run(scenario())
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(min_size=1, max_size=300))
+def test_noise_is_never_a_reply(noise: bytes) -> None:
+    async def scenario() -> None:
+        line = Line(timeout_s=0.001)
+        got = await line.ask(lambda transaction: [noise])
+        if isinstance(got, bytes):
+            # Noise that is a whole frame with the right transaction, unit and function is a reply, by definition.
+            assert noise[:4] == b"\0\1\0\0" and noise[6] == 7 and noise[7] == 3
+        else:
+            assert isinstance(got, BadReply | ReplyTimeout | Refused | LinkLost)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("unit", "pdu", "error", "cut"),
+    [
+        (8, REPLY, BadReply, False),
+        (7, b"\x04" + REPLY[1:], BadReply, False),
+        (7, b"\x83\x02", Refused, False),
+        (7, b"\x83\x02\x00", BadReply, False),
+        (7, b"\x84\x02", BadReply, False),
+    ],
+)
+async def test_what_answers_something_else_is_a_bad_reply(
+    unit: int, pdu: bytes, error: type[DriverError], cut: bool
+) -> None:
+    line = Line()
+    assert isinstance(await line.ask(lambda transaction: [frame(transaction, unit, pdu)]), error)
+    assert line.wire.cut is cut
+    assert await line.ask(lambda transaction: [frame(transaction, 7, REPLY)]) == REPLY
+
+
+@pytest.mark.parametrize("head", [b"\0\1\0\1\0\6", b"\0\1\0\0\0\0", b"\0\1\0\0\0\2", b"\0\1\0\0\1\0", b"HTTP/1"])
+async def test_what_is_no_frame_ends_the_connection(head: bytes) -> None:
+    line = Line()
+    assert isinstance(await line.ask(lambda transaction: [head]), BadReply)
+    assert line.wire.cut and not line.connection.is_open and line.losses == 1
+    with pytest.raises(LinkLost) as lost:
+        await line.connection.exchange(7, REQUEST)
+    assert not lost.value.sent
+
+
+async def test_half_a_frame_when_time_is_over_ends_the_connection_too() -> None:
+    line = Line(timeout_s=0.01)
+    assert isinstance(await line.ask(lambda transaction: [frame(transaction, 7, REPLY)[:9]]), ReplyTimeout)
+    assert line.wire.cut and line.losses == 1
+
+
+async def test_silence_leaves_the_connection_and_a_late_reply_is_stray() -> None:
+    line = Line(timeout_s=0.01)
+    late: list[bytes] = []
+
+    def nothing(transaction: int) -> list[bytes]:
+        late.append(frame(transaction, 7, b"\x03\x04\xff\xff\xff\xff"))
+        return []
+
+    assert isinstance(await line.ask(nothing), ReplyTimeout)
+    assert not line.wire.cut
+    assert await line.ask(lambda transaction: [*late, frame(transaction, 7, REPLY)]) == REPLY
+    assert line.strays == 1
+
+
+async def test_a_cancelled_request_leaves_nothing_behind() -> None:
+    line = Line()
+    task = asyncio.create_task(line.connection.exchange(7, REQUEST))
+    await line.wire.wrote.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    line.connection.data_received(frame(1, 7, b"\x03\x04\xff\xff\xff\xff"))
+    assert line.strays == 1
+    assert await line.ask(lambda transaction: [frame(transaction, 7, REPLY)]) == REPLY
+
+
+async def test_a_lost_connection_fails_the_request_under_way_at_once() -> None:
+    line = Line()
+
+    def lose(_: int) -> list[bytes]:
+        line.connection.connection_lost(ConnectionResetError("reset by peer"))
+        return []
+
+    error = await line.ask(lose)
+    assert isinstance(error, LinkLost) and error.sent and "reset by peer" in str(error)
+    assert line.losses == 1
+
+
+async def test_transaction_ids_wrap() -> None:
+    line = Line()
+    line.connection._transaction = 0xFFFF
+    assert await line.ask(lambda transaction: [frame(transaction, 7, REPLY)]) == REPLY
+    assert line.wire.sent[:2] == b"\0\0"
