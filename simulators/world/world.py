@@ -6,6 +6,7 @@ import copy
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -313,14 +314,14 @@ class World:
 
     # -- crash -------------------------------------------------------------------------------------------------------
 
-    def crashed(self, *, keep_volatile: int = 0, down_ms: int = 1_500, delivered: bool = True) -> World:
+    def crashed(self, *, keep_volatile: int = 0, down_ms: int = 1_500, delivered: bool = True) -> Self:
         """What comes after a crash now: the same devices, the journal as the disk has it, a new boot.
 
         `delivered` says whether writes that are on the wire still reach their devices.
         """
         plant = copy.deepcopy(self.plant)
         journal = self.journal.crash(keep_volatile)
-        after = World(
+        after = type(self)(
             self.assembly,
             settings=self.settings,
             plant=plant,
