@@ -14,7 +14,7 @@ from scowl_edge.config import Fault, Path
 from scowl_edge.drivers.modbus.link import link_cost
 from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.quantity import TIME
-from scowl_edge.model.site import NONE
+from scowl_edge.model.site import NONE, Actuator
 
 _REFERENCE_BASE = {"holding": 40001, "input": 30001, "discrete": 10001}
 """First number of each table in manuals that number all tables in one row."""
@@ -23,6 +23,7 @@ _BUSY = 0.8
 _POWER_VERBS = (Verb.LIMIT, Verb.SETPOINT, Verb.SHED, Verb.CONNECT)
 _WIDE = ("int32", "uint32", "float32", "int64", "uint64", "float64")
 _FEWEST_ODD = 3
+_DAY_MS = TIME("1 d")
 
 
 def warnings(assembly: Assembly) -> tuple[Fault, ...]:
@@ -154,6 +155,7 @@ def _actuators(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
             told.add(actuator.device)
             what = f"{device.name} names no `failsafe`: it stays as left when the daemon or the link is gone"
             yield fault(path, what, "set one in the device and declare it here, if it has one")
+        yield from _repeated(structure, actuator, device.name)
         timeout_ms = actuator.device_timeout_ms
         wears = actuator.write_class is WriteClass.STORED
         if timeout_ms and not wears and not 0 < actuator.heartbeat_ms < timeout_ms:
@@ -161,3 +163,21 @@ def _actuators(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
                 f"{device.name} falls back after {TIME.show(timeout_ms)} without a write, which no `heartbeat` prevents"
             )
             yield fault(path, what, f"add e.g. `heartbeat: {TIME.show(max(timeout_ms // 3, 1))}`")
+
+
+def _repeated(structure: Structure, actuator: Actuator, device: str) -> Iterator[Fault]:
+    if not actuator.heartbeat_ms or actuator.write_class is WriteClass.VOLATILE:
+        return
+    path: Path = ("devices", device, "role", "heartbeat")
+    fault = structure.document.fault
+    if actuator.write_class is WriteClass.PULSE:
+        what = f"`heartbeat` of {device} does not reach its `{actuator.verb.value}`, since a pulse is never repeated"
+        yield fault(path, what, "take `heartbeat` out if no other register needs it", at_key=True)
+        return
+    writes = _DAY_MS // actuator.heartbeat_ms
+    if actuator.daily_budget and writes > actuator.daily_budget:
+        what = (
+            f"`heartbeat` of {device} asks for {writes} writes a day to a stored register, but `daily_budget` is "
+            f"{actuator.daily_budget}"
+        )
+        yield fault(path, what, "write less often, or bind a register that is not stored", at_key=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from scowl_edge.assembly.kinds import suggest
 from scowl_edge.assembly.schema import DeviceSection, PowerRole, RoleSection
-from scowl_edge.assembly.signals import SIGNALS, bindings, kind_of, units_for
+from scowl_edge.assembly.signals import ACTUATORS, SIGNALS, bindings, kind_of, units_for
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault, Path
 from scowl_edge.model.quantity import POINT_UNITS
@@ -123,8 +123,8 @@ def _unit(
         place = (*path, "unit") if "unit" in structure.names(*map(str, path)) else path
         todo = f"write one of {shown} as its `unit`" if POINT_UNITS[fits[0]].base else "take its `unit` out"
         yield fault(place, what, todo)
-    if signal == "power" and "r" not in section.access:
-        yield fault((*path, "access"), f"{point} serves as `power`, but cannot be read", "write access r or rw")
+    if "r" not in section.access and signal not in ACTUATORS[kind] and signal != "shed_expiry":
+        yield fault((*path, "access"), f"{point} serves as `{signal}`, but cannot be read", "write access r or rw")
 
 
 def _scale_factors(structure: Structure, name: str, device: DeviceSection) -> Iterator[Fault]:

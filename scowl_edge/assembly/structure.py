@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
@@ -16,6 +15,8 @@ from scowl_edge.assembly.schema import ROLES, Configuration, Section
 from scowl_edge.config import Document, Fault, Path, parse
 
 _OPCUA = "opcua"
+_MOST_REPAIRS = 100
+"""Each repair takes out or fills in what the last one laid bare, so nesting bounds them far below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def examine(document: Document) -> Structure:
     faults += early
     assumed: set[Path] = set()
     faulty: set[Path] = set()
-    for attempt in itertools.count():
+    for attempt in range(_MOST_REPAIRS):
         try:
             configuration = Configuration.model_validate(data)
         except ValidationError as error:
@@ -70,7 +71,7 @@ def examine(document: Document) -> Structure:
             data = _repaired(document, data, details, assumed, faulty)
         else:
             return Structure(document, configuration, tuple(faults), frozenset(assumed), frozenset(faulty))
-    raise AssertionError("unreachable")
+    raise AssertionError("the schema refuses one of its own examples")
 
 
 def _without_unsupported(document: Document, data: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
@@ -90,7 +91,8 @@ def _without_unsupported(document: Document, data: dict[str, Any]) -> tuple[dict
         kept = {}
         for name, device in devices.items():
             if isinstance(device, dict):
-                if device.get("link") in refused and isinstance(device.get("link"), str):
+                link = device.get("link")
+                if isinstance(link, str) and link in refused:
                     continue
                 if "template" in device:
                     what = "`template` is not yet supported in this version"

@@ -206,3 +206,16 @@ def test_check_of_no_file(tmp_path: Path) -> None:
     assert lines == [
         f"{tmp_path / 'none.yaml'}:1:1: the file cannot be read: No such file or directory; check its name and rights"
     ]
+
+
+def test_a_heartbeat_wears_stored_registers_out() -> None:
+    stored = CHARGER.replace(
+        "limit: {address: 1, unit: W, access: rw}", "limit: {address: 1, unit: W, access: rw, write_class: stored}"
+    )
+    found = texts(stored.replace("on: garage}", "on: garage, heartbeat: 1 min}"))
+    assert any("1440 writes a day" in line for line in found)
+    assert not any(
+        "writes a day" in line for line in texts(stored.replace("on: garage}", "on: garage, heartbeat: 2 h}"))
+    )
+    pulse = stored.replace("stored", "pulse").replace("on: garage}", "on: garage, heartbeat: 1 min}")
+    assert any("a pulse is never repeated" in line for line in texts(pulse))
