@@ -156,7 +156,7 @@ async def serve(
         assembly: The configuration, the same that the daemon reads.
         clock_rate: How many times faster than the wall the plant's time goes.
         control: HOST:PORT of the control port; by default what the configuration says. Port 0 takes any free one.
-        ephemeral: Take free ports for the links instead of the configured ones; see `Simulator.ports`.
+        ephemeral: Take free ports instead of the configured ones; see `Simulator.ports` and `control_port`.
 
     Raises:
         ConfigError: the `simulation:` section is faulty.
@@ -168,7 +168,8 @@ async def serve(
     clock = PlantClock(clock_rate)
     simulator = Simulator(Plant(assembly.site, settings), clock)
     try:
-        await simulator.start(assembly, settings, control or settings.control, ephemeral=ephemeral)
+        wanted = control or ("127.0.0.1:0" if ephemeral else settings.control)
+        await simulator.start(assembly, settings, wanted, ephemeral=ephemeral)
     except BaseException:
         await simulator.close()
         raise

@@ -8,11 +8,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from simulated_region import REGION, Start, until
 
 from scowl_edge.assembly import assemble
 from simulators.plant import SimulationError
 from simulators.serving import Simulator, serve
-from tests.integration.simulators.conftest import REGION, Start, until
 
 
 class Control:
@@ -42,8 +42,8 @@ async def test_weather_load_and_unmetered_change_the_truth(control: Control) -> 
     await control.ask("POST", "/load", {"fraction": 0.5})
     await control.ask("POST", "/unmetered", {"rating": "grid", "power_w": 1500})
     await until(lambda: control.plant.read("wind-1", "power") == -2_000_000)
-    truth = await control.ask("GET", "/truth/home-1")
-    assert truth["power_w"] == 2000
+    await until(lambda: control.plant.read("home-1", "power") == 2000)
+    assert (await control.ask("GET", "/truth/home-1"))["power_w"] == 2000
     await control.ask("POST", "/load", {"fraction": 2, "device": "home-1"})
     await until(lambda: control.plant.read("home-1", "power") == 4000)
     everything = await control.ask("GET", "/truth")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from simulated_region import until
 
 from scowl_edge.assembly import Assembly, load
 from scowl_edge.clocks import SystemClock
@@ -17,7 +18,6 @@ from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Quality, Reading
 from simulators.serving import Simulator, serve
 from simulators.unit import bind
-from tests.integration.simulators.conftest import until
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
+from simulated_region import REGION, Start, Wire, until
 
 from simulators.faults import Fault, FaultKind
 from simulators.serving import Simulator
-from tests.integration.simulators.conftest import REGION, Start, Wire, until
 
 SIZES = {"int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8}
 FORMATS = {

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-
-from tests.integration.simulators.conftest import REGION
+from simulated_region import REGION
 
 PROGRAM = "import typer; from scowl_edge.cli.simulator import simulator; typer.run(simulator)"
 

@@ -8,11 +8,11 @@ from copy import deepcopy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plant_sites import SiteBuilder
 
 from scowl_edge.model.site import Bus, BusKind, Dispatch
 from simulators.plant import Plant, SimulationError
 from simulators.settings import DeviceSettings, SimulationSettings
-from tests.unit.simulators.sites import SiteBuilder
 
 STILL = {"noise": 0.0}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
+from plant_sites import SiteBuilder
 
 from simulators.faults import Fault, FaultKind
 from simulators.plant import Plant, SimulationError
 from simulators.settings import DeviceSettings, SimulationSettings
-from tests.unit.simulators.sites import SiteBuilder
 
 
 def plant_with_charger() -> Plant:
