@@ -12,16 +12,9 @@ from scowl_edge.assembly.assembly import (
     JournalSettings,
     PointInfo,
 )
+from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, StorageRole
 from scowl_edge.assembly.roles import consumer, generator, storage
-from scowl_edge.assembly.schema import (
-    Configuration,
-    ConsumerRole,
-    DeviceSection,
-    GeneratorRole,
-    PointSection,
-    RatingSection,
-    StorageRole,
-)
+from scowl_edge.assembly.schema import Configuration, DeviceSection, PointSection, RatingSection
 from scowl_edge.assembly.wiring import Wiring
 from scowl_edge.config import Document
 from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table

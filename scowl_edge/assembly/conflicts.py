@@ -6,14 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scowl_edge.assembly.build import per_phase_va
-from scowl_edge.assembly.schema import (
-    ConsumerRole,
-    DeviceSection,
-    GeneratorRole,
-    PowerRole,
-    RatingSection,
-    StorageRole,
-)
+from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, StorageRole
+from scowl_edge.assembly.schema import DeviceSection, RatingSection
 from scowl_edge.assembly.signals import phases_of
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault

@@ -74,8 +74,8 @@ def reaction_ms(assembly: Assembly, rating_name: str) -> Reaction:
 
     Detection is the poll of the rating's meter, or of the slowest device below it where it has none, one request
     time-out, and the region's period. Reaction is one time-out for the command and the slowest device below that can be
-    commanded: its answer where it can only be asked, its settling, its ramp over the rated power, and the poll that
-    shows the effect.
+    commanded: its answer where it can only be asked, its settling, its ramp over the rated power (a store's over its
+    whole range, and its pause between), and the poll that shows the effect.
 
     Raises:
         KeyError: there is no such rating.
@@ -144,8 +144,11 @@ def _reaction(assembly: Assembly, member: _Member, timeout_ms: dict[str, int]) -
     terms.append(Term("its settling", max(actuator.settle_ms for actuator in actuators)))
     ramp_w_s = max(actuator.ramp_w_s for actuator in actuators)
     if ramp_w_s:
-        rated_w = max(member.charge_w, member.discharge_w) if isinstance(member, Storage) else member.rated_w
-        terms.append(Term("its ramp", -(-rated_w * 1_000 // ramp_w_s)))
+        # A store may have to swing from full charge to full discharge.
+        swing_w = member.charge_w + member.discharge_w if isinstance(member, Storage) else member.rated_w
+        terms.append(Term("its ramp", -(-swing_w * 1_000 // ramp_w_s)))
+    if isinstance(member, Storage) and member.dead_time_ms:
+        terms.append(Term("its reversal", member.dead_time_ms))
     if member.power != NONE:
         terms.append(Term("the poll of its power", assembly.points[assembly.signals[member.power].point].poll_ms))
     return tuple(terms)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from scowl_edge.assembly.assembly import Assembly
 from scowl_edge.assembly.conflicts import excesses
 from scowl_edge.assembly.cost import ROUND_TRIP_MS
-from scowl_edge.assembly.schema import DeviceSection, PointSection, PowerRole
+from scowl_edge.assembly.role_schema import PowerRole
+from scowl_edge.assembly.schema import DeviceSection, PointSection
 from scowl_edge.assembly.signals import ACTUATORS, bindings, kind_of
 from scowl_edge.assembly.structure import Structure, examine
 from scowl_edge.config import Fault, Path

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from scowl_edge.assembly.kinds import Kind, found
-from scowl_edge.assembly.schema import ConsumerRole, GeneratorRole, MeterRole, Section, StorageRole
+from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, MeterRole, StorageRole
+from scowl_edge.assembly.section import Section
 from scowl_edge.config import parse
 
 

@@ -13,28 +13,30 @@ from pathlib import Path
 from scowl_edge.assembly.build import modbus_point
 from scowl_edge.assembly.keys import Key, json_schema, keys, own_keys, type_words
 from scowl_edge.assembly.kinds import Measure
+from scowl_edge.assembly.role_schema import (
+    ConsumerRole,
+    Failsafe,
+    GeneratorRole,
+    MeterRole,
+    Modes,
+    PowerRole,
+    RoleSection,
+    StorageRole,
+)
 from scowl_edge.assembly.schema import (
     BusSection,
     Configuration,
-    ConsumerRole,
     DeviceSection,
-    Failsafe,
-    GeneratorRole,
     Http,
     Journal,
     Link,
-    MeterRole,
-    Modes,
     PointSection,
-    PowerRole,
     RatingSection,
     Region,
-    RoleSection,
-    Section,
     SiteSection,
-    StorageRole,
     Token,
 )
+from scowl_edge.assembly.section import Section
 from scowl_edge.assembly.signals import ACTUATORS, SIGNALS, units_for
 from scowl_edge.drivers.modbus.encoding import Registers, encode
 from scowl_edge.model.quantity import FAMILIES, POINT_UNITS, units_in_words
@@ -189,7 +191,7 @@ def _point_units() -> Iterator[str]:
     yield "|---|---|---|"
     for unit, meaning in POINT_UNITS.items():
         shown = f"`{unit}`" if unit not in ("", "%") else f'`"{unit}"`'
-        yield f"| {shown} | {meaning.base or '(a plain number)'} | {meaning.to_base:g} |"
+        yield f"| {shown} | {meaning.base or '(a plain number)'} | {meaning.to_base:.10g} |"
 
 
 def _signals() -> Iterator[str]:

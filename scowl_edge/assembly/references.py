@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scowl_edge.assembly.kinds import suggest
-from scowl_edge.assembly.schema import DeviceSection, PowerRole, RoleSection
+from scowl_edge.assembly.role_schema import PowerRole, RoleSection
+from scowl_edge.assembly.schema import DeviceSection
 from scowl_edge.assembly.signals import ACTUATORS, SIGNALS, bindings, kind_of, units_for
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault, Path

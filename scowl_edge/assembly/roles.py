@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scowl_edge.assembly.schema import ConsumerRole, GeneratorRole, StorageRole
+from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, StorageRole
 from scowl_edge.assembly.wiring import Wiring, share_w
 from scowl_edge.model.quantity import FRACTION
 from scowl_edge.model.site import NONE, PPM, Consumer, Dispatch, Generator, Storage

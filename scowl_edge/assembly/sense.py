@@ -6,16 +6,8 @@ import ipaddress
 from collections.abc import Iterator
 
 from scowl_edge.assembly.build import split_listen
-from scowl_edge.assembly.schema import (
-    ConsumerRole,
-    DeviceSection,
-    GeneratorRole,
-    Link,
-    PointSection,
-    PowerRole,
-    RoleSection,
-    StorageRole,
-)
+from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, RoleSection, StorageRole
+from scowl_edge.assembly.schema import DeviceSection, Link, PointSection
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault, Path
 

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from scowl_edge.assembly.kinds import found, suggest
-from scowl_edge.assembly.schema import ROLES, Configuration, Section
+from scowl_edge.assembly.role_schema import ROLES
+from scowl_edge.assembly.schema import Configuration
+from scowl_edge.assembly.section import Section
 from scowl_edge.config import Document, Fault, Path, parse
 
 _OPCUA = "opcua"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from scowl_edge.assembly.assembly import ActuatorBinding, PointInfo, SignalBinding
-from scowl_edge.assembly.schema import Configuration, DeviceSection, PowerRole, StorageRole
+from scowl_edge.assembly.role_schema import PowerRole, StorageRole
+from scowl_edge.assembly.schema import Configuration, DeviceSection
 from scowl_edge.assembly.signals import (
     ACTUATORS,
     DEFAULT_VOLTAGE_MV,

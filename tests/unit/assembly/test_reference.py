@@ -12,7 +12,8 @@ from scowl_edge.assembly import assemble, load, reference
 from scowl_edge.assembly.findings import warnings
 from scowl_edge.assembly.keys import Key, keys
 from scowl_edge.assembly.kinds import Wrong
-from scowl_edge.assembly.schema import Configuration, Section
+from scowl_edge.assembly.schema import Configuration
+from scowl_edge.assembly.section import Section
 from scowl_edge.config import parse
 
 ROOT = Path(__file__).resolve().parents[3]
