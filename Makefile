@@ -1,34 +1,49 @@
 # Each target sets itself up from nothing: a virtual environment in the checkout and plain pip.
+#
+#   make demo ARGS='--http 127.0.0.1:0'        options of scowl-edge demo
+#   make test ARGS='tests/unit -k ladder'      options of pytest
+#   make test PYTHON=python3.12                another interpreter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ARGS ?=
 
-.PHONY: demo test lint bench clean stories
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
 
+help: ## Show what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+# Nothing is downloaded before it is certain that an environment can be made.
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "scowl-edge needs Python 3.11 or newer; found: $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's ensurepip is missing. Install it with: apt-get install python3-venv"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "scowl-edge needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Install one and name it: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its ensurepip is missing. On Debian and its kin, as root:" >&2; \
+	  $(PYTHON) -c 'import sys; print("apt-get install python3-venv (or, of your version, python%d.%d-venv)" % sys.version_info[:2])' >&2; \
+	  exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing what scowl-edge needs into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
-demo: $(STAMP)
-	@exec $(BIN)/scowl-edge demo
+demo: $(STAMP) ## Run the daemon on a simulated region; Ctrl-C ends it
+	@exec $(BIN)/scowl-edge demo $(ARGS)
 
-test: $(STAMP)
+test: $(STAMP) ## Run all tests on both cores
 	@sh tests/system-packages.sh
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@exec $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-lint: $(STAMP)
+lint: $(STAMP) ## Check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(STAMP)
-	@$(BIN)/python -m bench
+bench: $(STAMP) ## Measure CPU, memory and lag, and print tables
+	@exec $(BIN)/python -m bench $(ARGS)
 
-clean:
+clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
