@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 from simulated_region import REGION
 
-PROGRAM = "import typer; from scowl_edge.cli.simulator import simulator; typer.run(simulator)"
-
 
 async def launch(*arguments: str) -> Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, *arguments, stdout=PIPE, stderr=PIPE)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "scowl_edge.cli", "simulator", *arguments, stdout=PIPE, stderr=PIPE
+    )
 
 
 async def free_ports(count: int) -> list[int]:
@@ -71,8 +71,8 @@ async def test_a_faulty_file_is_told_with_places(tmp_path: Path) -> None:
 
 async def test_an_address_elsewhere_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
-    file.write_text(REGION)
-    process = await launch(str(file), "--control", "192.0.2.1:80")
+    file.write_text(REGION.replace("host: 127.0.0.1}", "host: 192.0.2.1}", 1))
+    process = await launch(str(file))
     _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
-    assert "loopback only" in err.decode() or "cannot listen" in err.decode()
+    assert "link plc is at 192.0.2.1, which is not this machine" in err.decode()
