@@ -172,7 +172,7 @@ class Schedule:
         if not afresh:
             return
         # The grid's phase comes from the name, so that many links with one period do not poll in the same millisecond.
-        self._due_ms = [now_ms - phase for phase in self._phase]
+        self._due_ms = [self._quiet_until_ms - phase for phase in self._phase]
         self._heap = sorted((due, job) for job, due in enumerate(self._due_ms))
         for unit in self._lame.values():
             unit.retry_ms = now_ms

@@ -177,7 +177,7 @@ def test_polls_keep_their_grid_and_a_late_one_is_counted_not_queued() -> None:
     link = play(jobs)
     link.run(5_000)
     began = link.served(0)[-1]
-    link.now_ms += 10_500
+    link.now_ms = began + 11_500
     link.run(20_000)
     later = [b for b in link.served(0) if b > began]
     assert link.schedule.missed == 10
