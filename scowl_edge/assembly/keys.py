@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from scowl_edge.assembly.kinds import Kind, found
+from scowl_edge.assembly.kinds import NAME, Kind, found
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, MeterRole, StorageRole
 from scowl_edge.assembly.section import Section
 from scowl_edge.config import parse
@@ -127,6 +127,8 @@ def _property(key: Key) -> dict[str, Any]:
     elif key.mapping:
         entry = key.entry.json() if key.entry is not None else _object(key.section) if key.section is not None else {}
         schema = {"type": "object", "additionalProperties": entry}
+        if key.section is not None:
+            schema["propertyNames"] = NAME.json()
     elif key.section is not None:
         schema = _object(key.section)
     elif key.kind is not None:

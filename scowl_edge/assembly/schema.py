@@ -84,7 +84,7 @@ class Journal(Section):
 
 
 class Link(Section):
-    """One TCP connection and all units behind it. A trouble behind one link never delays another link."""
+    """One TCP connection and all units behind it. Trouble behind one link never delays another link."""
 
     type: Annotated[str, Choice(("modbus-tcp",))] = key(
         ..., "Kind of the link. `opcua` is known but not yet supported in this version.", "modbus-tcp"
@@ -309,7 +309,7 @@ class Configuration(Section):
     devices: dict[Name, DeviceSection] = key({}, "Devices by name.", "{wind-1: {...}}", shown="none")
     simulation: dict[str, Any] | None = key(
         None,
-        "What the simulator plays behind these links; the daemon itself does not read it.",
+        "What `scowl-edge simulator` and `scowl-edge demo` play behind these links; the daemon does not read it.",
         "{seed: 1}",
         shown="none",
     )

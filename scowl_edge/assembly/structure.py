@@ -127,6 +127,11 @@ def _translate(document: Document, detail: ErrorDetails) -> Fault | None:
         case "extra_forbidden":
             allowed = _keys_at(document, path[:-1])
             what = f"{key} is no key of {_describe(path[:-1])}"
+            tight, colon, value = str(path[-1]).partition(":")
+            if colon and tight in allowed and document.get(path) is None:
+                return document.fault(
+                    path, what, f"write `{tight}: {value}`, with a space behind the colon", at_key=True
+                )
             return document.fault(path, what, suggest(str(path[-1]), allowed, noun="its keys are"), at_key=True)
         case "union_tag_not_found" | "union_tag_invalid":
             value = document.get(path)

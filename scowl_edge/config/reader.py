@@ -20,7 +20,8 @@ _COLLECTION = "collection"
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _MOST_VALUES = 4_000_000
 _MOST_RECOVERIES = 40
-_CLOSE = "close it, and separate the parts by commas"
+_TIGHT = re.compile(r"\s*[A-Za-z_][\w.-]*:(?=[^\s/])(?!.*: )")
+"""A key whose value follows the colon without a space, which YAML takes as one word."""
 _TOP_KEY = re.compile(r"""(?P<quote>["']?)(?P<key>[^\s:#"'\-\[{][^:#"']*?)(?P=quote)\s*:(\s|$)""")
 
 
@@ -138,14 +139,20 @@ def _syntax_fault(error: yaml.YAMLError, text: str, file: str) -> Fault:
             return Fault(file, row + 1, where, "a tab stands in the indentation", "indent with spaces only")
     context = getattr(error, "context_mark", None)
     opened = str(getattr(error, "context", "") or "")
-    if context is not None and ("quoted scalar" in opened or ("flow" in opened and context.line != line)):
+    at_end = not "\n".join([here[column:], *lines[line + 1 :]]).strip()
+    unclosed = "quoted scalar" in opened and ("end of stream" in problem or "document indicator" in problem)
+    if context is not None and (unclosed or ("flow" in opened and context.line != line)):
         # The parser notices at the next line, or at the end; the person looks for what was opened.
-        return Fault(
-            file, context.line + 1, context.column + 1, "a quote or bracket is opened here and never closed", _CLOSE
-        )
-    if "did not find expected node content" in problem and line >= len(lines) - 1:
+        what = "a quote or bracket is opened here and never closed"
+        return Fault(file, context.line + 1, context.column + 1, what, "close it, and separate the parts by commas")
+    if "did not find expected node content" in problem and at_end:
         last = next((row for row in range(len(lines) - 1, -1, -1) if lines[row].strip()), 0)
         return Fault(file, last + 1, len(lines[last]) + 1, "the file ends within brackets", "close them")
+    if "mapping values" in problem or "expected ':'" in problem:
+        for row in (line - 1, line):
+            tight = _TIGHT.match(lines[row]) if 0 <= row < len(lines) else None
+            if tight is not None:
+                return Fault(file, row + 1, tight.end() + 1, "a space lacks behind the colon", "write `key: value`")
     return Fault(file, line + 1, column + 1, *_in_words(problem, here, mark.column))
 
 
@@ -165,13 +172,17 @@ def _in_words(problem: str, here: str, column: int) -> tuple[str, str]:
         )
     if "could not find expected ':'" in problem:
         return "a key without its colon", "write `key: value`, with a space after the colon"
-    if "did not find expected key" in problem or "block end" in problem:
+    if "did not find expected key" in problem or "block end" in problem or "'-' indicator" in problem:
         return (
             "this line does not fit the lines before it",
             "indent it like its neighbours; check brackets and quotes above",
         )
     if "cannot start any token" in problem:
         return f"text cannot start with {found or 'this character'}", "put it in quotes"
+    if "escape" in problem:
+        return "a backslash sequence that does not exist", "put the text in single quotes, or double the backslash"
+    if "alphabetic or numeric" in problem:
+        return "an alias or anchor without a name", "name it, or put text that begins with * or & in quotes"
     if "undefined alias" in problem:
         return "the alias names an anchor that does not exist", "define it above with &NAME, or correct the name"
     return f"not YAML: {problem}", "correct the text at this place"

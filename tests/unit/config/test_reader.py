@@ -157,3 +157,27 @@ def test_what_yaml_writes_is_read_back(value: dict[str, object]) -> None:
     document = parse(yaml.safe_dump(value), "f")
     assert document.faults == ()
     assert (document.data or {}) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("a: {b: 1 c: 2}", (1, 11), "a comma or } is missing"),
+        ("a: [1,\n", (1, 7), "ends within brackets"),
+        ('a: "x\nb: 1\n', (1, 4), "never closed"),
+        ('a: "\\q"', (1, 5), "backslash"),
+        ("a: b\n  c: d\n", (2, 4), "a colon is not possible here"),
+        ("a:\n  b: 1\n c: 2\n", (3, 2), "does not fit"),
+        ("a:\n  - 1\n  b: 2\n", (3, 3), "does not fit"),
+        ("a: @x", (1, 4), "cannot start with @"),
+        ("a: *x", (1, 4), "anchor that does not exist"),
+        ("a: *", (1, 5), "without a name"),
+        ("a:\n\tb: 1\n", (2, 1), "a tab"),
+        ("a:1\nb: 2\n", (1, 3), "a space lacks"),
+        ("a: \x01", (1, 4), "control characters"),
+    ],
+)
+def test_syntax_in_words(text: str, place: tuple[int, int], words: str) -> None:
+    fault = parse(text, "f").faults[0]
+    assert words in fault.what
+    assert (fault.line, fault.column) == place
