@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scowl_edge.capacity import Book, RatingTree, ShedState
+from scowl_edge.capacity.ratings import UNLIMITED_W
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Image
 from scowl_edge.model.site import NONE, PPM, BusKind, RatingKind, Site
@@ -159,14 +160,16 @@ class Tracker:
         if scope.rating != NONE:
             limit = self.rating_tree.import_limit_va(scope.rating)
             if limit < 0:
-                need.final = need.soon = [-(1 << 50)] * 3
-                return need
+                return self._unlimited(scope, need)
             reserve = self._reserve_w(steering, scope) if self._is_bus(scope) else 0
             each = -(-reserve // scope.phases)
             need.final = [loads.load_va[scope.rating][p] - limit + each for p in range(3)]
             if scope.phases == 1:
                 need.final[1] = need.final[2] = need.final[0]
             scope.evident = loads.fresh[scope.rating]
+        elif not scope.generators and not scope.storages and self._bookkeeping[scope.bus]:
+            # Only a grid that nobody here measures feeds it: there is nothing to balance but the ratings.
+            return self._unlimited(scope, need)
         else:
             generation = sum(seen.generation_w[g] for g in scope.generators)
             generation += sum(max(0, -seen.storage_w[s]) for s in scope.storages)
@@ -190,6 +193,12 @@ class Tracker:
                 pending = shed.granted_w - shed.relief_w(seen.consumption_w[ci])
                 if pending > 0:
                     need.relieve(self.site.consumers[ci].phases, pending, pending)
+        return need
+
+    @staticmethod
+    def _unlimited(scope: Scope, need: Need) -> Need:
+        scope.evident = True
+        need.final, need.soon = [-UNLIMITED_W] * 3, [-UNLIMITED_W] * 3
         return need
 
     def _count(
