@@ -87,6 +87,12 @@ class Shed:
             return 0
         if self.effective:
             return self.granted_w
+        return self.relief_at_w(power_w)
+
+    def relief_at_w(self, power_w: int) -> int:
+        """The part of the grant that a meter could see when the consumer drew this."""
+        if self.failed:
+            return 0
         return max(0, min(self.granted_w, self.base_w - power_w))
 
 

@@ -33,6 +33,8 @@ MODE_SET = declare("mode-set", "{} by {}: {}")
 MODE_OVER = declare("mode-over", "the time of mode {} is over")
 
 KEPT_DECISIONS = 100
+KEPT_READINGS = 4
+"""Of each power signal: more than one meter's poll apart they need not be told from each other."""
 BOOT_PATIENCE_MS = 10_000
 """Longest wait after a start until every signal was tried once."""
 _HINTS = typing.get_type_hints(Memory)
@@ -48,6 +50,9 @@ class Core:
         self.memory = Memory.new(site)
         self.ledger = Ledger(site, self.memory.ledger)
         self._device_index = {d.name: i for i, d in enumerate(site.devices)}
+        self._powers = frozenset(
+            [g.power for g in site.generators] + [c.power for c in site.consumers] + [s.power for s in site.storages]
+        )
         self._seen: Observation | None = None
         self._forest: Forest | None = None
         self._rulings: list[Ruling | None] = [None] * len(site.actuators)
@@ -68,7 +73,7 @@ class Core:
         for event in inputs.events:
             self._fold_event(event, tick, counts)
         self._due_modes(tick)
-        seen = self.tracker.observe(memory.image, tick.mono_ms)
+        seen = self.tracker.observe(memory.image, tick.mono_ms, memory.recent)
         self._seen, self._tick = seen, tick
         self._wait_for_first_values(tick)
         self._settle_grants(tick)
@@ -97,6 +102,14 @@ class Core:
         good = inputs.quality != Quality.BAD
         image.value[at[good]] = inputs.value[good]
         image.received_ms[at[good]] = inputs.received_ms[good]
+        recent = self.memory.recent
+        for signal, received, value in zip(
+            at[good].tolist(), inputs.received_ms[good].tolist(), inputs.value[good].tolist(), strict=True
+        ):
+            if signal in self._powers:
+                known = recent.setdefault(signal, [])
+                known.append([received, value])
+                del known[:-KEPT_READINGS]
 
     def _fold_event(self, event: object, tick: Tick, counts: list[Count]) -> None:
         situation = self.memory.situation
@@ -121,6 +134,9 @@ class Core:
                 if section is memory:
                     known = memory.image.received_ms >= 0
                     memory.image.received_ms[known] += event.mono_base_ms
+                    for readings in memory.recent.values():
+                        for reading in readings:
+                            reading[0] += event.mono_base_ms
                 elif isinstance(section, list):
                     for entry in section:
                         shift_times(entry, event.mono_base_ms)

@@ -86,6 +86,8 @@ class Memory:
 
     situation: Situation
     image: Image
+    recent: dict[int, list[list[int]]]
+    """The last [receive time, value] pairs of each power signal, oldest first: meters are not read at once."""
     region: RegionState
     book: Book
     ledger: list[Entry]
@@ -107,6 +109,7 @@ class Memory:
                 devices=[Reachability() for _ in site.devices],
             ),
             image=Image.empty(len(site.signals)),
+            recent={},
             region=RegionState.new(site),
             book=Book(),
             ledger=[Entry() for _ in site.actuators],

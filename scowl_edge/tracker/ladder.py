@@ -199,7 +199,7 @@ def activate_offers(steering: Steering, scope: Scope, need: Need) -> None:
 
 
 def shed(steering: Steering, scope: Scope, need: Need) -> None:
-    """Asks demand-responsive load to give way: least important first, then whoever was asked least."""
+    """Asks load to give way: what is demand-responsive before what has nothing but a limit, least important first."""
     if not scope.evident:
         return
     pending = steering.book.asked_w(frozenset(scope.consumers))
@@ -207,6 +207,7 @@ def shed(steering: Steering, scope: Scope, need: Need) -> None:
     order = sorted(
         scope.consumers,
         key=lambda c: (
+            steering.site.consumers[c].demand_responsive_w == 0,
             -steering.site.consumers[c].klass,
             steering.state.shed_times[c],
             steering.state.shed_ended_at[c],
@@ -215,7 +216,8 @@ def shed(steering: Steering, scope: Scope, need: Need) -> None:
     )
     for c in order:
         con = steering.site.consumers[c]
-        if not need.open:
+        if need.worst_w <= steering.site.policy.dead_band_w:
+            # The dead band is a wish; nobody gives up load for it.
             return
         reach = sheddable_w(steering, c)
         amount = min(reach, need.wanted_w(con.phases))
@@ -284,7 +286,7 @@ def starve(steering: Steering, scope: Scope, need: Need) -> None:
         and steering.seen.consumption_w[c] > 0
         and steering.expected_w(steering.site.consumers[c].device) > 0
     ]
-    while candidates and need.open:
+    while candidates and need.worst_w > steering.site.policy.dead_band_w:
         klass = max(steering.site.consumers[c].klass for c in candidates)
         least = min(steering.state.starved_times[c] for c in candidates if steering.site.consumers[c].klass == klass)
         equals = [
@@ -298,11 +300,11 @@ def starve(steering: Steering, scope: Scope, need: Need) -> None:
         candidates.remove(c)
         con = steering.site.consumers[c]
         wanted = need.wanted_w(con.phases)
-        if wanted <= 0:
-            continue
-        steering.starve("starve", c, Reason(LAST_RESORT, (scope.name, wanted, klass)), protective=True)
         pending = steering.book.sheds.get(c)
         asked = pending.requested_w - pending.granted_w if pending and pending.state is ShedState.ASKED else 0
+        if wanted <= 0 or asked >= power[c]:
+            continue
+        steering.starve("starve", c, Reason(LAST_RESORT, (scope.name, wanted, klass)), protective=True)
         need.relieve(con.phases, power[c] - asked, power[c] - asked)
 
 

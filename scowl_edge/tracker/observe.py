@@ -6,6 +6,7 @@ its last number for the record; what it counts as depends on the decision and is
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -36,7 +37,9 @@ class Observation:
         fresh_ms: NDArray[np.int64],
         hold_ms: NDArray[np.int64],
         now_ms: int,
+        recent: Mapping[int, Sequence[Sequence[int]]],
     ) -> None:
+        """`recent` holds the last [receive time, value] pairs of each power signal, oldest first."""
         age = now_ms - image.received_ms
         grade = np.where(age <= fresh_ms, Grade.FRESH, np.where(age <= fresh_ms + hold_ms, Grade.HELD, Grade.LOST))
         grade[image.received_ms < 0] = Grade.LOST
@@ -45,6 +48,12 @@ class Observation:
         self._value: list[int] = image.value.tolist()
         self._received: list[int] = image.received_ms.tolist()
         self._site = site
+        self._recent = recent
+        self._power_of = {
+            **{g.device: g.power for g in site.generators},
+            **{c.device: c.power for c in site.consumers},
+            **{s.device: s.power for s in site.storages},
+        }
         self.generation_w = [max(0, -self.value(g.power, 0)) for g in site.generators]
         self.consumption_w = [self.value(c.power, 0) for c in site.consumers]
         self.storage_w = [self.value(s.power, 0) for s in site.storages]
@@ -73,6 +82,23 @@ class Observation:
     def net_w(self, device: int) -> int:
         """Signed measured power of a generator, consumer or store, by device index."""
         return self._net.get(device, 0)
+
+    def net_w_at(self, device: int, at_ms: int) -> int:
+        """The same as it was last known at a time: what a meter that was read then could have seen of it."""
+        power = self._power_of.get(device, NONE)
+        if power == NONE or self._received[power] <= at_ms:
+            return self.net_w(device)
+        known = self._recent.get(power, ())
+        for received, value in reversed(known):
+            if received <= at_ms:
+                return value
+        return known[0][1] if known else self.net_w(device)
+
+    def measured_ms(self, rating: int) -> int:
+        """When the flow through a rating was last measured; now, where it is added up from its members."""
+        r = self._site.ratings[rating]
+        times = [self._received[s] for s in (r.power, *r.currents) if s != NONE and self._received[s] >= 0]
+        return min(times) if times else self.now_ms
 
     def demand_worst_w(self, consumer: int) -> int:
         """A consumer's power for whoever wants to add load beside it: its rating once it is lost."""

@@ -57,6 +57,11 @@ class RegionState:
     tree_over_at: list[int]
     """Since when a tree on a separate bus carries more than its output."""
     tree_blackout_at: list[int]
+    tree_load_w: list[int]
+    """Of the step before: what a tree that went dark was carrying."""
+    acted_on_at: list[int]
+    """For each rating the measurement on which the ladder last acted, import and export: one reading, one decision."""
+    export_acted_on_at: list[int]
     blackouts: int
     bus_free_at: list[int]
     """Since when there is head-room to give something back."""
@@ -97,6 +102,9 @@ class RegionState:
             consumer_connect=[NO_WISH] * consumers,
             tree_over_at=[-1] * trees,
             tree_blackout_at=[-1] * trees,
+            tree_load_w=[0] * trees,
+            acted_on_at=[-1] * len(site.ratings),
+            export_acted_on_at=[-1] * len(site.ratings),
             blackouts=0,
             bus_free_at=[-1] * len(site.buses),
             rating_free_at=[-1] * len(site.ratings),

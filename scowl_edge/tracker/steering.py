@@ -38,6 +38,8 @@ class Steering:
     usable: list[bool]
     """A flag an actuator: may be commanded now (device in AUTO, up, not contested, not in a cool-down)."""
     utc_day: int
+    slack_w: dict[int, int] = field(default_factory=dict)
+    """Of the trees on separate buses: load that each could carry on top; it cannot give up more than that."""
     decisions: list[Decision] = field(default_factory=list)
     """In order."""
     protective: set[int] = field(default_factory=set)
@@ -229,6 +231,10 @@ class Steering:
         shed = self.book.sheds.get(c)
         self.state.wanted_w[c] = power + (shed.relief_w(power) if shed is not None else 0)
         self.state.starved_times[c] += 1
+        if shed is not None:
+            # It comes back whole, in one step: what it gave up is lost in being cut off.
+            shed.state, shed.requested_w, shed.granted_w = ShedState.ENDING, 0, 0
+            shed.answer_by_at = self.now_ms + self.site.policy.answer_ms
         actuator = self._cut(c, connected=False)
         self._promise(con.device, con.rating, self.consumer_member(c), 0, 0, 0, actuator)
         self._decide(rung, con.device, -power, reason, actuator, protective)

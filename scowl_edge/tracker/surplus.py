@@ -116,7 +116,9 @@ def stop_discharge(steering: Steering, scope: Scope, batch_w: int, free_w: int) 
         given = max(0, -steering.expected_w(sto.device))
         if given == 0 or not steering.can(sto.do_setpoint):
             continue
-        less = min(given, batch_w)
+        less = min(given, batch_w, steering.slack_w.get(len(steering.site.generators) + s, given))
+        if less <= 0:
+            continue
         steering.set_storage("stop-discharge", s, -(given - less), Reason(ROOM, (scope.name, free_w)), protective=False)
         return less
     return 0
@@ -130,11 +132,14 @@ def lower_continuous(steering: Steering, scope: Scope, batch_w: int, free_w: int
             continue
         given = max(0, -steering.expected_w(gen.device))
         reason = Reason(ROOM, (scope.name, free_w))
+        spare = steering.slack_w.get(g, given)
         if given > gen.minimum_w:
-            less = min(given - gen.minimum_w, batch_w)
+            less = min(given - gen.minimum_w, batch_w, spare)
+            if less <= steering.site.policy.dead_band_w and spare < given:
+                continue
             steering.set_generator("lower-continuous", g, given - less, reason, protective=False)
             return less
-        if given and free_w >= given and _may_stop(steering, g):
+        if given and free_w >= given and _may_stop(steering, g) and not _feeds(steering, g):
             steering.set_generator("lower-continuous", g, 0, reason, protective=False)
             return given
     return 0
@@ -153,6 +158,7 @@ def stop_fixed(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> i
         and steering.expected_w(steering.site.generators[g].device) < 0
         and steering.site.generators[g].rated_w <= free_w
         and _may_stop(steering, g)
+        and not _feeds(steering, g)
     ]
     if not online:
         return 0
@@ -290,6 +296,11 @@ def _cut_fixed(steering: Steering, scope: Scope, need: Need) -> None:
             why = Reason(TOO_MUCH, (scope.name, need.worst_w))
             steering.switch_generator("stop-fixed", g, False, why, protective=True)
             need.relieve(gen.phases, gen.rated_w, gen.rated_w)
+
+
+def _feeds(steering: Steering, g: int) -> bool:
+    """Whether a generator on a separate bus still carries somebody."""
+    return g in steering.slack_w and bool((steering.state.tree == g).any())
 
 
 def _stored_or_curtailed_w(steering: Steering, scope: Scope) -> int:

@@ -7,6 +7,7 @@ repaired. The result is targets in `RegionState` and entries in the book; nothin
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from scowl_edge.capacity import Book, RatingTree, ShedState
 from scowl_edge.capacity.ratings import UNLIMITED_W
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Image
-from scowl_edge.model.site import NONE, PPM, BusKind, RatingKind, Site
+from scowl_edge.model.site import NONE, PPM, BusKind, Consumer, Dispatch, Generator, RatingKind, Site, Storage
 from scowl_edge.tracker import ladder, surplus
 from scowl_edge.tracker.need import Need, Scope
 from scowl_edge.tracker.observe import Observation
@@ -64,12 +65,17 @@ class Tracker:
         consumers = len(site.consumers)
         self._rank = np.asarray([c.klass for c in site.consumers] + [99] * (len(self._feed_bus) - consumers), np.int64)
         self.scopes = self._scopes()
+        self._above: dict[int, set[int]] = {}
+        peers: tuple[Generator | Consumer | Storage, ...] = (*site.generators, *site.consumers, *site.storages)
+        for peer in peers:
+            grid = grid_of_bus(site, peer.bus)
+            self._above[peer.device] = {*self.rating_tree.chain(peer.rating), *([grid] if grid != NONE else [])}
         self._fresh_ms = np.asarray([s.fresh_ms for s in site.signals], np.int64)
         self._hold_ms = np.asarray([s.hold_ms for s in site.signals], np.int64)
 
-    def observe(self, image: Image, now_ms: int) -> Observation:
+    def observe(self, image: Image, now_ms: int, recent: Mapping[int, Sequence[Sequence[int]]]) -> Observation:
         """The step's view of the image."""
-        return Observation(self.site, self.rating_tree, image, self._fresh_ms, self._hold_ms, now_ms)
+        return Observation(self.site, self.rating_tree, image, self._fresh_ms, self._hold_ms, now_ms, recent)
 
     def _scopes(self) -> list[Scope]:
         """Inner ratings first, then each bus (with its grid connection, if it has one)."""
@@ -129,14 +135,18 @@ class Tracker:
         for device, pledge in sorted(book.pledges.items()):
             self._plan_pledge(steering, device, pledge.remaining_w(seen.net_w(device)))
         self._watch_blackouts(steering)
+        self._measure_slack(steering)
         shortage = False
         for scope in self.scopes:
             self._relieve_export(steering, scope)
             need = self.need(steering, scope)
             if need.open:
                 shortage = True
-                self._add_band(need)
-                ladder.climb(steering, scope, need)
+                if self._is_news(state.acted_on_at, scope, seen):
+                    self._add_band(need)
+                    count = len(steering.decisions)
+                    ladder.climb(steering, scope, need)
+                    self._acted(state.acted_on_at, scope, steering, count)
         for scope in self.scopes:
             self._note_room(steering, scope)
         for scope in self.scopes:
@@ -146,6 +156,17 @@ class Tracker:
         if len(steering.decisions) == before and not shortage and not book.sheds and not book.pledges:
             state.rung = "balanced"
         return steering, forest
+
+    def _is_news(self, acted_on_at: list[int], scope: Scope, seen: Observation) -> bool:
+        """Whether the flow was measured since the ladder last acted on it: the same reading asks for nothing twice."""
+        return scope.rating == NONE or seen.measured_ms(scope.rating) > acted_on_at[scope.rating]
+
+    def _acted(self, acted_on_at: list[int], scope: Scope, steering: Steering, decisions_before: int) -> None:
+        if scope.rating != NONE and len(steering.decisions) > decisions_before:
+            acted_on_at[scope.rating] = steering.seen.measured_ms(scope.rating)
+
+    def _measured_ms(self, seen: Observation, scope: Scope) -> int:
+        return seen.measured_ms(scope.rating) if scope.rating != NONE else seen.now_ms
 
     def _is_bus(self, scope: Scope) -> bool:
         return scope.rating == NONE or (
@@ -179,6 +200,7 @@ class Tracker:
             scope.evident = all(seen.fresh(self.site.generators[g].power) for g in scope.generators) and any(
                 seen.fresh(self.site.consumers[c].power) for c in scope.consumers
             )
+        measured = self._measured_ms(seen, scope)
         need.soon = list(need.final)
         until = seen.now_ms + horizon
         for gi in scope.generators:
@@ -190,7 +212,8 @@ class Tracker:
         for ci in scope.consumers:
             shed = steering.book.sheds.get(ci)
             if shed is not None and shed.state is ShedState.GRANTED and not shed.failed and shed.granted_w:
-                pending = shed.granted_w - shed.relief_w(seen.consumption_w[ci])
+                power = seen.net_w_at(self.site.consumers[ci].device, measured)
+                pending = shed.granted_w - shed.relief_at_w(power)
                 if pending > 0:
                     need.relieve(self.site.consumers[ci].phases, pending, pending)
         return need
@@ -207,7 +230,7 @@ class Tracker:
         pledge = steering.book.pledges.get(device)
         if pledge is None:
             return
-        power = steering.seen.net_w(device)
+        power = steering.seen.net_w_at(device, self._measured_ms(steering.seen, scope))
         final = pledge.remaining_w(power)
         soon = pledge.within_w(power, steering.seen.now_ms, until_ms)
         if kind != "consumer" and final < 0:
@@ -250,13 +273,16 @@ class Tracker:
             pledge = steering.book.pledges.get(device)
             if pledge is not None:
                 # A promise of less export relieves, one of more export adds: the mirror of the import side.
-                remaining = pledge.remaining_w(steering.seen.net_w(device))
+                remaining = pledge.remaining_w(steering.seen.net_w_at(device, self._measured_ms(steering.seen, scope)))
                 for p in range(3):
                     need.final[p] -= remaining // (1 if scope.phases == 1 else 3)
         need.soon = list(need.final)
-        if need.open and loads.fresh[scope.rating]:
+        acted = steering.state.export_acted_on_at
+        if need.open and loads.fresh[scope.rating] and self._is_news(acted, scope, steering.seen):
             self._add_band(need)
+            count = len(steering.decisions)
             surplus.descend(steering, scope, need)
+            self._acted(acted, scope, steering, count)
 
     def _devices(self, scope: Scope) -> list[int]:
         return [
@@ -332,7 +358,9 @@ class Tracker:
     def _settle_pledges(self, book: Book, seen: Observation) -> None:
         for device in sorted(book.pledges):
             pledge = book.pledges[device]
-            arrived = abs(pledge.remaining_w(seen.net_w(device))) <= SETTLED_W
+            # Seen by the device's own meter and by every meter above it: until then somebody would count it as lost.
+            seen_by_all = min((seen.measured_ms(r) for r in self._above[device]), default=seen.now_ms)
+            arrived = abs(pledge.remaining_w(seen.net_w_at(device, seen_by_all))) <= SETTLED_W
             if arrived or seen.now_ms >= pledge.deadline_at:
                 del book.pledges[device]
 
@@ -345,12 +373,17 @@ class Tracker:
             if now >= shed.expires_at:
                 self._end_shed(steering, c)
                 continue
+            fresh = steering.seen.fresh(con.power)
+            if shed.state is ShedState.ASKED and fresh and not shed.effective:
+                # What it drew until it gave way, a rise after the question included.
+                shed.base_w = max(shed.base_w, power)
             if shed.state is not ShedState.GRANTED or shed.granted_w <= 0:
                 continue
-            fresh = steering.seen.fresh(con.power)
             if fresh:
                 shed.lowest_w = min(shed.lowest_w, power)
-            if not shed.effective and shed.base_w - shed.lowest_w >= shed.granted_w // 2:
+            # A load may rise while it sheds: any clear decline shows that it obeys.
+            decline = min(shed.granted_w // 2, self._shed_tolerance_w(c))
+            if not shed.effective and shed.base_w - shed.lowest_w >= decline:
                 shed.effective = True
                 shed.failed = False
             elif not shed.effective and not shed.failed and fresh and now >= shed.judged_at:
@@ -358,6 +391,10 @@ class Tracker:
                 steering.decisions.append(
                     Decision("shed-failed", con.device, shed.granted_w, Reason(NO_RELIEF, (shed.granted_w,)))
                 )
+
+    def _shed_tolerance_w(self, c: int) -> int:
+        con = self.site.consumers[c]
+        return max(1, self.site.actuators[con.do_shed if con.do_shed != NONE else con.do_limit].tolerance)
 
     def _end_shed(self, steering: Steering, c: int) -> None:
         con, state = self.site.consumers[c], steering.state
@@ -418,6 +455,46 @@ class Tracker:
             fresh.append(seen.ratings.fresh[r])
             alive.append(True)
         return output, safe, fresh, alive
+
+    def _measure_slack(self, steering: Steering) -> None:
+        """What each tree could carry on top; on a separate bus nobody may take more than that from its generator."""
+        _, safe, fresh, alive = self.outputs(steering)
+        load = self.feed_load_w(steering)
+        totals = tree_loads(np.asarray(load, np.int64), steering.state.tree, len(safe)).tolist()
+        slack = [s - w if f and a else 0 for s, w, f, a in zip(safe, totals, fresh, alive, strict=True)]
+        steering.slack_w = {
+            t: slack[t] for t in range(len(safe)) if self.site.buses[int(self._tree_bus[t])].kind is BusKind.SEPARATE
+        }
+        for g in range(len(self.site.generators)):
+            if g in steering.slack_w and self.site.generators[g].dispatch is not Dispatch.STOCHASTIC:
+                self._drain(steering, g, load, slack)
+
+    def _drain(self, steering: Steering, g: int, load: list[int], slack: list[int]) -> None:
+        """Moves all feeds of a dispatchable generator to weather-driven ones that have room for every one of them."""
+        state, tree_bus = steering.state, self._tree_bus
+        members = [f for f in range(len(self.site.consumers)) if state.tree[f] == g]
+        hosts = [
+            t
+            for t, other in enumerate(self.site.generators)
+            if t != g and tree_bus[t] == tree_bus[g] and other.dispatch is Dispatch.STOCHASTIC
+        ]
+        room = {t: slack[t] - self.site.policy.dead_band_w for t in hosts}
+        moves: list[tuple[int, int]] = []
+        for f in sorted(members, key=lambda f: (-load[f], f)):
+            to = max(room, key=lambda t: (room[t], -t), default=NONE)
+            if to == NONE or room[to] < load[f]:
+                return
+            room[to] -= load[f]
+            moves.append((f, to))
+        since = state.bus_free_at[int(tree_bus[g])]
+        if not moves or since < 0 or steering.now_ms - since < self.site.policy.restore_after_ms:
+            return
+        for f, to in moves:
+            state.tree[f] = to
+            slack[to] -= load[f]
+            slack[g] += load[f]
+        for t in (*hosts, g):
+            steering.slack_w[t] = slack[t]
 
     def _repair_trees(self, steering: Steering) -> Forest:
         state, policy = steering.state, self.site.policy
@@ -482,14 +559,23 @@ class Tracker:
                 continue
             certain = seen.fresh(g.power) and all(seen.fresh(self.site.consumers[f].power) for f in members)
             total = sum(load[f] for f in members)
-            if not certain or total <= seen.generation_w[gi]:
+            before = state.tree_load_w[gi]
+            # Over-loaded a moment ago and nobody draws anything now: it went dark faster than it was counted.
+            dark = certain and bool(members) and total == 0 and before > seen.generation_w[gi]
+            if total > 0:
+                state.tree_load_w[gi] = total
+                for f in members:
+                    state.wanted_w[f] = load[f]
+            if not certain or (total <= seen.generation_w[gi] and not dark):
                 state.tree_over_at[gi] = -1
                 continue
             if state.tree_over_at[gi] < 0:
                 state.tree_over_at[gi] = now
-            if now - state.tree_over_at[gi] <= self.site.policy.ride_through_ms:
+            if now - state.tree_over_at[gi] <= self.site.policy.ride_through_ms and not dark:
                 continue
+            total = state.tree_load_w[gi]
             state.tree_over_at[gi] = -1
+            state.tree_load_w[gi] = 0
             state.tree_blackout_at[gi] = now
             state.blackouts += 1
             reason = Reason(BLACKOUT, (total, seen.generation_w[gi]))
@@ -497,5 +583,4 @@ class Tracker:
             for f in members:
                 state.condition[f] = Condition.CHOKED
                 state.condition_at[f] = now
-                state.wanted_w[f] = load[f]
                 state.tree[f] = NONE

@@ -3,7 +3,7 @@
 One seed gives one course; a crash may fall at any boundary of the journal; nothing waits for a real clock.
 """
 
-from simulators.world.story import Boundary, Story, StoryRun
+from simulators.world.story import BUILDING, DAY, Phase, Story, begin, play
 from simulators.world.world import World, WorldSettings
 
-__all__ = ["Boundary", "Story", "StoryRun", "World", "WorldSettings"]
+__all__ = ["BUILDING", "DAY", "Phase", "Story", "World", "WorldSettings", "begin", "play"]
