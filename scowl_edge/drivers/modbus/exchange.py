@@ -174,8 +174,7 @@ async def connect(
         raise LinkLost(
             f"no answer within {connect_timeout_s:g} s; is the address right?", sent=False, what=what
         ) from None
-    except OSError as error:
-        raise LinkLost(
-            f"{error.strerror or error}; is the device on, and the port right?", sent=False, what=what
-        ) from None
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise LinkLost(f"{reason}; is the device on, and host and port right?", sent=False, what=what) from None
     return connection

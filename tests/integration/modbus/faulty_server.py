@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 from dataclasses import dataclass, field
 
 OK = "ok"
+ANY = (
+    *["ok"] * 12,
+    "silence",
+    "garbage",
+    "truncated",
+    "wrong unit",
+    "wrong transaction",
+    "wrong function",
+    "short",
+    "lying count",
+    "empty",
+    "duplicate",
+    "late",
+    "byte by byte",
+    "exception",
+    "reset",
+    "close",
+)
 
 
 def truth(unit: int, address: int) -> int:
@@ -32,6 +51,7 @@ class FaultyServer:
     exception: int = 2
     delay_s: float = 0.0
     """How late a `late` reply is."""
+    noise: random.Random = field(default_factory=lambda: random.Random(11))
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -73,6 +93,8 @@ class FaultyServer:
 
     async def _misbehave(self, writer: asyncio.StreamWriter, transaction: int, unit: int, pdu: bytes) -> None:
         fault = self.faults.get(unit, OK)
+        if fault == "any":
+            fault = self.noise.choice(ANY)
         self.injected += fault != OK
         if fault == "silence":
             return

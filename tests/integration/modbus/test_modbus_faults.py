@@ -128,6 +128,21 @@ async def test_a_late_reply_never_answers_the_next_request(server: FaultyServer,
     no_wrong_value(sink, 10, BAD)
 
 
+async def test_a_storm_of_faults_publishes_no_wrong_value(server: FaultyServer, start: Start) -> None:
+    server.faults = dict.fromkeys((1, 2), "any")
+    server.delay_s = 0.03
+    plants = [
+        link(server.port, unit("one", 1, 0, 5), name="a", timeout_ms=25, reconnect_ms=250),  # type: ignore[arg-type]
+        link(server.port, unit("two", 2, 10, 5), name="b", timeout_ms=25, reconnect_ms=250),  # type: ignore[arg-type]
+    ]
+    sinks = [(await start(plant))[1] for plant in plants]
+    await sinks[0].until(lambda: server.injected >= 100 and all(sum(s.counts.values()) > 100 for s in sinks), 30)
+    for sink, number in zip(sinks, (1, 2), strict=True):
+        no_wrong_value(sink, 10 * (number - 1), number)
+        assert len(sink.good[10 * (number - 1)]) > 20
+        assert {"ok", "timeout", "exception", "bad_reply", "link_down", "stray"} == set(sink.counts)
+
+
 async def test_a_gateway_that_gets_no_answer_makes_the_unit_silent_not_refusing(
     server: FaultyServer, start: Start
 ) -> None:

@@ -191,6 +191,7 @@ async def test_a_command_whose_time_is_over_is_withheld(server: FaultyServer, st
     driver.write(command(1, (LIMIT, 0.2), within_ms=60))
     kind, detail = await outcome(sink, 1)
     assert kind is OutcomeKind.WITHHELD and "over" in detail
+    assert (await outcome(sink, 0))[0] is OutcomeKind.TIMED_OUT
     assert len(writes_in(server)) == 1
 
 
