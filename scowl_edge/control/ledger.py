@@ -75,7 +75,8 @@ class Entry:
     """For a shed: what is granted."""
     effect_by_at: int = -1
     asserts: int = 0
-    """Re-asserts since the target was last changed or found holding."""
+    """How often somebody else's value was written over since there was last peace for the time of `retry`."""
+    asserted_at: int = -1
     closed_until_at: int = -1
     """Not commanded before, after a refusal or a lack of effect."""
     retry_at: int = -1
@@ -197,7 +198,6 @@ class Ledger:
             target, e.klass, e.reason, e.safety, e.lasts_ms = want
             if target != e.target:
                 e.target = target
-                e.asserts = 0
             if e.outstanding:
                 continue
             self._watch(a, e, seen, counts, reads)
@@ -214,8 +214,10 @@ class Ledger:
                 e.found = seen.value(a.feedback, 0)
             n += 1
             command = CommandId(boot, step, n)
-            if e.written == target and e.stage in (Stage.REVERTED, Stage.TIMED_OUT):
+            if e.stage is Stage.REVERTED and a.verb is not Verb.SHED:
+                # A target that moved meanwhile makes no difference: two masters write one register.
                 e.asserts += 1
+                e.asserted_at = now
             e.command, e.outstanding, e.written, e.sent_at = command, True, target, now
             e.stage, e.agreed, e.effect_by_at = Stage.SENT, 0, -1
             e.writes_today += 1
@@ -332,6 +334,8 @@ class Ledger:
         if agrees(a, value, written):
             e.agreed += 1
             e.confirmed = value
+            if received_ms - e.asserted_at >= self.site.policy.retry_ms:
+                e.asserts = 0
             if e.stage not in STANDING:
                 e.stage = Stage.CONFIRMED
                 counts.append(Count(a.verb, "confirmed"))
@@ -339,7 +343,6 @@ class Ledger:
                 self._expect_effect(a, e, seen)
             elif e.stage is Stage.EFFECTIVE and e.agreed >= a.hold_polls:
                 e.stage = Stage.HOLDING
-                e.asserts = 0
                 counts.append(Count(a.verb, "holding"))
             return
         if e.stage is Stage.ACKNOWLEDGED and received_ms < e.settled_at + a.settle_ms:
