@@ -91,11 +91,20 @@ def test_trust_is_unconditional() -> None:
 def test_a_rate_clock_multiplies_both_clocks() -> None:
     raw = Raw()
     fast = RateClock(60, raw.clock())
-    assert (fast.mono_ms(), fast.utc_ms()) == (50_000, NOON)
+    mono, utc = fast.mono_ms(), fast.utc_ms()
+    assert mono == 60 * raw.mono
     raw.pass_ms(1_000)
-    assert (fast.mono_ms(), fast.utc_ms()) == (110_000, NOON + 60_000)
+    assert (fast.mono_ms(), fast.utc_ms()) == (mono + 60_000, utc + 60_000)
     raw.utc += 3_600_000
-    assert (fast.mono_ms(), fast.utc_ms()) == (110_000, NOON + 3_660_000)
+    assert (fast.mono_ms(), fast.utc_ms()) == (mono + 60_000, utc + 3_660_000)
+
+
+def test_a_later_rate_clock_goes_on_where_the_former_is() -> None:
+    raw = Raw()
+    former = RateClock(60, raw.clock())
+    raw.pass_ms(1_000)
+    later = RateClock(60, raw.clock())
+    assert (later.mono_ms(), later.utc_ms()) == (former.mono_ms(), former.utc_ms())
 
 
 def test_a_rate_clock_trusts_as_its_base() -> None:
