@@ -214,7 +214,7 @@ class Ledger:
                 e.found = seen.value(a.feedback, 0)
             n += 1
             command = CommandId(boot, step, n)
-            if e.stage is Stage.REVERTED and a.verb is not Verb.SHED:
+            if self._overwritten(a, e, seen):
                 # A target that moved meanwhile makes no difference: two masters write one register.
                 e.asserts += 1
                 e.asserted_at = now
@@ -270,6 +270,15 @@ class Ledger:
         return bool(
             beat and a.write_class is WriteClass.VOLATILE and e.stage in STANDING and seen.now_ms - e.sent_at >= beat
         )
+
+    def _overwritten(self, a: Actuator, e: Entry, seen: Observation) -> bool:
+        """Whether the register shows something else than what was last written, so that a write would be a fight."""
+        if a.verb is Verb.SHED or e.written is None:
+            return False
+        if e.stage is Stage.REVERTED:
+            return True
+        newer = a.feedback != NONE and seen.received_ms(a.feedback) > e.settled_at
+        return e.stage is Stage.ACKNOWLEDGED and newer and not agrees(a, seen.value(a.feedback, 0), e.written)
 
     def _already(self, a: Actuator, e: Entry, seen: Observation) -> bool:
         """A target that the register already shows needs no write."""
