@@ -212,12 +212,14 @@ class Ledger:
                 continue
             if e.found is None and a.feedback != NONE and seen.received_ms(a.feedback) >= 0:
                 e.found = seen.value(a.feedback, 0)
-            n += 1
-            command = CommandId(boot, step, n)
             if self._overwritten(a, e, seen):
                 # A target that moved meanwhile makes no difference: two masters write one register.
+                if e.asserts >= self.site.policy.max_contests:
+                    continue
                 e.asserts += 1
                 e.asserted_at = now
+            n += 1
+            command = CommandId(boot, step, n)
             e.command, e.outstanding, e.written, e.sent_at = command, True, target, now
             e.stage, e.agreed, e.effect_by_at = Stage.SENT, 0, -1
             e.writes_today += 1
