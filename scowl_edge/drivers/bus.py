@@ -25,6 +25,8 @@ FRUITLESS_CONNECTS = 2
 """Connections in a row that may end without one answer before the link counts as down."""
 SILENT_BEFORE_REOPEN = 3
 """Requests in a row, of all units, without an answer after which the connection itself is doubted and opened anew."""
+SILENT_LONGEST = 24
+"""The number doubles up to this while opening anew does not help: then it was not the connection."""
 
 Prepared = TypeVar("Prepared")
 
@@ -131,6 +133,8 @@ class Bus:
         self._fruitless = 0
         self._attempts = 0
         self._silent_in_row = 0
+        self._reopen_after = SILENT_BEFORE_REOPEN
+        self._afresh = True
 
     @property
     def missed_polls(self) -> int:
@@ -192,7 +196,8 @@ class Bus:
                 continue
             self._fruitless += 1
             now_ms = self._now()
-            self._schedule.opened(now_ms, afresh=self._link_up is not True)
+            self._schedule.opened(now_ms, afresh=self._afresh)
+            self._afresh = False
             if self._link_up is not True:
                 self._link_up, self._down_cause = True, ""
                 sink.event(LinkChanged(link=self._config.link, device="", up=True, at_ms=now_ms, cause="connected"))
@@ -201,6 +206,7 @@ class Bus:
     def _link_down(self, sink: Sink, cause: str) -> None:
         if self._link_up is False:
             return
+        self._afresh = True
         self._link_up, self._down_cause = False, f"link {self._config.link} is down: {cause}"
         self._fruitless = self._silent_in_row = 0
         now_ms = self._now()
@@ -231,11 +237,21 @@ class Bus:
                 self._withhold(turn.ticket, "its time was over before the bus was free")
             else:
                 await self._command(sink, turn, self._requests.pop(turn.ticket.serial))
-            if self._silent_in_row >= SILENT_BEFORE_REOPEN:
-                self._silent_in_row = 0
-                self._fruitless = 0
-                port.close()
+            if self._silent_in_row >= self._reopen_after:
+                self._doubt_connection()
         schedule.closed()
+
+    def _doubt_connection(self) -> None:
+        """Nobody answers: perhaps only this connection is dead, so on the next one all units are asked at once."""
+        self._reopen_after = min(self._reopen_after * 2, SILENT_LONGEST)
+        self._silent_in_row = self._fruitless = 0
+        self._afresh = True
+        self._port.close()
+
+    def _fruitful(self) -> None:
+        """Somebody answered: the connection is good."""
+        self._fruitless = self._silent_in_row = self._attempts = 0
+        self._reopen_after = SILENT_BEFORE_REOPEN
 
     # -- reading
 
@@ -251,7 +267,7 @@ class Bus:
             sink.reading(failed(self._config.reads[turn.job].points, error.cause, began_ms, now_ms))
             self._judge(sink, unit, error if not answered else None, now_ms)
             return
-        self._fruitless = self._silent_in_row = self._attempts = 0
+        self._fruitful()
         self._schedule.done(turn, began_ms=began_ms, now_ms=self._now(), answered=True)
         for reading in readings:
             sink.reading(reading)
@@ -262,7 +278,7 @@ class Bus:
         """Whether a failure shows that the unit is there. Notes what it says of the connection."""
         answered = isinstance(error, Refused) and not error.silent
         if answered:
-            self._fruitless = self._silent_in_row = self._attempts = 0
+            self._fruitful()
         elif error.result == "timeout":
             self._silent_in_row += 1
         return answered
