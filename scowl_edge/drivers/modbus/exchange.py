@@ -2,6 +2,8 @@
 
 Every reply must carry the transaction id, unit and function of the request under way. A frame with another transaction
 id is counted as stray and dropped; bytes that are no frame end the connection, for after them nothing can be trusted.
+A reply that was cut short could be filled up by the late reply to an earlier request: so while a late reply is owed, a
+reply must come in one piece, and bytes behind a reply must be frames too before it counts.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class Connection(asyncio.Protocol):
         self._transaction = 0
         self._unit = 0
         self._function = 0
+        self._owed = 0
+        """Requests given up whose reply may still come."""
         self._pending: asyncio.Future[bytes] | None = None
 
     @property
@@ -96,15 +100,21 @@ class Connection(asyncio.Protocol):
         self._transport.write(_MBAP.pack(self._transaction, 0, len(pdu) + 1, unit) + pdu)
         try:
             return await pending
+        except asyncio.CancelledError:
+            self._owed += 1
+            raise
         finally:
             timer.cancel()
             self._pending = None
 
     def data_received(self, data: bytes) -> None:
         """Cuts the stream into frames."""
+        patched = False
         if self._partial:
             data = self._partial + data
             self._partial = b""
+            patched = self._owed > 0
+        reply: bytes | None = None
         while len(data) >= 6:
             transaction, protocol, length = (
                 int.from_bytes(data[:2]),
@@ -117,30 +127,42 @@ class Connection(asyncio.Protocol):
             end = 6 + length
             if len(data) < end:
                 break
-            self._frame(transaction, data[6], data[7:end])
+            if self._pending is None or self._pending.done() or transaction != self._transaction or reply is not None:
+                self._owed = max(self._owed - 1, 0)
+                self._on_stray()
+            elif patched:
+                self._garbage(data)
+                return
+            else:
+                reply = self._checked(data[6], data[7:end])
             data = data[end:]
+            patched = False
         self._partial = data
+        if reply is not None and self._pending is not None and not self._pending.done():
+            self._pending.set_result(reply)
 
-    def _frame(self, transaction: int, unit: int, pdu: bytes) -> None:
-        pending = self._pending
-        if pending is None or pending.done() or transaction != self._transaction:
-            self._on_stray()
-        elif unit != self._unit:
+    def _checked(self, unit: int, pdu: bytes) -> bytes | None:
+        """The PDU of a frame with the right transaction id, if the rest is right; else fails the request."""
+        if unit != self._unit:
             self._fail(BadReply(f"the reply is from unit {unit}"))
         elif pdu[0] == self._function:
-            pending.set_result(pdu)
+            return pdu
         elif pdu[0] == self._function | 0x80 and len(pdu) == 2:
             self._fail(refusal(pdu[1]))
         else:
             self._fail(BadReply(f"the reply has function {pdu[0]}, {len(pdu)} bytes long; asked was {self._function}"))
+        return None
 
     def _garbage(self, data: bytes) -> None:
-        self._fail(BadReply(f"bytes came that are no Modbus TCP: {data[:12].hex(' ')}; the connection is reopened"))
+        self._fail(
+            BadReply(f"the bytes {data[:12].hex(' ')} came, which are no sure Modbus TCP; the connection is reopened")
+        )
         self.close()
         self._on_lost()
 
     def _expire(self) -> None:
         """The time of the request under way is over. Half a frame means that the stream can no longer be cut safely."""
+        self._owed += 1
         self._fail(ReplyTimeout(f"no reply within {self._timeout_s * 1000:g} ms"))
         if self._partial:
             self.close()

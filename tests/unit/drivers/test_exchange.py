@@ -156,6 +156,39 @@ async def test_silence_leaves_the_connection_and_a_late_reply_is_stray() -> None
     assert line.strays == 1
 
 
+async def test_a_reply_cut_short_is_never_filled_up_by_a_late_one() -> None:
+    """Both come from the same server: the late reply to the first request right behind half of the second one's."""
+    for pieces in (1, 2, 13):
+        line = Line(timeout_s=0.01)
+        late: list[bytes] = []
+
+        def nothing(transaction: int, late: list[bytes] = late) -> list[bytes]:
+            late.append(frame(transaction, 7, REPLY))
+            return []
+
+        def cut(transaction: int, late: list[bytes] = late, pieces: int = pieces) -> list[bytes]:
+            rest = late[0]
+            size = -(-len(rest) // pieces)
+            return [frame(transaction, 7, REPLY)[:-3], *(rest[at : at + size] for at in range(0, len(rest), size))]
+
+        assert isinstance(await line.ask(nothing), ReplyTimeout)
+        assert isinstance(await line.ask(cut), BadReply)
+        assert line.wire.cut
+
+
+async def test_what_comes_behind_a_reply_must_be_frames_before_it_counts() -> None:
+    line = Line()
+    answer = await line.ask(lambda transaction: [frame(transaction, 7, REPLY) + b"no frame at all"])
+    assert isinstance(answer, BadReply)
+    assert line.wire.cut
+
+
+async def test_a_reply_in_pieces_is_fine_when_no_other_is_owed() -> None:
+    line = Line()
+    whole = frame(1, 7, REPLY)
+    assert await line.ask(lambda transaction: [whole[at : at + 1] for at in range(len(whole))]) == REPLY
+
+
 async def test_a_cancelled_request_leaves_nothing_behind() -> None:
     line = Line()
     task = asyncio.create_task(line.connection.exchange(7, REQUEST))
