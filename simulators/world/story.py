@@ -24,18 +24,18 @@ class Phase:
 Story = tuple[Phase, ...]
 
 DAY: Story = (
-    Phase(name="calm", lasts_s=40, wind=0.8, sun=0.6),
-    Phase(name="wind drops", lasts_s=70, wind=0.1, sun=0.1),
-    Phase(name="short", lasts_s=30, wind=0.1, sun=0.1, load=1.4),
-    Phase(name="wind returns", lasts_s=140, wind=0.8, sun=0.6),
+    Phase(name="calm", lasts_s=25, wind=0.8, sun=0.6),
+    Phase(name="wind drops", lasts_s=65, wind=0.1, sun=0.1),
+    Phase(name="short", lasts_s=25, wind=0.1, sun=0.1, load=1.4),
+    Phase(name="wind returns", lasts_s=90, wind=0.8, sun=0.6),
 )
 """The demo region's day: every rung down and up again."""
 
 BUILDING: Story = (
-    Phase(name="sunny", lasts_s=40, wind=0.0, sun=0.5),
-    Phase(name="cloud", lasts_s=40, wind=0.0, sun=0.05),
-    Phase(name="busy", lasts_s=40, wind=0.0, sun=0.05, load=1.4),
-    Phase(name="leaving", lasts_s=80, wind=0.0, sun=0.9, load=0.7, loads={"charger-4": 0.0}),
+    Phase(name="sunny", lasts_s=30, wind=0.0, sun=0.5),
+    Phase(name="cloud", lasts_s=30, wind=0.0, sun=0.05),
+    Phase(name="busy", lasts_s=30, wind=0.0, sun=0.05, load=1.4),
+    Phase(name="leaving", lasts_s=50, wind=0.0, sun=0.9, load=0.7, loads={"charger-4": 0.0}),
 )
 """The building's day: its connection and its garage cable are filled and never over-filled for long."""
 

@@ -237,9 +237,8 @@ def village(
                 "charger-1",
                 "power limit",
                 "kind: consumer, rated: 11 kW, class: 4, interruptible: true, power_factor: 98 %, settle: 1 s,"
-                f" on: grid{charger}",
+                " on: grid",
             ),
-            *more,
         ],
         region=region,
         ratings=[f"grid: {{kind: grid, import: {grid_a} A, phases: 3, meter: grid-meter}}"],
