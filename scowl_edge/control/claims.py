@@ -75,7 +75,10 @@ def of_tracker(site: Site, memory: Memory, tracker: Tracker, seen: Observation) 
             claim(c.do_limit, limit, Klass.SHED, c.device, safety=limit < c.rated_w)
         if wished(region.consumer_connect[ci]):
             claim(c.do_connect, region.consumer_connect[ci], Klass.SHED, c.device, safety=starved)
-        if c.do_supply != NONE and site.buses[c.bus].kind is BusKind.SEPARATE:
+        homeless = region.tree[ci] == NONE
+        # Whoever may not be cut off keeps the tree that it is on, even a dark one, until there is another.
+        kept = homeless and (c.klass == 0 or not c.interruptible)
+        if c.do_supply != NONE and site.buses[c.bus].kind is BusKind.SEPARATE and not kept:
             claim(c.do_supply, tree_number(site, int(region.tree[ci])), Klass.ECONOMY, c.device)
     return offered
 

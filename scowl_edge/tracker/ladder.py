@@ -32,6 +32,14 @@ def climb(steering: Steering, scope: Scope, need: Need) -> None:
         rung(steering, scope, need)
 
 
+def climb_for_waiting(steering: Steering, scope: Scope, need: Need) -> None:
+    """Sources do what they can for those who gave way; nobody else gives way for it."""
+    for rung in SHORT_OF_SUPPLY[: SHORT_OF_SUPPLY.index(shed)]:
+        if not need.open:
+            return
+        rung(steering, scope, need)
+
+
 def _amounts(need: Need, mask: int, reach_w: int, soon_reach_w: int) -> tuple[int, int]:
     """How much to take of something that can give `reach_w` in the end and `soon_reach_w` in time."""
     final, soon = need.final_w(mask), need.soon_w(mask)
@@ -75,7 +83,9 @@ def lift_curtailment(steering: Steering, scope: Scope, need: Need) -> None:
         expected = max(now_w, -steering.expected_w(gen.device))
         potential = steering.seen.potential_w(g)
         gain = max(0, potential - expected) if potential is not None else 0
-        room = max(0, steering.seen.ratings.room_export_w(gen.rating, steering.generator_member(g)))
+        room = steering.seen.ratings.room_export_w(gen.rating, steering.generator_member(g))
+        if room <= 0:
+            continue
         amount, soon = _amounts(
             need,
             gen.phases,
@@ -84,7 +94,9 @@ def lift_curtailment(steering: Steering, scope: Scope, need: Need) -> None:
         )
         why = _why(scope, need, gen.phases)
         raised = _gross(amount, scope.margin_ppm)
-        whole = raised >= gain and (potential is not None or room >= gen.rated_w - now_w)
+        # Without a fresh potential nobody knows how much comes: then all that could must fit.
+        foreseen = steering.seen.fresh(gen.available)
+        whole = raised >= gain and (foreseen or room >= gen.rated_w - now_w)
         target = gen.rated_w if whole else min(gen.rated_w, expected + raised)
         if target <= limit:
             continue
@@ -202,8 +214,9 @@ def shed(steering: Steering, scope: Scope, need: Need) -> None:
     """Asks load to give way: what is demand-responsive before what has nothing but a limit, least important first."""
     if not scope.evident:
         return
-    pending = steering.book.asked_w(frozenset(scope.consumers))
-    need.relieve(7, pending, pending)
+    for c in scope.consumers:
+        pending = steering.book.asked_w(frozenset((c,)))
+        need.relieve(steering.site.consumers[c].phases, pending, pending)
     order = sorted(
         scope.consumers,
         key=lambda c: (

@@ -50,6 +50,23 @@ def _waits_for(steering: Steering, scope: Scope, c: int) -> bool:
     return all(steering.state.rating_free_at[r] >= 0 for r in inner)
 
 
+def next_rise_w(steering: Steering, scope: Scope) -> int:
+    """What the next batch of those who wait for this scope would draw; 0 = nobody waits."""
+    total, largest = 0, 0
+    for c in scope.consumers:
+        if not _waits_for(steering, scope, c):
+            continue
+        con, held = steering.site.consumers[c], steering.book.sheds.get(c)
+        if steering.state.condition[c] != Condition.SERVED:
+            given_up = steering.state.wanted_w[c] - steering.seen.consumption_w[c]
+            largest = max(largest, given_up)
+        else:
+            granted = held is not None and held.state is ShedState.GRANTED and not held.failed
+            given_up = held.granted_w if held is not None and granted else 0
+        total += max(0, given_up) * (PPM + con.rebound_ppm) // PPM
+    return min(total, max(steering.site.policy.restore_step_w, largest))
+
+
 def _ripe(steering: Steering, rating: int) -> bool:
     """Whether every rating above has had room for long enough."""
     for r in steering.rating_tree.chain(rating):
@@ -116,7 +133,9 @@ def stop_discharge(steering: Steering, scope: Scope, batch_w: int, free_w: int) 
         given = max(0, -steering.expected_w(sto.device))
         if given == 0 or not steering.can(sto.do_setpoint):
             continue
-        less = min(given, batch_w, steering.slack_w.get(len(steering.site.generators) + s, given))
+        # What it gives less, everything around it imports more.
+        room = steering.seen.ratings.room_import_w(sto.rating, steering.storage_member(s))
+        less = min(given, batch_w, room, steering.slack_w.get(len(steering.site.generators) + s, given))
         if less <= 0:
             continue
         steering.set_storage("stop-discharge", s, -(given - less), Reason(ROOM, (scope.name, free_w)), protective=False)
@@ -132,14 +151,15 @@ def lower_continuous(steering: Steering, scope: Scope, batch_w: int, free_w: int
             continue
         given = max(0, -steering.expected_w(gen.device))
         reason = Reason(ROOM, (scope.name, free_w))
-        spare = steering.slack_w.get(g, given)
+        room = _import_room_w(steering, g)
+        spare = min(room, steering.slack_w.get(g, given))
         if given > gen.minimum_w:
             less = min(given - gen.minimum_w, batch_w, spare)
             if less <= steering.site.policy.dead_band_w and spare < given:
                 continue
             steering.set_generator("lower-continuous", g, given - less, reason, protective=False)
             return less
-        if given and free_w >= given and _may_stop(steering, g) and not _feeds(steering, g):
+        if given and min(free_w, room) >= given and _may_stop(steering, g) and not _feeds(steering, g):
             steering.set_generator("lower-continuous", g, 0, reason, protective=False)
             return given
     return 0
@@ -156,7 +176,7 @@ def stop_fixed(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> i
             or steering.can(steering.site.generators[g].do_setpoint)
         )
         and steering.expected_w(steering.site.generators[g].device) < 0
-        and steering.site.generators[g].rated_w <= free_w
+        and steering.site.generators[g].rated_w <= min(free_w, _import_room_w(steering, g))
         and _may_stop(steering, g)
         and not _feeds(steering, g)
     ]
@@ -190,7 +210,8 @@ def tend_storage(steering: Steering, scope: Scope, spare_w: int, left_w: int, ri
                 expected = 0
         elif known and state.storage_sleeping[s] and soc >= sto.wake_ppm:
             state.storage_sleeping[s] = False
-        if known and soc < sto.protection_ppm and 0 <= expected < sto.trickle_w:
+        room = steering.seen.ratings.room_import_w(sto.rating, steering.storage_member(s))
+        if known and soc < sto.protection_ppm and 0 <= expected < sto.trickle_w <= expected + room:
             steering.set_storage("protect-storage", s, sto.trickle_w, Reason(PROTECTION), protective=False)
             continue
         if expected > 0 and left_w < -policy.dead_band_w and paced:
@@ -206,7 +227,6 @@ def tend_storage(steering: Steering, scope: Scope, spare_w: int, left_w: int, ri
             continue
         if expected < 0 or full or not ripe or not paced or spare_w <= policy.dead_band_w:
             continue
-        room = steering.seen.ratings.room_import_w(sto.rating, steering.storage_member(s))
         more = min(spare_w, sto.charge_w - expected, policy.restore_step_w, room)
         if more > policy.dead_band_w:
             steering.set_storage(
@@ -238,6 +258,9 @@ def lift_for_export(steering: Steering, scope: Scope) -> None:
             continue
         target = min(gen.rated_w, max(limit, now_w) + more)
         goal = min(target, potential) if potential is not None else now_w
+        rise = (goal if steering.seen.fresh(gen.available) else target) - now_w
+        if rise > room + 2 * policy.dead_band_w:
+            continue
         reason = Reason(ROOM, (scope.name, room))
         steering.limit_generator("lift-curtailment", g, target, goal, reason, protective=False)
         state.trimmed_at = steering.now_ms
@@ -298,6 +321,11 @@ def _cut_fixed(steering: Steering, scope: Scope, need: Need) -> None:
             need.relieve(gen.phases, gen.rated_w, gen.rated_w)
 
 
+def _import_room_w(steering: Steering, g: int) -> int:
+    """What the ratings around a generator could import instead of what it gives."""
+    return steering.seen.ratings.room_import_w(steering.site.generators[g].rating, steering.generator_member(g))
+
+
 def _feeds(steering: Steering, g: int) -> bool:
     """Whether a generator on a separate bus still carries somebody."""
     return g in steering.slack_w and bool((steering.state.tree == g).any())
@@ -323,7 +351,8 @@ def _fill(steering: Steering, scope: Scope, need: Need) -> None:
         if steering.seen.soc_ppm(s, for_discharge=False) >= sto.ceiling_ppm:
             continue
         expected = steering.expected_w(sto.device)
-        more = min(sto.charge_w - expected, need.wanted_w(sto.phases))
+        room = steering.seen.ratings.room_import_w(sto.rating, steering.storage_member(s))
+        more = min(sto.charge_w - expected, need.wanted_w(sto.phases), room)
         if expected < 0 or more <= 0:
             continue
         soon = min(more, sto.ramp_w_s * horizon // 1000) if sto.ramp_w_s else more
