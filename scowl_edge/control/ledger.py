@@ -84,6 +84,8 @@ class Entry:
     """Value at the first take-over."""
     day: int = -1
     writes_today: int = 0
+    withheld: int = 0
+    """Times in a row that a driver would not send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ class Ledger:
             return
         e, a = self.entries[index], self.site.actuators[index]
         counts.append(Count(a.verb, event.kind))
+        if event.kind is not OutcomeKind.WITHHELD:
+            e.withheld = 0
         e.outstanding = False
         e.agreed = 0
         if event.kind is OutcomeKind.ACKNOWLEDGED:
@@ -157,9 +161,11 @@ class Ledger:
             e.stage = Stage.IN_DOUBT
             e.settled_at = event.at_ms
         else:
+            # What a driver will not send now it may not want to send ever: asked again, ever more rarely.
             e.stage = Stage.INTENDED
             e.written = None
-            e.retry_at = event.at_ms + REREAD_MS
+            e.retry_at = event.at_ms + min(REREAD_MS << e.withheld, self.site.policy.retry_ms)
+            e.withheld = min(e.withheld + 1, 16)
 
     def step(
         self,

@@ -40,6 +40,8 @@ class Steering:
     utc_day: int
     slack_w: dict[int, int] = field(default_factory=dict)
     """Of the trees on separate buses: load that each could carry on top; it cannot give up more than that."""
+    feed_w: list[int] = field(default_factory=list)
+    """Load of each feed for its tree."""
     decisions: list[Decision] = field(default_factory=list)
     """In order."""
     protective: set[int] = field(default_factory=set)

@@ -8,7 +8,7 @@ repaired. The result is targets in `RegionState` and entries in the book; nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -151,6 +151,8 @@ class Tracker:
             self._note_room(steering, scope)
         for scope in self.scopes:
             if self._is_bus(scope):
+                if not shortage:
+                    self._make_room(steering, scope)
                 self._give_back(steering, scope, shortage)
         forest = self._repair_trees(steering)
         if len(steering.decisions) == before and not shortage and not book.sheds and not book.pledges:
@@ -196,7 +198,10 @@ class Tracker:
             generation += sum(max(0, -seen.storage_w[s]) for s in scope.storages)
             demand = sum(seen.consumption_w[c] for c in scope.consumers)
             demand += sum(max(0, seen.storage_w[s]) for s in scope.storages)
-            need.final = [demand - generation * (PPM - scope.margin_ppm) // PPM] * 3
+            missing = demand - generation * (PPM - scope.margin_ppm) // PPM
+            if self.site.buses[scope.bus].kind is BusKind.SEPARATE:
+                missing = max(missing, self._stuck_w(steering, scope))
+            need.final = [missing] * 3
             scope.evident = all(seen.fresh(self.site.generators[g].power) for g in scope.generators) and any(
                 seen.fresh(self.site.consumers[c].power) for c in scope.consumers
             )
@@ -327,6 +332,20 @@ class Tracker:
         )
         return self.need(bare, scope).final
 
+    def _make_room(self, steering: Steering, scope: Scope) -> None:
+        """Sources that could not help when somebody had to give way may do so now: shedding and starving come last."""
+        rise = surplus.next_rise_w(steering, scope)
+        need = self.need(steering, scope)
+        if rise <= 0 or not scope.evident or not self._is_news(steering.state.acted_on_at, scope, steering.seen):
+            return
+        more = -(-(rise + 3 * self.site.policy.dead_band_w) // need.phases)
+        need.final = [w + more for w in need.final]
+        need.soon = [-UNLIMITED_W] * 3
+        if need.open:
+            count = len(steering.decisions)
+            ladder.climb_for_waiting(steering, replace(scope, protective=False), need)
+            self._acted(steering.state.acted_on_at, scope, steering, count)
+
     def _give_back(self, steering: Steering, scope: Scope, shortage: bool) -> None:
         state, policy, now = steering.state, self.site.policy, steering.now_ms
         since = state.bus_free_at[scope.bus]
@@ -456,10 +475,27 @@ class Tracker:
             alive.append(True)
         return output, safe, fresh, alive
 
+    def _stuck_w(self, steering: Steering, scope: Scope) -> int:
+        """What is missing because feeds cannot be divided: room for the feed that over-loaded trees would hand on."""
+        slack, missing = steering.slack_w, 0
+        for g in scope.generators:
+            over = -slack.get(g, 0)
+            if over <= 0:
+                continue
+            if self.site.generators[g].dispatch is not Dispatch.STOCHASTIC:
+                missing += over
+                continue
+            loads = [steering.feed_w[f] for f in scope.consumers if steering.state.tree[f] == g]
+            handed_on = min((w for w in loads if w >= over), default=max(loads, default=0))
+            room = max((slack.get(t, 0) for t in scope.generators if t != g), default=0)
+            missing += max(0, handed_on - room)
+        return missing
+
     def _measure_slack(self, steering: Steering) -> None:
         """What each tree could carry on top; on a separate bus nobody may take more than that from its generator."""
         _, safe, fresh, alive = self.outputs(steering)
         load = self.feed_load_w(steering)
+        steering.feed_w = load
         totals = tree_loads(np.asarray(load, np.int64), steering.state.tree, len(safe)).tolist()
         slack = [s - w if f and a else 0 for s, w, f, a in zip(safe, totals, fresh, alive, strict=True)]
         steering.slack_w = {
