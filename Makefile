@@ -45,5 +45,5 @@ bench: $(STAMP) ## Measure CPU, memory and lag, and print tables
 	@exec $(BIN)/python -m bench $(ARGS)
 
 clean: ## Remove the environment and everything that was generated
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Every command of the README is run here, as a stranger would type it, and answers what the README shows.
 
-A fenced block of kind `console` holds commands (`$ `, continued by `> `) and what they print; `...` stands for anything.
-With `run` behind `console` the command goes on until Ctrl-C, which comes at the next heading. A block `yaml NAME` is
+A fenced block of kind `console` holds commands (`$ `, continued by `> `) and what they print; `...` is anything. With
+`run` behind `console` the command goes on until Ctrl-C, which comes at the next heading. A block `yaml NAME` is
 saved as NAME. Nothing is left out: a block of any other kind fails the test.
 
 Ports are the only change: each fixed one is replaced by a free one, in files, commands and the text that is compared,
