@@ -216,7 +216,10 @@ class Tracker:
             self._count(steering, need, self.site.storages[si].device, scope, si, "storage", until)
         for ci in scope.consumers:
             shed = steering.book.sheds.get(ci)
-            if shed is not None and shed.state is ShedState.GRANTED and not shed.failed and shed.granted_w:
+            if shed is None or shed.state is not ShedState.GRANTED or shed.failed:
+                continue
+            if seen.now_ms < shed.judged_at:
+                # Later the meter tells what it is worth: a promise has a deadline.
                 power = seen.net_w_at(self.site.consumers[ci].device, measured)
                 pending = shed.granted_w - shed.relief_at_w(power)
                 if pending > 0:
@@ -395,7 +398,8 @@ class Tracker:
             fresh = steering.seen.fresh(con.power)
             if shed.state is ShedState.ASKED and fresh and not shed.effective:
                 # What it drew until it gave way, a rise after the question included.
-                shed.base_w = max(shed.base_w, power)
+                if power > shed.base_w:
+                    shed.base_w = shed.lowest_w = power
             if shed.state is not ShedState.GRANTED or shed.granted_w <= 0:
                 continue
             if fresh:
