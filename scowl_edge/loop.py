@@ -102,6 +102,8 @@ class Loop:
         clock = self._clock
         started = asyncio.get_running_loop().time()
         plan = self.turn.decide(Clocks(mono_ms=clock.mono_ms(), utc_ms=clock.utc_ms(), utc_ok=clock.utc_ok()))
+        if self.turn.failure:
+            log.error("step_failed", step=plan.step, what=self.turn.failure)
         self.timing.steps.append(asyncio.get_running_loop().time() - started)
         durable = await self.turn.journal.barrier(BARRIER_MS)
         if durable is not self.turn.journal_ok:

@@ -7,7 +7,7 @@ Order on the journal: inputs k < plan k < barrier < effects k.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scowl_edge.contracts import Journal, JournalFull, Record
 from scowl_edge.control import Core
@@ -27,8 +27,8 @@ from scowl_edge.journal.records import (
 )
 from scowl_edge.journal.recovery import Recovery
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
-from scowl_edge.model.effect import Effect, Plan, Write
-from scowl_edge.model.event import Booted, JournalGap, Outcome
+from scowl_edge.model.effect import Effect, Inputs, Plan, Write
+from scowl_edge.model.event import Booted, JournalGap, Outcome, StepFailed
 from scowl_edge.model.tick import Tick
 
 SAME_BOOT_TOLERANCE_MS = 2_000
@@ -59,6 +59,10 @@ class Turn:
         self._snapshot_every = snapshot_every
         self._since_snapshot = 0
         self._hole: JournalGap | None = None
+        self._base = core.snapshot()
+        self._since: list[Inputs] = []
+        self.failure = ""
+        """What the last step raised, empty if it did not."""
 
     def decide(self, clocks: Clocks) -> Plan:
         """Freezes, steps, and appends both records; nothing may leave before the barrier."""
@@ -73,10 +77,40 @@ class Turn:
         )
         inputs = self.inbox.freeze(tick)
         taken = self.append(inputs_record(self.boot, inputs))
-        plan = self.core.step(inputs)
-        if not (taken and self.append(plan_record(self.boot, plan))):
+        self.failure = ""
+        try:
+            plan = self.core.step(inputs)
+            self._since.append(inputs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the region along
+            plan = self._set_aside(inputs, f"{type(error).__name__}: {error}")
+        # What was decided in a step that raised does not follow from its inputs: it has no plan record.
+        if not taken or (not self.failure and not self.append(plan_record(self.boot, plan))):
             self._widen_hole("the journal's queue is full")
         return plan
+
+    def _set_aside(self, inputs: Inputs, failure: str) -> Plan:
+        """A step that raised has spoiled the state: it is rebuilt, and done without its events, or not at all.
+
+        The targets stand meanwhile; the core is told at the next step and raises an alarm.
+        """
+        self.failure = failure
+        quiet = replace(inputs, events=())
+        self._rebuild()
+        try:
+            plan = self.core.step(quiet)
+        except Exception:  # noqa: BLE001 - then not even the readings can be taken: the state stays as it was
+            self._rebuild()
+            wake = inputs.tick.mono_ms + self.core.site.policy.period_ms
+            plan = Plan(inputs.tick.step, (), wake, self.core.digests(), False)
+        self._widen_hole(f"the step raised {failure}")
+        self.inbox.event(StepFailed(step=inputs.tick.step, why=failure, events_lost=len(inputs.events)))
+        self._base, self._since = self.core.snapshot(), []
+        return plan
+
+    def _rebuild(self) -> None:
+        self.core.restore(self._base)
+        for earlier in self._since:
+            self.core.step(earlier)
 
     def settled(self, durable: bool) -> None:
         """Tells the outcome of the barrier after `decide`; a hole is recorded as soon as the disk takes it."""
@@ -116,7 +150,8 @@ class Turn:
     def snapshot(self) -> None:
         """Appends the core's state as it is between two steps."""
         self._since_snapshot = 0
-        self.append(snapshot_record(self.boot, self.step, self.core.snapshot()))
+        self._base, self._since = self.core.snapshot(), []
+        self.append(snapshot_record(self.boot, self.step, self._base))
 
     def append(self, record: Record) -> bool:
         """Queues a record; False when the journal's queue is full."""
@@ -203,12 +238,20 @@ def resume(
 
 def _replay(recovery: Recovery, core: Core) -> frozenset[CommandId]:
     """Restores and re-runs; returns the stored or pulse commands whose bytes may have left."""
-    if recovery.snapshot is not None:
-        core.restore(read_snapshot(recovery.snapshot))
+    base = read_snapshot(recovery.snapshot) if recovery.snapshot is not None else core.snapshot()
+    core.restore(base)
+    done: list[Inputs] = []
     sent: set[CommandId] = set()
     for record in recovery.records:
         if record.kind == INPUTS:
-            core.step(read_inputs(record))
+            inputs = read_inputs(record)
+            try:
+                core.step(inputs)
+                done.append(inputs)
+            except Exception:  # noqa: BLE001 - it raised before the crash as well, and was set aside
+                core.restore(base)
+                for earlier in done:
+                    core.step(earlier)
         elif record.kind == SENDING:
             sent.add(read_sending(record).command)
     return frozenset(sent)

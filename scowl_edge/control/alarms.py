@@ -31,7 +31,13 @@ CLOCK_UNSET = declare(
     "clock-unset", "the wall clock is not synchronised; schedules wait, times shown are not to be trusted"
 )
 OVERRULED = declare("conflict", "its {}: {}")
+STEP_FAILED = declare(
+    "step-failed", "a fault in the program: step failed {} times, last with {}; report it with the journal"
+)
 WORN = declare("wear-budget", "its {} was written {} times today; the budget is used up")
+
+FAILURE_SHOWN_MS = 3_600_000
+"""How long a failed step stands as an alarm."""
 
 
 def update(site: Site, memory: Memory, seen: Observation, rulings: Sequence[Ruling | None], tick: Tick) -> None:
@@ -104,6 +110,8 @@ def _conditions(
     for g, generator in enumerate(site.generators):
         if memory.region.tree_blackout_at[g] >= 0:
             found[f"blackout:{site.devices[generator.device].name}"] = ("critical", Reason(BLACKED_OUT))
+    if situation.failed_at >= 0 and tick.mono_ms - situation.failed_at < FAILURE_SHOWN_MS:
+        found["step-failed"] = ("critical", Reason(STEP_FAILED, (situation.failed_steps, situation.failure)))
     if not tick.journal_ok:
         found["journal"] = ("critical", Reason(NOT_DURABLE))
     if not tick.utc_ok:

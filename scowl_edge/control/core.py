@@ -15,7 +15,17 @@ from scowl_edge.control.portrait import portrait
 from scowl_edge.model.codec import decode, digest, encode
 from scowl_edge.model.command import Verb
 from scowl_edge.model.effect import Effect, Inputs, Plan, Read
-from scowl_edge.model.event import Booted, DeviceMode, JournalGap, LinkChanged, Order, Outcome, RegionMode, Stopping
+from scowl_edge.model.event import (
+    Booted,
+    DeviceMode,
+    JournalGap,
+    LinkChanged,
+    Order,
+    Outcome,
+    RegionMode,
+    StepFailed,
+    Stopping,
+)
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Quality
 from scowl_edge.model.site import NONE, OnStop, Site
@@ -126,6 +136,10 @@ class Core:
                 situation.stopping_at = tick.mono_ms
         elif isinstance(event, JournalGap):
             situation.gap_steps += event.last_step - event.first_step + 1
+        elif isinstance(event, StepFailed):
+            situation.failed_steps += 1
+            situation.failed_at, situation.failure = tick.mono_ms, event.why
+            self.ledger.doubt_awaited(tick.mono_ms)
 
     def _booted(self, event: Booted, tick: Tick) -> None:
         memory = self.memory

@@ -135,6 +135,13 @@ class Ledger:
                 e.agreed = 0
                 e.read_at = -1
 
+    def doubt_awaited(self, now_ms: int) -> None:
+        """Outcomes may have been lost: what is awaited is in doubt, and read again."""
+        for e in self.entries:
+            if e.outstanding:
+                e.outstanding, e.stage, e.settled_at, e.agreed, e.read_at = False, Stage.IN_DOUBT, now_ms, 0, -1
+        self._by_command.clear()
+
     def outcome(self, event: Outcome, counts: list[Count]) -> None:
         """Takes a driver's word on a command; an outcome that nobody waits for is counted and dropped."""
         index = self._by_command.pop(event.command, None)

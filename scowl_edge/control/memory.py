@@ -78,6 +78,10 @@ class Situation:
     stopping_at: int = -1
     journal_ok: bool = True
     gap_steps: int = 0
+    failed_steps: int = 0
+    failed_at: int = -1
+    """Of the last step that raised."""
+    failure: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

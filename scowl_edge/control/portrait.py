@@ -62,6 +62,7 @@ def portrait(
         mode=situation.mode.mode,
         mode_who=situation.mode.who,
         mode_why=situation.mode.why,
+        mode_until_utc_ms=situation.mode.until_utc_ms,
         rung=region.rung,
         generation_w=generation,
         demand_w=demand,

@@ -94,4 +94,13 @@ class JournalGap:
     why: str
 
 
-Event = Outcome | LinkChanged | Order | Booted | Stopping | JournalGap
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed:
+    """A step raised: the state was rebuilt, and what the step had been given was set aside."""
+
+    step: int
+    why: str
+    events_lost: int
+
+
+Event = Outcome | LinkChanged | Order | Booted | Stopping | JournalGap | StepFailed

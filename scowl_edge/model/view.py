@@ -122,6 +122,8 @@ class RegionView:
     mode: str
     mode_who: str
     mode_why: str
+    mode_until_utc_ms: int
+    """0: until changed."""
     rung: str
     """Where the ladder stands: balanced, or the name of the last rung used."""
     generation_w: int

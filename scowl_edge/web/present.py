@@ -51,6 +51,7 @@ def region(view: RegionView, oldest_data_s: float | None) -> wire.RegionOut:
         mode=view.mode,
         mode_who=view.mode_who,
         mode_why=view.mode_why,
+        mode_until=iso_or_none(view.mode_until_utc_ms),
         rung=view.rung,
         generation_w=view.generation_w,
         demand_w=view.demand_w,

@@ -49,6 +49,7 @@ class RegionOut:
     """advisory (nothing is written), auto or hold."""
     mode_who: str
     mode_why: str
+    mode_until: str | None
     rung: str
     """Where the ladder stands: balanced, or the last rung used."""
     generation_w: int

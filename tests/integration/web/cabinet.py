@@ -149,6 +149,7 @@ def region_view(**changes: object) -> RegionView:
         "mode": "auto",
         "mode_who": "",
         "mode_why": "",
+        "mode_until_utc_ms": 0,
         "rung": "shed",
         "generation_w": 1_250_000,
         "demand_w": 20_000,
