@@ -83,7 +83,8 @@ class Steering:
         change = goal_w - self.seen.net_w(device)
         signal = a.effect
         poll = self.site.signals[signal].fresh_ms if signal != NONE else 3000
-        travel = abs(change) * 1000 // ramp if ramp else 0
+        # Not shorter than the ledger's time: a promise that is not kept must be found out before it is made again.
+        travel = max(abs(change), a.high - a.low) * 1000 // ramp if ramp else 0
         if change == 0:
             self.book.pledges.pop(device, None)
             return
