@@ -209,8 +209,8 @@ def village(
     more: Iterable[str] = (),
     gas: str = "",
 ) -> str:
-    """One grid connection; wind 10 kW, gas 0 to 20 kW, a hospital 3 kW, four homes of 3 kW (1 kW of it can be shed; they
-    can be cut off), a charger of 5 kW with a limit only. At load 100 % it imports 10 kW."""
+    """One grid connection; wind 10 kW, gas 0 to 20 kW, a hospital 3 kW, four homes of 3 kW (of which 1 kW can be shed;
+    they can be cut off), a charger of 5 kW with a limit only. At load 100 % it imports 10 kW."""
     home = (
         f"kind: consumer, rated: 8 kW, deferrable: 2 kW, demand_responsive: 1500 W, power_factor: 98 %, on: grid{homes}"
     )
