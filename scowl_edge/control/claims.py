@@ -62,22 +62,22 @@ def of_tracker(site: Site, memory: Memory, tracker: Tracker, seen: Observation) 
         if c.do_shed != NONE:
             entry = memory.ledger[c.do_shed]
             if shed is not None:
-                ending = shed.state is ShedState.ENDING
+                ending = shed.state is ShedState.ENDING or seen.now_ms >= shed.expires_at
                 claim(c.do_shed, 0 if ending else shed.requested_w, Klass.SHED, c.device, safety=not ending)
             elif entry.written:
                 claim(c.do_shed, 0, Klass.SHED, c.device)
             elif seen.fresh(c.shed_granted) and seen.value(c.shed_granted, 0) > 0:
                 claim(c.do_shed, 0, Klass.SHED, c.device, why=Reason(ORPHAN))
-        starved = region.condition[ci] == Condition.STARVED
+        protected = c.klass == 0 or not c.interruptible
+        starved = region.condition[ci] == Condition.STARVED and not protected
         if wished(region.consumer_limit_w[ci]) or kept_alive(c.do_limit):
             limit = region.consumer_limit_w[ci] if wished(region.consumer_limit_w[ci]) else c.rated_w
             limit = 0 if starved and c.do_connect == NONE else limit
             claim(c.do_limit, limit, Klass.SHED, c.device, safety=limit < c.rated_w)
         if wished(region.consumer_connect[ci]):
             claim(c.do_connect, region.consumer_connect[ci], Klass.SHED, c.device, safety=starved)
-        homeless = region.tree[ci] == NONE
         # Whoever may not be cut off keeps the tree that it is on, even a dark one, until there is another.
-        kept = homeless and (c.klass == 0 or not c.interruptible)
+        kept = protected and region.tree[ci] == NONE
         if c.do_supply != NONE and site.buses[c.bus].kind is BusKind.SEPARATE and not kept:
             claim(c.do_supply, tree_number(site, int(region.tree[ci])), Klass.ECONOMY, c.device)
     return offered

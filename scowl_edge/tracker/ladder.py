@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from scowl_edge.capacity import ShedState
 from scowl_edge.model.reason import Reason, declare
-from scowl_edge.model.site import PPM, Dispatch
+from scowl_edge.model.site import NONE, PPM, Dispatch
 from scowl_edge.tracker.need import Need, Scope
 from scowl_edge.tracker.region import Condition
 from scowl_edge.tracker.steering import Steering, wished
@@ -215,8 +215,12 @@ def shed(steering: Steering, scope: Scope, need: Need) -> None:
     if not scope.evident:
         return
     for c in scope.consumers:
+        con = steering.site.consumers[c]
         pending = steering.book.asked_w(frozenset((c,)))
-        need.relieve(steering.site.consumers[c].phases, pending, pending)
+        if scope.rating == NONE and not steering.seen.fresh(con.power):
+            # No meter sums it up: load that nobody measures takes nothing from others.
+            pending += steering.seen.demand_worst_w(c)
+        need.relieve(con.phases, pending, pending)
     order = sorted(
         scope.consumers,
         key=lambda c: (
