@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,17 @@ def demo(*, http: str | None, clock_rate: int) -> None:
         on_fastest_loop(_demo(replace(assembly, journal=journal), http, clock_rate))
 
 
+def _free(host: str, port: int) -> str:
+    """The usual port of the demo, or any other while that one is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return f"{host}:0"
+    return f"{host}:{port}"
+
+
 async def _demo(assembly: Assembly, http: str | None, clock_rate: int) -> None:
     # Free ports: a demo must not fail because something else runs on the machine.
     simulator = await serve(assembly, clock_rate, ephemeral=True)
@@ -45,7 +57,8 @@ async def _demo(assembly: Assembly, http: str | None, clock_rate: int) -> None:
         links = tuple(replace(link, port=simulator.ports[link.name]) for link in assembly.links)
         async with asyncio.TaskGroup() as group:
             plant = group.create_task(simulator.run())
-            await run_daemon(replace(assembly, links=links), http=http, clock_rate=clock_rate)
+            listen = http or _free(assembly.http.host, assembly.http.port)
+            await run_daemon(replace(assembly, links=links), http=listen, clock_rate=clock_rate)
             plant.cancel()
     finally:
         await simulator.close()
