@@ -11,14 +11,24 @@ from random import Random
 
 import numpy as np
 from hypothesis import strategies as st
-
 from regions import sites
+
 from scowl_edge.capacity import Book
 from scowl_edge.control import Core
 from scowl_edge.control.memory import Decided
 from scowl_edge.model.command import Command, CommandId, OutcomeKind, Verb
 from scowl_edge.model.effect import Inputs, Plan, Write
-from scowl_edge.model.event import Booted, DeviceMode, Event, JournalGap, LinkChanged, Order, Outcome, RegionMode, Stopping
+from scowl_edge.model.event import (
+    Booted,
+    DeviceMode,
+    Event,
+    JournalGap,
+    LinkChanged,
+    Order,
+    Outcome,
+    RegionMode,
+    Stopping,
+)
 from scowl_edge.model.signal import Quality
 from scowl_edge.model.site import NONE, Dispatch, Site
 from scowl_edge.model.tick import Tick
@@ -174,6 +184,17 @@ class Known:
     value: list[int]
     received_ms: list[int]
     now_ms: int = 0
+    history: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """(receive time, value) of each signal, oldest first."""
+
+    def tell(self, signal: int, value: int, received_ms: int) -> None:
+        self.value[signal], self.received_ms[signal] = value, received_ms
+        self.history.setdefault(signal, []).append((received_ms, value))
+
+    def at(self, signal: int, at_ms: int) -> int:
+        """Value as it was known at a time, the oldest remembered one if that came later."""
+        told = self.history.get(signal, [(0, 0)])[-4:]
+        return next((value for received, value in reversed(told) if received <= at_ms), told[0][1])
 
     def ever(self, signal: int) -> bool:
         return signal != NONE and self.received_ms[signal] >= 0
@@ -229,7 +250,7 @@ class Drive:
         wild = turn.mood % 4 if turn.mood else 0
         self.now_ms += turn.dt_ms
         self.step_no += 1
-        site, devices = self.course.site, self.devices
+        devices = self.devices
         if turn.weather is not None:
             devices.weather = turn.weather
         if turn.load is not None:
@@ -384,7 +405,7 @@ class Drive:
         received = max(received, 0)
         for i, q in zip(told, quality, strict=True):
             if q != Quality.BAD:
-                self.known.value[i], self.known.received_ms[i] = shown[i], received
+                self.known.tell(i, shown[i], received)
         self.known.now_ms = self.now_ms
         values = [shown[i] if q != Quality.BAD else 0 for i, q in zip(told, quality, strict=True)]
         tick = Tick(

@@ -16,7 +16,7 @@ Party = Generator | Consumer | Storage
 PHASES = range(3)
 SETTLED_W = 100
 LOWER_RUNGS = ("lift-curtailment", "stop-storing", "raise-continuous", "discharge-storage", "start-fixed")
-HURTFUL = ("shed-asked", "starve")
+HURTFUL = ("shed-asked", "limited", "starve")
 """Reason codes of what takes load from people, with the scope's name as first argument."""
 
 
@@ -80,6 +80,21 @@ def limit_va(site: Site, r: int, *, export: bool) -> int | None:
     return None if limit < 0 else limit * (PPM - rating.margin_ppm) // PPM
 
 
+def measured_ms(site: Site, known: Known, area_rating: int) -> int:
+    """When the flow that an area is judged by was last measured; now, where it is added up from its members."""
+    if area_rating == NONE:
+        return known.now_ms
+    rating = site.ratings[area_rating]
+    times = [known.received_ms[s] for s in (rating.power, *rating.currents) if known.ever(s)]
+    return min(times, default=known.now_ms)
+
+
+def net_w_at(known: Known, party: Party, at_ms: int) -> int:
+    """Signed power as a meter read at that time could have seen it."""
+    value = known.at(party.power, at_ms)
+    return min(0, value) if isinstance(party, Generator) else value
+
+
 def standing(book: Book, known: Known, site: Site) -> dict[int, Pledge]:
     """The promises that are still on their way: neither arrived nor overdue."""
     of = party_of(site)
@@ -90,16 +105,21 @@ def standing(book: Book, known: Known, site: Site) -> dict[int, Pledge]:
     }
 
 
-def pledged_rise(site: Site, known: Known, moment: Moment, r: int, *, export: bool) -> list[Fraction]:
-    """VA a phase that all standing promises add to a rating in one direction; what they take away is no room."""
+def pledged_rise(site: Site, known: Known, moment: Moment, r: int, device: int, *, export: bool) -> list[Fraction]:
+    """VA a phase that standing promises add to a rating in one direction; what they take away is no room.
+
+    What was forced in the same step counts only for its own device: relief that is asked of consumers is no export, and
+    what has to give way to an export limit is no increase.
+    """
+    forced = {d.device for d in moment.decisions if d.reason.code == "too-much"} - {device}
     total = [Fraction(0)] * 3
     of = party_of(site)
     for device, pledge in moment.book.pledges.items():
         party = of[device]
-        if r not in chain(site, party.rating):
+        if r not in chain(site, party.rating) or party.device in forced or (export and isinstance(party, Consumer)):
             continue
         rest = pledge.remaining_w(net_w(known, party))
-        if rest > 0 and not export or rest < 0 and export:
+        if (rest > 0 and not export) or (rest < 0 and export):
             spread = per_phase(abs(rest), party, site.ratings[r].phases)
             total = [a + b for a, b in zip(total, spread, strict=True)]
     return total
@@ -120,9 +140,12 @@ class Area:
 def areas(site: Site) -> dict[str, Area]:
     """By name, as the reasons of decisions name them."""
     found: dict[str, Area] = {}
-    grids = {b: next((i for i, r in enumerate(site.ratings) if r.kind is RatingKind.GRID and r.bus == b), NONE) for b in range(len(site.buses))}
+    grids = [
+        next((i for i, r in enumerate(site.ratings) if r.kind is RatingKind.GRID and r.bus == b), NONE)
+        for b in range(len(site.buses))
+    ]
     for i, rating in enumerate(site.ratings):
-        if i not in grids.values():
+        if i not in grids:
             inside = [p for p in parties(site) if i in chain(site, p.rating)]
             found[rating.name] = Area(rating.name, None, i, inside, 0, rating.phases)
     for b, bus in enumerate(site.buses):
@@ -172,10 +195,11 @@ class Shortage:
         deciding = {d.device for d in moment.decisions if d.rung in (*LOWER_RUNGS, "shed", "starve")}
         before, after = standing(moment.book_before, known, site), moment.book.pledges
         until = known.now_ms + site.policy.ride_through_ms
+        self.measured_ms = measured_ms(site, known, area.rating)
         for p in area.members:
             pledge = (before if p.device in deciding else after).get(p.device)
             if pledge is not None:
-                now = net_w(known, p)
+                now = net_w_at(known, p, self.measured_ms)
                 self._add(p, pledge.remaining_w(now), pledge.within_w(now, known.now_ms, until))
         for c, shed in moment.book.sheds.items():
             con = site.consumers[c]
@@ -183,14 +207,15 @@ class Shortage:
                 continue
             if shed.state is ShedState.ASKED:
                 self._relieve(con, max(0, shed.requested_w - shed.granted_w))
-            elif shed.state is ShedState.GRANTED and not shed.failed:
-                self._relieve(con, max(0, shed.granted_w - shed.relief_w(net_w(known, con))))
+            elif shed.state is ShedState.GRANTED and not shed.failed and known.now_ms < shed.judged_at:
+                seen = max(0, min(shed.granted_w, shed.base_w - net_w_at(known, con, self.measured_ms)))
+                self._relieve(con, shed.granted_w - seen)
 
     def _add(self, party: Party, final_w: int, soon_w: int) -> None:
         usable = 1 if isinstance(party, Consumer) else Fraction(PPM - self.area.margin_ppm, PPM)
         for amounts, watts in ((self.final, final_w), (self.soon, soon_w)):
             size = watts * usable if watts < 0 else Fraction(watts)
-            count = (1 if self.area.phases == 1 else party.phases.bit_count())
+            count = 1 if self.area.phases == 1 else party.phases.bit_count()
             factor = 1 if watts < 0 or self.area.phases == 1 else Fraction(PPM, party.power_factor_ppm)
             for p in PHASES:
                 if self.area.phases == 1 or party.phases >> p & 1:

@@ -146,7 +146,7 @@ def sites(draw: st.DrawFn) -> Site:
         _consumer(draw, parts, i, buses, *place()) for i in range(draw(st.sampled_from([0, 1, 2, 3, 4, 6, 10])))
     )
     storages = tuple(
-        _storage(draw, parts, i, len(generators) + i + 1, *place()) for i in range(draw(st.sampled_from([0, 0, 1, 2, 3])))
+        _storage(draw, parts, i, len(generators) + i + 1, *place()) for i in range(draw(st.sampled_from([0, 1, 2, 3])))
     )
     return Site(
         name="law",
