@@ -263,11 +263,13 @@ class Core:
         if situation.mode.mode == RegionMode.ADVISORY:
             # What it would do from here: nothing of it is remembered, because nothing of it happens.
             region, book = copy.deepcopy(memory.region), copy.deepcopy(memory.book)
-            steering, self._forest = self.tracker.step(region, book, seen, usable, situation.utc_day)
+            steering, self._forest = self.tracker.step(region, book, seen, usable, situation.utc_day, tick.move_budget)
             memory.region.tree = region.tree
             memory.region.rung = region.rung
             return steering
-        steering, self._forest = self.tracker.step(memory.region, memory.book, seen, usable, situation.utc_day)
+        steering, self._forest = self.tracker.step(
+            memory.region, memory.book, seen, usable, situation.utc_day, tick.move_budget
+        )
         return steering
 
     def _reachable(self, actuator: int) -> bool:

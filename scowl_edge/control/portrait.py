@@ -195,6 +195,10 @@ def _devices(
         tree = int(region.tree[len(site.consumers) + si])
         power = watts if seen.known(s.power) else None
         kinds[s.device] = ("storage", state, NONE, names[tree] if tree != NONE else "", power, max(0, watts), 0, 0)
+    for rating in site.ratings:
+        if rating.power != NONE and (meter := site.signals[rating.power].device) not in kinds:
+            flow_w = seen.value(rating.power, 0) if seen.known(rating.power) else None
+            kinds[meter] = ("meter", "measuring", NONE, "", flow_w, 0, 0, 0)
     actuators: dict[int, list[ActuatorView]] = {}
     for i, a in enumerate(site.actuators):
         e = memory.ledger[i]

@@ -117,7 +117,7 @@ class Tracker:
         return scopes
 
     def step(
-        self, state: RegionState, book: Book, seen: Observation, usable: list[bool], utc_day: int
+        self, state: RegionState, book: Book, seen: Observation, usable: list[bool], utc_day: int, move_budget: int
     ) -> tuple[Steering, Forest]:
         """Decides. Changes `state` and `book`; returns what was decided and the trees.
 
@@ -127,6 +127,7 @@ class Tracker:
             seen: the frozen view of this step.
             usable: a flag an actuator, see `Steering.usable`.
             utc_day: number of the day, for limits a day.
+            move_budget: most feeds that may move between living trees.
         """
         steering = Steering(self.site, self.rating_tree, state, book, seen, usable, utc_day)
         before = len(steering.decisions)
@@ -154,7 +155,7 @@ class Tracker:
                 if not shortage:
                     self._make_room(steering, scope)
                 self._give_back(steering, scope, shortage)
-        forest = self._repair_trees(steering)
+        forest = self._repair_trees(steering, move_budget)
         if len(steering.decisions) == before and not shortage and not book.sheds and not book.pledges:
             state.rung = "balanced"
         return steering, forest
@@ -536,8 +537,8 @@ class Tracker:
         for t in (*hosts, g):
             steering.slack_w[t] = slack[t]
 
-    def _repair_trees(self, steering: Steering) -> Forest:
-        state, policy = steering.state, self.site.policy
+    def _repair_trees(self, steering: Steering, move_budget: int) -> Forest:
+        state = steering.state
         load = self.feed_load_w(steering)
         output, safe, fresh, alive = self.outputs(steering)
         consumers = len(self.site.consumers)
@@ -558,7 +559,7 @@ class Tracker:
             np.asarray(fresh, np.bool_) & np.asarray(alive, np.bool_),
             np.asarray(alive, np.bool_),
             self._bookkeeping,
-            policy.move_budget,
+            move_budget,
         )
         for c in range(consumers):
             homeless = state.tree[c] == NONE
