@@ -111,10 +111,14 @@ def stop_storing(steering: Steering, scope: Scope, need: Need) -> None:
         sto = steering.site.storages[s]
         if not steering.can(sto.do_setpoint) or not need.open:
             continue
-        charging = steering.expected_w(sto.device)
-        if charging <= 0:
+        charging = reach = steering.expected_w(sto.device)
+        loads = steering.seen.ratings
+        if all(loads.fresh[r] for r in steering.rating_tree.chain(sto.rating)):
+            # What the store takes no longer may not be exported beyond a limit further in.
+            reach = min(reach, loads.room_export_w(sto.rating, steering.storage_member(s)))
+        if reach <= 0:
             continue
-        amount, soon = _amounts(need, sto.phases, charging, _reach(sto.ramp_w_s, charging, 0, horizon))
+        amount, soon = _amounts(need, sto.phases, reach, _reach(sto.ramp_w_s, reach, 0, horizon))
         if amount > 0:
             why = _why(scope, need, sto.phases)
             steering.set_storage("stop-storing", s, charging - amount, why, protective=scope.protective)

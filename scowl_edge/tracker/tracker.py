@@ -201,7 +201,8 @@ class Tracker:
             demand += sum(max(0, seen.storage_w[s]) for s in scope.storages)
             missing = demand - generation * (PPM - scope.margin_ppm) // PPM
             if self.site.buses[scope.bus].kind is BusKind.SEPARATE:
-                missing = max(missing, self._stuck_w(steering, scope))
+                stuck = self._stuck_w(steering, scope)
+                missing = max(missing, stuck) if stuck > 0 else missing
             need.final = [missing] * 3
             scope.evident = all(seen.fresh(self.site.generators[g].power) for g in scope.generators) and any(
                 seen.fresh(self.site.consumers[c].power) for c in scope.consumers
