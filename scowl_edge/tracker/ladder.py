@@ -101,6 +101,9 @@ def lift_curtailment(steering: Steering, scope: Scope, need: Need) -> None:
         if target <= limit:
             continue
         steering.limit_generator("lift-curtailment", g, target, expected + raised, why, protective=scope.protective)
+        if not foreseen and target > expected + raised:
+            # Nobody else gets the room that it may take.
+            steering.seen.ratings.plan(gen.rating, expected + raised - target, steering.generator_member(g))
         need.relieve(gen.phases, amount, soon)
 
 
