@@ -7,9 +7,12 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from scowl_edge import __version__
 from scowl_edge.assembly import Assembly, assemble
@@ -285,12 +288,19 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
             daemon, metrics, host=host,
             token_file=assembly.http.token_file, token_credential=assembly.http.token_credential,
         )  # fmt: skip
+        app.middlewares.append(_durable_first(daemon))
         listener = await listen(app, host, port)
         try:
             print(listener.url, flush=True)
             log.info("started", site=assembly.site.name, boot=daemon.loop.turn.boot, step=daemon.loop.turn.step)
-            with _on_signals(daemon):
-                await daemon.run(metrics)
+            with _on_signals(daemon) as signals:
+                try:
+                    await daemon.run(metrics)
+                except asyncio.CancelledError:
+                    main = asyncio.current_task()
+                    if not signals.hurried or main is None or main.uncancel() > 0:
+                        raise
+                    log.warning("stop_cut_short")
             stopped = True
         finally:
             await listener.close()
@@ -302,26 +312,47 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
         log.info("stopped", unconfirmed=len(daemon.unconfirmed()))
 
 
+def _durable_first(daemon: Daemon) -> Middleware:
+    """Nothing is shown that a crash could still undo: who looks during the barrier is answered after it."""
+
+    @web.middleware
+    async def settled(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await daemon.loop.settled.wait()
+        return await handler(request)
+
+    return settled
+
+
+@dataclass(slots=True)
+class _Signals:
+    """What was asked of the process."""
+
+    asked: bool = False
+    hurried: bool = False
+    """A second signal came: nobody waits for devices any more."""
+
+
 @contextlib.contextmanager
-def _on_signals(daemon: Daemon) -> Iterator[None]:
+def _on_signals(daemon: Daemon) -> Iterator[_Signals]:
     """The first SIGTERM or SIGINT stops deciding and releases; a second one ends the wait."""
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
-    asked = False
+    signals = _Signals()
 
     def ask(name: str) -> None:
-        nonlocal asked
-        if asked and main is not None:
-            main.cancel()
+        if signals.asked and main is not None:
+            if not signals.hurried:
+                signals.hurried = True
+                main.cancel()
             return
-        asked = True
+        signals.asked = True
         log.info("stopping", signal=name)
         daemon.inbox.event(Stopping(why=name))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask, number.name)
     try:
-        yield
+        yield signals
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

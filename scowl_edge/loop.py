@@ -76,6 +76,9 @@ class Loop:
         self.timing = Timing()
         self.turned = asyncio.Event()
         """Set after every turn; whoever waits for one clears it."""
+        self.settled = asyncio.Event()
+        """Set while no decided step waits for the disk: what the core holds then is durable, or known not to be."""
+        self.settled.set()
         self._clock = clock
         self._drivers = drivers
         self._wires = wires
@@ -101,6 +104,7 @@ class Loop:
         """One turn, from the clocks to the effects."""
         clock = self._clock
         started = asyncio.get_running_loop().time()
+        self.settled.clear()
         plan = self.turn.decide(Clocks(mono_ms=clock.mono_ms(), utc_ms=clock.utc_ms(), utc_ok=clock.utc_ok()))
         if self.turn.failure:
             log.error("step_failed", step=plan.step, what=self.turn.failure)
@@ -109,6 +113,7 @@ class Loop:
         if durable is not self.turn.journal_ok:
             log.log(20 if durable else 40, "journal_durable" if durable else "journal_late", step=plan.step)
         self.turn.settled(durable)
+        self.settled.set()
         for effect in self.turn.may_leave(plan, durable):
             self._dispatch(effect)
         self.timing.last_turn_ms = clock.mono_ms()
