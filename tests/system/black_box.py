@@ -235,6 +235,17 @@ class Eyes:
         assert done.returncode == 0, done.stdout + done.stderr
         return re.findall(r"^\[\d+\]:\s+(\S+)", done.stdout, re.MULTILINE)
 
+    def rated_w(self, device: str) -> float:
+        """What its role is rated for."""
+        return plain(self._document["devices"][device]["role"]["rated"])
+
+    def section(self, *keys: str) -> Any:
+        """A piece of the configuration."""
+        found: Any = self._document
+        for key in keys:
+            found = found[key]
+        return found
+
     def kind(self, kind: str) -> list[str]:
         """Devices of a kind."""
         return [name for name, said in self._document["devices"].items() if said["role"]["kind"] == kind]
@@ -246,6 +257,12 @@ class Eyes:
     def devices(self, point: str) -> list[str]:
         """Devices that have such a point."""
         return [name for name, said in self._document["devices"].items() if point in said["points"]]
+
+
+def plain(text: str) -> float:
+    """`5 kW` -> 5000, `30 A` -> 30, `500 ms` -> 0.5: a quantity of a configuration in base units."""
+    number, unit = text.split()
+    return float(number) * {**_TO_BASE, "ms": 1e-3, "W": 1.0, "A": 1.0, "s": 1.0}[unit]
 
 
 def metrics_of(http: Http) -> dict[str, float]:

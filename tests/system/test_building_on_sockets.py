@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from black_box import Eyes, call
+from black_box import Eyes, call, plain
 from conftest import Sites
 from played_story import LONG, Played
 
@@ -62,23 +60,15 @@ class Gauge:
             self.last_good_ms = at_ms
 
 
-def amperes(text: str) -> float:
-    """`63 A` -> 63."""
-    number, unit = text.split()
-    assert unit == "A"
-    return float(number)
-
-
 def test_no_excursion_outlasts_the_printed_detection_and_reaction(site: Sites, mbpoll: str) -> None:
     building = site("building", rate=RATE)
     bounds_s = printed_bounds_s(building.file)
     assert set(bounds_s) == {"grid", "garage"}
-    ratings: dict[str, Any] = yaml.safe_load(building.file.read_text())["ratings"]
-    gauges = [
-        Gauge("grid", amperes(ratings["grid"]["import"])),
-        Gauge("garage", amperes(ratings["garage"]["limit"])),
-    ]
     eyes = Eyes(mbpoll, building.file)
+    gauges = [
+        Gauge("grid", plain(eyes.section("ratings", "grid", "import"))),
+        Gauge("garage", plain(eyes.section("ratings", "garage", "limit"))),
+    ]
     played = Played.begin(building, protected="base-load")
     last_ms = [0]
 
