@@ -61,6 +61,8 @@ class Turn:
         self._hole: JournalGap | None = None
         self._base = core.snapshot()
         self._since: list[Inputs] = []
+        self._taken = True
+        """Whether the journal took the last step's records: what it did not take no barrier makes durable."""
         self.failure = ""
         """What the last step raised, empty if it did not."""
 
@@ -84,7 +86,8 @@ class Turn:
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the region along
             plan = self._set_aside(inputs, f"{type(error).__name__}: {error}")
         # What was decided in a step that raised does not follow from its inputs: it has no plan record.
-        if not taken or (not self.failure and not self.append(plan_record(self.boot, plan))):
+        self._taken = taken and (bool(self.failure) or self.append(plan_record(self.boot, plan)))
+        if not self._taken:
             self._widen_hole("the journal's queue is full")
         return plan
 
@@ -114,8 +117,9 @@ class Turn:
 
     def settled(self, durable: bool) -> None:
         """Tells the outcome of the barrier after `decide`; a hole is recorded as soon as the disk takes it."""
+        durable = durable and self._taken
         if not durable:
-            self._widen_hole("not durable in time")
+            self._widen_hole("not durable in time" if self._taken else "the journal's queue is full")
         elif self._hole is not None:
             hole, self._hole = self._hole, None
             if self.append(gap_record(self.boot, hole)):
@@ -130,7 +134,7 @@ class Turn:
 
     def may_leave(self, plan: Plan, durable: bool) -> list[Effect]:
         """The effects that may go now. What must stay is told to the core as withheld."""
-        if durable:
+        if durable and self._taken:
             return list(plan.effects)
         leaving: list[Effect] = []
         for effect in plan.effects:
