@@ -30,6 +30,9 @@ def of_tracker(site: Site, memory: Memory, tracker: Tracker, seen: Observation) 
                 Claim(klass=klass, low=a.low, high=a.high, wish=wish, reason=reason, safety=safety)
             )
 
+    def protects(*actuators: int) -> bool:
+        return any(a != NONE and region.protective[a] for a in actuators)
+
     def kept_alive(actuator: int) -> bool:
         """A device that falls back by itself is told regularly that nothing is asked of it."""
         return actuator != NONE and site.actuators[actuator].heartbeat_ms > 0
@@ -43,20 +46,20 @@ def of_tracker(site: Site, memory: Memory, tracker: Tracker, seen: Observation) 
         if wished(limit) or kept_alive(g.do_limit):
             limit = limit if wished(limit) else g.rated_w
             curtailed = limit < g.rated_w
-            claim(g.do_limit, limit, Klass.SAFETY if curtailed else Klass.ECONOMY, g.device, curtailed)
+            claim(g.do_limit, limit, Klass.SAFETY if curtailed else Klass.ECONOMY, g.device, protects(g.do_limit))
         if wished(online):
-            claim(g.do_connect, online, Klass.ECONOMY, g.device)
+            claim(g.do_connect, online, Klass.ECONOMY, g.device, protects(g.do_connect, g.do_setpoint))
         if wished(setpoint):
-            claim(g.do_setpoint, setpoint, Klass.ECONOMY, g.device)
+            claim(g.do_setpoint, setpoint, Klass.ECONOMY, g.device, protects(g.do_connect, g.do_setpoint))
     for si, s in enumerate(site.storages):
         setpoint = region.storage_setpoint_w[si]
         if wished(setpoint):
-            claim(s.do_setpoint, setpoint, Klass.ECONOMY, s.device)
+            claim(s.do_setpoint, setpoint, Klass.ECONOMY, s.device, protects(s.do_setpoint))
             if s.do_mode != NONE:
                 idle, charging, discharging, sleeping = s.modes
                 asleep = region.storage_sleeping[si] and setpoint == 0
                 mode = charging if setpoint > 0 else discharging if setpoint < 0 else sleeping if asleep else idle
-                claim(s.do_mode, mode, Klass.ECONOMY, s.device)
+                claim(s.do_mode, mode, Klass.ECONOMY, s.device, protects(s.do_setpoint))
     for ci, c in enumerate(site.consumers):
         shed = memory.book.sheds.get(ci)
         if c.do_shed != NONE:

@@ -44,6 +44,8 @@ class RegionState:
     shed_ended_at: list[int]
     sheds_today: list[int]
     shed_day: list[int]
+    protective: list[bool]
+    """A flag an actuator: its present target protects a rating or relieves an evident shortage."""
     generator_limit_w: list[int]
     generator_setpoint_w: list[int]
     generator_online: list[int]
@@ -91,6 +93,7 @@ class RegionState:
             shed_ended_at=[-1] * consumers,
             sheds_today=[0] * consumers,
             shed_day=[0] * consumers,
+            protective=[False] * len(site.actuators),
             generator_limit_w=[NO_WISH] * generators,
             generator_setpoint_w=[NO_WISH] * generators,
             generator_online=[NO_WISH] * generators,

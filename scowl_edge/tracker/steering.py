@@ -44,8 +44,6 @@ class Steering:
     """Load of each feed for its tree."""
     decisions: list[Decision] = field(default_factory=list)
     """In order."""
-    protective: set[int] = field(default_factory=set)
-    """Actuators whose new target protects a rating or relieves an evident shortage."""
 
     @property
     def now_ms(self) -> int:
@@ -100,8 +98,8 @@ class Steering:
     def _decide(self, rung: str, device: int, amount_w: int, reason: Reason, actuator: int, protective: bool) -> None:
         self.decisions.append(Decision(rung, device, amount_w, reason))
         self.state.rung = rung
-        if protective:
-            self.protective.add(actuator)
+        if actuator != NONE:
+            self.state.protective[actuator] = protective
 
     def limit_generator(
         self, rung: str, g: int, limit_w: int, goal_w: int, reason: Reason, *, protective: bool
