@@ -398,10 +398,10 @@ class Tracker:
                 self._end_shed(steering, c)
                 continue
             fresh = steering.seen.fresh(con.power)
-            if shed.state is ShedState.ASKED and fresh and not shed.effective:
+            asked = shed.state is ShedState.ASKED and fresh and not shed.effective
+            if asked and power > shed.base_w:
                 # What it drew until it gave way, a rise after the question included.
-                if power > shed.base_w:
-                    shed.base_w = shed.lowest_w = power
+                shed.base_w = shed.lowest_w = power
             if shed.state is not ShedState.GRANTED or shed.granted_w <= 0:
                 continue
             if fresh:
