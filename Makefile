@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench stories laws clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -43,6 +43,13 @@ lint: $(STAMP) ## Check style, format and types
 
 bench: $(STAMP) ## Measure CPU, memory and lag, and print tables
 	@exec $(BIN)/python -m bench $(ARGS)
+
+# The long forms of what `make test` runs, on the same code.
+stories: $(STAMP) ## Run the stories in real time with many more kills; takes hours
+	@SCOWL_STORY=long exec $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 14400 tests/system/test_day_on_sockets.py tests/system/test_building_on_sockets.py tests/unit/world/test_crash_boundaries.py $(ARGS)
+
+laws: $(STAMP) ## Run the laws of the core on many more random regions
+	@SCOWL_HYPOTHESIS=long exec $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 14400 tests/unit/control/test_laws.py $(ARGS)
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var

@@ -71,6 +71,19 @@ def test_make_test_runs_all_tests_on_both_cores(tmp_path: Path) -> None:
     assert "-m pytest -n 2 --dist worksteal tests/unit" in make("-n", "test", "ARGS=tests/unit").stdout
 
 
+@pytest.mark.parametrize("target", ["stories", "laws"])
+def test_the_long_forms_are_tests_of_make_test_under_another_setting(target: str, tmp_path: Path) -> None:
+    commands = would_run(target, tmp_path)
+    setting, name = re.findall(r"(SCOWL_[A-Z]+)=long exec \S+ -m (pytest)", commands)[0]
+    files = re.findall(r"tests/\S+\.py", commands)
+    assert name == "pytest"
+    assert files
+    for file in files:
+        directory = (ROOT / file).parent
+        assert (ROOT / file).exists()
+        assert any(setting in path.read_text() for path in directory.glob("*.py")), f"{file} knows no {setting}"
+
+
 def test_make_lint_checks_style_format_and_types(tmp_path: Path) -> None:
     commands = would_run("lint", tmp_path)
     assert all(part in commands for part in ("ruff check .", "ruff format --check .", "mypy"))
