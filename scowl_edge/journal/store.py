@@ -145,7 +145,9 @@ class SqliteJournal:
         if settled is not None:
             return settled
         try:
-            return await asyncio.wait_for(future, timeout_ms / 1000)
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the answer.
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await future
         except TimeoutError:
             return False
         finally:
