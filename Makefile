@@ -39,7 +39,7 @@ test: $(STAMP) ## Run all tests on both cores
 lint: $(STAMP) ## Check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy $(dir $(wildcard scowl_edge/__init__.py simulators/__init__.py bench/__main__.py))
 
 bench: $(STAMP) ## Measure CPU, memory and lag, and print tables
 	@exec $(BIN)/python -m bench $(ARGS)

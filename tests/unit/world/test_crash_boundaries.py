@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass
 
 import pytest
-
 from example_regions import assert_replays, doubled_writes, shed_at_devices, shed_in_book, world_of
+
 from scowl_edge.model.site import NONE
 from scowl_edge.tracker import Condition
 from simulators.world import BUILDING, DAY, Phase, Story, World, begin

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
+from example_regions import assert_replays, example, shed_at_devices, shed_in_book, world_of
 
 from scowl_edge.assembly.cost import reaction_ms
 from simulators.world import BUILDING, DAY, Phase, World, begin, play
-from example_regions import assert_replays, example, shed_at_devices, shed_in_book, world_of
 
 
 def rungs(world: World, since_step: int) -> list[str]:
     """Rungs used after a step, in order, each once."""
     seen: list[str] = []
     for decision in world.core.memory.decisions:
-        on_main = not world.site.devices[decision.device].link == "island"
+        on_main = world.site.devices[decision.device].link != "island"
         if decision.step > since_step and decision.rung not in seen and on_main:
             seen.append(decision.rung)
     return seen
@@ -92,7 +93,7 @@ def test_each_device_switches_back_once_in_steps_no_larger_than_configured() -> 
     steps = sorted(by_batch)
     taken = [d.utc_ms for s in steps for d in world.core.memory.decisions if d.step == s][::1]
     batches = sorted(set(taken))
-    assert all(b - a >= policy.restore_every_ms for a, b in zip(batches, batches[1:], strict=False))
+    assert all(b - a >= policy.restore_every_ms for a, b in pairwise(batches))
 
 
 @pytest.mark.parametrize("rating", ["grid", "garage"])
