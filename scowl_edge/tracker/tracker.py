@@ -565,6 +565,9 @@ class Tracker:
         for c in range(consumers):
             homeless = state.tree[c] == NONE
             if state.condition[c] == Condition.CHOKED:
+                if homeless and self.site.consumers[c].klass == 0:
+                    # Never starved by software: it stays in the dark only until any tree can take it.
+                    continue
                 state.condition[c] = Condition.STARVED if homeless else Condition.SERVED
                 state.condition_at[c] = steering.now_ms
                 if homeless:
