@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from scowl_edge import __version__
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,3 +44,7 @@ def test_it_declares_the_command_the_licence_and_the_readme(wheel: zipfile.ZipFi
     metadata = wheel.read(names["METADATA"]).decode()
     assert "License-Expression: Apache-2.0" in metadata
     assert (ROOT / "README.md").read_text().splitlines()[0] in metadata
+
+
+def test_the_changelog_knows_the_version() -> None:
+    assert f"\n## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
