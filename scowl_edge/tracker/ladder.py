@@ -80,7 +80,9 @@ def lift_curtailment(steering: Steering, scope: Scope, need: Need) -> None:
         if not wished(limit) or limit >= gen.rated_w or not steering.can(gen.do_limit) or not need.open:
             continue
         now_w = steering.seen.generation_w[g]
-        expected = max(now_w, -steering.expected_w(gen.device))
+        pledge = steering.book.pledges.get(gen.device)
+        # Weather that took more away since the promise was made is not on its way back.
+        expected = now_w + max(0, -pledge.remaining_w(-now_w)) if pledge is not None else now_w
         potential = steering.seen.potential_w(g)
         gain = max(0, potential - expected) if potential is not None else 0
         room = steering.seen.ratings.room_export_w(gen.rating, steering.generator_member(g))
