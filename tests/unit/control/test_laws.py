@@ -326,7 +326,8 @@ def test_evidence_of_a_bus_does_not_rest_on_stale_demand(course: Course) -> None
         known = drive.known
         for d in moment.decisions:
             area = by_name.get(str(d.reason.args[0])) if d.reason.code in HURTFUL else None
-            if moment.region_mode != RegionMode.AUTO or area is None or area.rating != NONE:
+            forced = any(x.reason.code == "too-much" for x in moment.decisions)
+            if moment.region_mode != RegionMode.AUTO or area is None or area.rating != NONE or forced:
                 continue
             fresh = {p.device: max(0, known.get(p.power)) for p in area.members if known.fresh(p.power)}
             rises = sum(
