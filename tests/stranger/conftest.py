@@ -26,7 +26,7 @@ def peer_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if flags.returncode:
         pytest.skip(f"no libmodbus to build against; {INSTALL}")
     program = tmp_path_factory.mktemp("peer") / "peer"
-    subprocess.run([compiler, "-O1", "-o", program, HERE / "peer.c", *flags.stdout.split()], check=True)
+    subprocess.run([compiler, "-O1", "-o", program, HERE / "peer.c", *flags.stdout.split(), "-lm"], check=True)
     return program
 
 

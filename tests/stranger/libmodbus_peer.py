@@ -10,8 +10,10 @@ from pathlib import Path
 class Peer:
     """The running server."""
 
-    def __init__(self, program: Path) -> None:
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    def __init__(self, program: Path, port: int = 0, units: int = 0) -> None:
+        """Port 0 is any free one; with units, each has registers of its own and others are refused."""
+        command = [str(program), str(port), str(units)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         word, number = self._read().split()
         assert word == "port"
         self.port = int(number)
@@ -35,9 +37,23 @@ class Peer:
         answer = self._say(f"get {table} {type_} {order} {address}")
         return float(answer) if type_.startswith("float") else int(answer)
 
+    def tell(self, *lines: str) -> None:
+        """What it answers with `ok`; the lines are explained at the top of its source."""
+        for line in lines:
+            assert self._say(line) == "ok", line
+
+    def show(self, name: str) -> float:
+        """The value of a place that was named before, as the server itself decodes and scales it."""
+        return float(self._say(f"show {name}"))
+
     def writes(self) -> int:
         """Write requests that it has answered."""
         return int(self._say("writes"))
+
+    def kill(self) -> None:
+        """Ends it without a word to anybody."""
+        self._process.kill()
+        self._process.wait(timeout=10)
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -49,8 +65,8 @@ class Peer:
 class Mbpoll:
     """A client that is neither ours nor Python."""
 
-    def __init__(self, program: str, port: int) -> None:
-        self._command = [program, "-1", "-q", "-0", "-o", "2", "-p", str(port)]
+    def __init__(self, program: str, port: int, unit: int = 1) -> None:
+        self._command = [program, "-1", "-q", "-0", "-o", "2", "-p", str(port), "-a", str(unit)]
 
     def _run(self, table: str, address: int, *options: str, values: tuple[str, ...] = ()) -> str:
         command = [*self._command, "-t", table, "-r", str(address), *options, "127.0.0.1"]
