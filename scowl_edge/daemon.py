@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 import structlog
@@ -283,33 +282,28 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
     daemon = Daemon(assembly, clock_rate=clock_rate)
     metrics = Metrics(daemon)
     stopped = False
-    try:
-        app = create_app(
-            daemon, metrics, host=host,
-            token_file=assembly.http.token_file, token_credential=assembly.http.token_credential,
-        )  # fmt: skip
-        app.middlewares.append(_durable_first(daemon))
-        listener = await listen(app, host, port)
+    # Signals are heard until the very end: one that comes while the journal is closed must not cut that short.
+    with _on_signals(daemon) as signals:
         try:
-            print(listener.url, flush=True)
-            log.info("started", site=assembly.site.name, boot=daemon.loop.turn.boot, step=daemon.loop.turn.step)
-            with _on_signals(daemon) as signals:
-                try:
-                    await daemon.run(metrics)
-                except asyncio.CancelledError:
-                    main = asyncio.current_task()
-                    if not signals.hurried or main is None or main.uncancel() > 0:
-                        raise
-                    log.warning("stop_cut_short")
-            stopped = True
+            app = create_app(
+                daemon, metrics, host=host,
+                token_file=assembly.http.token_file, token_credential=assembly.http.token_credential,
+            )  # fmt: skip
+            app.middlewares.append(_durable_first(daemon))
+            listener = await listen(app, host, port)
+            try:
+                print(listener.url, flush=True)
+                log.info("started", site=assembly.site.name, boot=daemon.loop.turn.boot, step=daemon.loop.turn.step)
+                await signals.hurriable(daemon.run(metrics))
+                stopped = True
+            finally:
+                await listener.close()
         finally:
-            await listener.close()
-    finally:
-        daemon.close()
-    if stopped:
-        for line in daemon.unconfirmed():
-            print(f"not confirmed: {line}", file=sys.stderr, flush=True)
-        log.info("stopped", unconfirmed=len(daemon.unconfirmed()))
+            daemon.close()
+        if stopped:
+            for line in daemon.unconfirmed():
+                print(f"not confirmed: {line}", file=sys.stderr, flush=True)
+            log.info("stopped", unconfirmed=len(daemon.unconfirmed()))
 
 
 def _durable_first(daemon: Daemon) -> Middleware:
@@ -323,34 +317,45 @@ def _durable_first(daemon: Daemon) -> Middleware:
     return settled
 
 
-@dataclass(slots=True)
 class _Signals:
-    """What was asked of the process."""
+    """What is asked of the process: first to stop in order, then to stop at once."""
 
-    asked: bool = False
-    hurried: bool = False
-    """A second signal came: nobody waits for devices any more."""
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._asked = False
+        self._hurried = False
+        self._work: asyncio.Task[None] | None = None
+
+    def ask(self, name: str) -> None:
+        """A signal came."""
+        if not self._asked:
+            self._asked = True
+            log.info("stopping", signal=name)
+            self._daemon.inbox.event(Stopping(why=name))
+        elif self._work is not None and not self._hurried:
+            self._hurried = True
+            log.warning("stop_cut_short", signal=name)
+            self._work.cancel()
+
+    async def hurriable(self, work: Coroutine[None, None, None]) -> None:
+        """Does the work; a second signal ends it, and nobody waits for devices any more."""
+        self._work = asyncio.create_task(work)
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if not self._hurried:
+                self._work.cancel()
+                await asyncio.gather(self._work, return_exceptions=True)
+                raise
 
 
 @contextlib.contextmanager
 def _on_signals(daemon: Daemon) -> Iterator[_Signals]:
     """The first SIGTERM or SIGINT stops deciding and releases; a second one ends the wait."""
     loop = asyncio.get_running_loop()
-    main = asyncio.current_task()
-    signals = _Signals()
-
-    def ask(name: str) -> None:
-        if signals.asked and main is not None:
-            if not signals.hurried:
-                signals.hurried = True
-                main.cancel()
-            return
-        signals.asked = True
-        log.info("stopping", signal=name)
-        daemon.inbox.event(Stopping(why=name))
-
+    signals = _Signals(daemon)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask, number.name)
+        loop.add_signal_handler(number, signals.ask, number.name)
     try:
         yield signals
     finally:
