@@ -116,5 +116,9 @@ def lasts_ms(site: Site, memory: Memory, actuator: int, now_ms: int) -> int:
     for ci, c in enumerate(site.consumers):
         if c.do_shed == actuator:
             shed = memory.book.sheds.get(ci)
-            return max(0, shed.expires_at - now_ms) if shed is not None else 0
+            if shed is None:
+                return 0
+            left = max(0, shed.expires_at - now_ms)
+            # Devices count whole seconds: rounded down, so that a raised shed does not outlast the deferral.
+            return left // 1000 * 1000 if left >= 1000 else left
     return 0
