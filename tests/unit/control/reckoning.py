@@ -186,6 +186,8 @@ class Shortage:
     def __init__(self, site: Site, known: Known, area: Area, moment: Moment) -> None:
         self.site, self.known, self.area, self.moment = site, known, area, moment
         self.of = party_of(site)
+        self.asked: dict[int, int] = {}
+        """W that devices were asked to give up in this step."""
         excess = measured_excess(site, known, area)
         assert excess is not None, f"{area.name} is unlimited, so it cannot be short"
         band = ceil(Fraction(site.policy.dead_band_w, area.phases))
@@ -255,11 +257,10 @@ class Shortage:
                 self._add(party, change, soon)
         elif decision.rung == "shed":
             self._relieve(party, decision.amount_w)
+            self.asked[decision.device] = decision.amount_w
         elif decision.rung == "starve":
-            index = self.site.consumers.index(party) if isinstance(party, Consumer) else NONE
-            asked = self.moment.book.sheds.get(index)
-            open_w = asked.requested_w - asked.granted_w if asked and asked.state is ShedState.ASKED else 0
-            self._relieve(party, -decision.amount_w - open_w)
+            # What it was asked in this very step is part of what it loses.
+            self._relieve(party, -decision.amount_w - self.asked.get(decision.device, 0))
 
     def _in_time(self, party: Party) -> int:
         horizon = self.site.policy.ride_through_ms

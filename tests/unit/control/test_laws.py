@@ -216,7 +216,8 @@ def _lower_rungs_are_exhausted(drive: Drive, moment: Moment, short: Shortage, le
     for i, s in enumerate(site.storages):
         if s not in short.area.members or not _usable(drive, moment, s.do_setpoint):
             continue
-        if short.area.phases == 1 or s.phases == 7:
+        no_export_limit = all(limit_va(site, r, export=True) is None for r in chain(site, s.rating))
+        if no_export_limit and (short.area.phases == 1 or s.phases == 7):
             assert moment.region.storage_setpoint_w[i] <= 0, "shed while a store charges"
 
 
