@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from libmodbus_peer import Mbpoll, Peer
+from register_plant import Device, equip, site
+from whole_daemon import Start, WholeDaemon
 
 HERE = Path(__file__).parent
 INSTALL = "as root run: sh tests/system-packages.sh"
@@ -43,3 +45,22 @@ def mbpoll(peer: Peer) -> Mbpoll:
     if program is None:
         pytest.skip(f"no mbpoll; {INSTALL}")
     return Mbpoll(program, peer.port)
+
+
+@pytest.fixture
+def start(peer_program: Path, tmp_path: Path) -> Iterator[Start]:
+    """A server that plays these devices, its meter frozen, and the daemon on them; both end with the test."""
+    running: list[Peer | WholeDaemon] = []
+
+    def both(devices: Sequence[Device], more: str = "", link: str = "") -> tuple[Peer, WholeDaemon]:
+        peer = Peer(peer_program, units=max(device.unit for device in devices))
+        running.append(peer)
+        peer.tell("frozen 1")
+        equip(peer, list(devices))
+        daemon = WholeDaemon(site(list(devices), peer.port, more, link), tmp_path)
+        running.append(daemon)
+        return peer, daemon
+
+    yield both
+    for each in reversed(running):
+        each.close()

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from libmodbus_peer import Mbpoll, Peer
-from register_plant import FORMATS, POWER_SCALINGS, SIGNED, Device, Place, distinct, equip, second_opinion, site
-from whole_daemon import WholeDaemon, wait_for
+from register_plant import (
+    FORMATS,
+    POWER_SCALINGS,
+    SIGNED,
+    Device,
+    Place,
+    Scaling,
+    distinct,
+    equip,
+    second_opinion,
+    site,
+)
+from whole_daemon import Start, WholeDaemon, wait_for
 
 SOON_S = 30
 METER = Device(
     "grid-meter", 1, [Place("grid-meter", "power", 1, 50, "int32", "CDAB", "input", "unit: W")], "kind: grid",
     "meter grid-meter.power", poll="200 ms", values={"power": 1000},
 )  # fmt: skip
-ARRIVED = ("effective", "holding")
-Start = Callable[[Sequence[Device], str], tuple[Peer, WholeDaemon]]
-
-
-@pytest.fixture
-def start(peer_program: Path, tmp_path: Path) -> Iterator[Start]:
-    """A server that plays these devices, its meter frozen, and the daemon on them; both end with the test."""
-    running: list[Peer | WholeDaemon] = []
-
-    def both(devices: Sequence[Device], more: str) -> tuple[Peer, WholeDaemon]:
-        peer = Peer(peer_program, units=max(device.unit for device in devices))
-        running.append(peer)
-        peer.tell("frozen 1")
-        equip(peer, list(devices))
-        daemon = WholeDaemon(site(list(devices), peer.port, more), tmp_path)
-        running.append(daemon)
-        return peer, daemon
-
-    yield both
-    for each in reversed(running):
-        each.close()
+ARRIVED = {"shed": ("confirmed",)}
+"""Stages by verb where a command has come to rest; the tracker judges what a shed is worth, not its register."""
+IN_EFFECT = ("effective", "holding")
+EXACT = tuple(how for how in POWER_SCALINGS if how.watts * how.scale in (0.5, 1))
 
 
 def in_format(
@@ -50,10 +43,11 @@ def in_format(
     *,
     sign: int = 1,
     table: str = "holding",
+    ways: Sequence[Scaling] = POWER_SCALINGS,
 ) -> Place:
     """A power in the type and order of that number, scaled in one of the ways."""
     kind, order = FORMATS[number]
-    how = POWER_SCALINGS[number % len(POWER_SCALINGS)]
+    how = ways[number % len(ways)]
     access = "" if table == "input" else ", access: rw"
     return Place(
         device, point, unit, address, kind, order, table, how.keys(sign) + access, sign * how.factor(rated_w)
@@ -70,7 +64,7 @@ def settled(daemon: WholeDaemon, verb: str, places: dict[str, Place]) -> dict[st
         return [
             f"{name}: {found['target']} -> {found['confirmed']}, {found['state']}"
             for name, place in places.items()
-            if (found := daemon.actuators(name)[verb])["state"] not in ARRIVED
+            if (found := daemon.actuators(name)[verb])["state"] not in ARRIVED.get(verb, IN_EFFECT)
             or not agrees(found["confirmed"], place, found["target"], 1)
         ]
 
@@ -196,40 +190,56 @@ def test_limits_and_connections_hold_what_the_daemon_says_was_confirmed(start: S
     assert all(sees_power(daemon, device, peer) for device in devices)
 
 
+def shedding(number: int, ways: Sequence[Scaling]) -> tuple[Device, int, int]:
+    """A consumer that sheds, all its registers in one type and order; with what it wants and gives up, in W."""
+    kind, order = FORMATS[number]
+    name, unit, rated_w = f"shedding-{kind}-{order}", 2 + number, 4000 + 10 * number
+    want_w, part_w = 2000 + 37 * number, 700 + 13 * number
+    power = in_format(name, "power", unit, 10, number, rated_w, table="input", ways=ways)
+    granted = in_format(name, "shed_granted", unit, 20, number, rated_w, table="input", ways=ways)
+    request = in_format(name, "shed_request", unit, 30, number, rated_w, ways=ways)
+    expiry = Place(name, "shed_expiry", unit, 40, kind, order, keys="unit: s, access: rw")
+    role = (
+        f"kind: consumer, rated: {rated_w} W, deferrable: {part_w} W, demand_responsive: {part_w} W, class: 4, "
+        f"deferral: {600 + 7 * number} s, on: grid, settle: 200 ms, power_factor: 100 %"
+    )
+    rule = f"shed {power.name} {want_w} {request.name} {granted.name} {expiry.name}"
+    return Device(name, unit, [power, granted, request, expiry], role, rule), want_w, part_w
+
+
 def test_sheds_are_asked_for_with_their_expiry_in_every_type_and_order(start: Start) -> None:
     """The server grants only if the expiry lies there before the request."""
-    devices, wants, parts = [], [], []
-    for number, (kind, order) in enumerate(FORMATS):
-        name, unit, rated_w = f"shedding-{kind}-{order}", 2 + number, 4000 + 10 * number
-        want_w, part_w, expiry_s = 2000 + 37 * number, 700 + 13 * number, 600 + 7 * number
-        power = in_format(name, "power", unit, 10, number, rated_w, table="input")
-        granted = in_format(name, "shed_granted", unit, 20, number, rated_w, table="input")
-        request = in_format(name, "shed_request", unit, 30, number, rated_w)
-        expiry = Place(name, "shed_expiry", unit, 40, kind, order, keys="unit: s, access: rw")
-        role = (
-            f"kind: consumer, rated: {rated_w} W, deferrable: {part_w} W, demand_responsive: {part_w} W, class: 4, "
-            f"deferral: {expiry_s} s, on: grid, settle: 200 ms, power_factor: 100 %"
-        )
-        rule = f"shed {power.name} {want_w} {request.name} {granted.name} {expiry.name}"
-        devices.append(Device(name, unit, [power, granted, request, expiry], role, rule))
-        wants.append(want_w)
-        parts.append(part_w)
-    import_w = sum(wants) - sum(parts) + 200
+    all_of_them = [shedding(number, EXACT) for number in range(len(FORMATS))]
+    devices = [device for device, _, _ in all_of_them]
+    import_w = sum(want - part for _, want, part in all_of_them) + 200
     peer, daemon = start([*devices, METER], region(grid(import_w)))
+    wait_for(lambda: all(sees_power(daemon, device, peer) for device in devices), SOON_S, "every power is as it is")
     switch_on(daemon)
     peer.tell("frozen 0")
     places = {device.name: device.place("shed_request") for device in devices}
     sheds = settled(daemon, "shed", places)
     targets = {name: each["target"] for name, each in sheds.items()}
     assert distinct(list(targets.values()), 1)
-    asked = zip(devices, parts, strict=True)
-    assert sum(abs(targets[device.name] - part) > 10 for device, part in asked) <= 1
+    assert sum(abs(targets[device.name] - part) > 10 for device, _, part in all_of_them) <= 1
     assert judge(peer, places, sheds) == 2 * 4
     for number, device in enumerate(devices):
         assert 600 + 7 * number - 30 <= peer.show(f"{device.name}.shed_expiry") <= 600 + 7 * number
-        assert sees_power(daemon, device, peer)
         assert daemon.get(f"devices/{device.name}")["state"] == "shed"
+    wait_for(lambda: all(sees_power(daemon, device, peer) for device in devices), SOON_S, "every power has followed")
     assert peer.show("grid-meter.power") <= import_w
+
+
+@pytest.mark.xfail(strict=True, reason="a grant that a coarse register rounds up by 1 W is taken for a refusal")
+def test_a_shed_that_the_register_rounds_up_is_granted(start: Start) -> None:
+    coarse = Scaling(0.002, "kW", 1000)
+    device, want_w, part_w = shedding(FORMATS.index(("uint16", "DCBA")), [coarse])
+    assert part_w % 2 == 1
+    peer, daemon = start([device, METER], region(grid(want_w - part_w - 200)))
+    wait_for(lambda: sees_power(daemon, device, peer), SOON_S, "its power is seen")
+    switch_on(daemon)
+    peer.tell("frozen 0")
+    wait_for(lambda: peer.show(f"{device.name}.shed_granted") == part_w + 1, SOON_S, "the server grants")
+    wait_for(lambda: daemon.get(f"devices/{device.name}")["shed_w"] >= part_w, 5, "the grant counts")
 
 
 def test_generators_are_raised_and_stores_discharged_in_every_type_and_order(start: Start) -> None:

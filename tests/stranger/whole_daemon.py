@@ -13,6 +13,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from libmodbus_peer import Peer
+
 TOKEN = "the-token-of-a-stranger"
 
 
@@ -109,3 +111,7 @@ class WholeDaemon:
         self._process.wait(timeout=10)
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+Start = Callable[..., tuple[Peer, WholeDaemon]]
+"""Takes devices, and lines of the configuration for the site and for its link."""
