@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import TextIO, cast
 
 import orjson
 import structlog
@@ -15,6 +16,22 @@ from structlog.types import Processor
 
 _QUIET = ("asyncio", "pymodbus", "aiohttp")
 """Libraries that tell at INFO what nobody asked for."""
+
+
+class _Lossy:
+    """A stream that loses what it cannot take: a full disk, or a reader that is gone, must stop no loop."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
@@ -25,6 +42,7 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
         stream: standard error by default; a terminal gets text, anything else JSON lines.
     """
     out = sys.stderr if stream is None else stream
+    lossy = cast(TextIO, _Lossy(out))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,11 +57,11 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(lossy),
         # Loggers made at import time must follow a second call.
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(lossy)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _name_logger],
