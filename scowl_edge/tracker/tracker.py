@@ -261,7 +261,13 @@ class Tracker:
         seen = steering.seen
         generation = sum(seen.generation_w[g] for g in scope.generators)
         generation += sum(max(0, -seen.storage_w[s]) for s in scope.storages)
-        return generation * scope.margin_ppm // PPM
+        # What curtailed generators hold back is a reserve already.
+        held_back = 0
+        for g in scope.generators:
+            potential = seen.potential_w(g)
+            if potential is not None and steering.state.generator_limit_w[g] != NO_WISH:
+                held_back += max(0, potential - seen.generation_w[g])
+        return max(0, generation * scope.margin_ppm // PPM - held_back)
 
     def _add_band(self, need: Need) -> None:
         """Aims a dead band below the limit, so that the next flutter finds room."""
