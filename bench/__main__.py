@@ -1,0 +1,23 @@
+"""Runs all benchmarks, one after the other, and prints their tables."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench import fleet, path, region
+
+
+def main() -> None:
+    """`--short` gives rough figures in a minute; without it they are those of docs/performance.md."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
+    parser.add_argument("--short", action="store_true", help="short runs: rough figures")
+    short = parser.parse_args().short
+    path.main(["--seconds", "1", "--pairs", "3"] if short else [])
+    print()
+    region.main(["--minutes", "2"] if short else [])
+    print()
+    fleet.main(["--seconds", "15", "--warm-up", "10"] if short else [])
+
+
+if __name__ == "__main__":
+    main()
