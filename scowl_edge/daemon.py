@@ -301,8 +301,10 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
         finally:
             daemon.close()
         if stopped:
-            for line in daemon.unconfirmed():
-                print(f"not confirmed: {line}", file=sys.stderr, flush=True)
+            # Where the disk is full, standard error may be so too.
+            with contextlib.suppress(OSError):
+                for line in daemon.unconfirmed():
+                    print(f"not confirmed: {line}", file=sys.stderr, flush=True)
             log.info("stopped", unconfirmed=len(daemon.unconfirmed()))
 
 
