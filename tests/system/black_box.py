@@ -280,6 +280,8 @@ class Site:
     file: Path
     rate: int
     running: list[Running] = field(default_factory=list)
+    journal_path: Path | None = None
+    """Where its journal lies, if not beside the configuration."""
 
     @property
     def directory(self) -> Path:
@@ -289,7 +291,7 @@ class Site:
     @property
     def journal(self) -> Path:
         """The journal's file."""
-        return self.directory / "journal.db"
+        return self.journal_path or self.directory / "journal.db"
 
     def simulate(self) -> Simulation:
         """Starts the devices; returns when all of them listen."""

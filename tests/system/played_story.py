@@ -131,6 +131,10 @@ class Played:
 
         return wait_for(looked, 10 + within_s / self.site.rate, what)
 
+    def first(self, rung: str) -> int:
+        """Place of a rung's first use among all decisions."""
+        return [used for _, used, _ in self.decisions].index(rung)
+
     def until_nothing_lacks(self, lacking: Callable[[], list[str]], within_s: float, what: str) -> None:
         """Waits until `lacking` names nothing any more; what it named last is told in a failure."""
         named: list[str] = []

@@ -179,8 +179,9 @@ def test_a_second_signal_ends_the_wait(site: Sites, mbpoll: str) -> None:
     daemon.process.send_signal(signal.SIGTERM)
     wait_for(lambda: '"event":"stopping"' in daemon.errors(), 5, "the first signal was heard")
     began = time.monotonic()
-    daemon.end(signal.SIGTERM, 5 + SLACK_S)
+    assert daemon.end(signal.SIGTERM, 5 + SLACK_S) == 0
     assert time.monotonic() - began < 5 + SLACK_S
+    assert "stop_cut_short" in daemon.errors()
     assert "Traceback" not in daemon.errors(), daemon.errors()[-3000:]
     listed = [line for line in daemon.errors().splitlines() if line.startswith("not confirmed: ")]
     assert any("wind-1" in line for line in listed), daemon.errors()[-3000:]

@@ -188,7 +188,7 @@ def test_the_day_goes_down_the_ladder_and_up_again(site: Sites, mbpoll: str) -> 
     writes = played.simulation.writes()
     order = [
         lifted_at(writes, "wind-1", dropped_ms),
-        first_at(writes, "battery-1", "setpoint", dropped_ms, -1, 0.99 * eyes.rated_w("battery-1")),
+        first_at(writes, "battery-1", "setpoint", dropped_ms, -1, 0),
         first_at(writes, "gas-1", "setpoint", dropped_ms, 1, eyes.rated_w("gas-1")),
         first_at(writes, "battery-1", "setpoint", dropped_ms, -eyes.rated_w("battery-1"), -1),
         first_at(writes, "chp-1", "connect", dropped_ms, 1, 1),
@@ -221,7 +221,8 @@ def test_the_day_goes_down_the_ladder_and_up_again(site: Sites, mbpoll: str) -> 
         and w["value"] == 0
         and w["at_ms"] >= short_ms
     )
-    assert short_ms <= asked_ms < starved_ms
+    assert short_ms <= asked_ms <= starved_ms
+    assert played.first("shed") < played.first("starve")
 
     returns_ms = played.simulation.now_ms()
     played.phase(RETURN)
