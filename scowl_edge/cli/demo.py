@@ -55,10 +55,14 @@ async def _demo(assembly: Assembly, http: str | None, clock_rate: int) -> None:
             typer.echo(line)
         typer.echo(f"simulator's control: http://{simulator.control_host}:{simulator.control_port}")
         links = tuple(replace(link, port=simulator.ports[link.name]) for link in assembly.links)
-        async with asyncio.TaskGroup() as group:
-            plant = group.create_task(simulator.run())
-            listen = http or _free(assembly.http.host, assembly.http.port)
-            await run_daemon(replace(assembly, links=links), http=listen, clock_rate=clock_rate)
-            plant.cancel()
+        listen = http or _free(assembly.http.host, assembly.http.port)
+        plant = asyncio.create_task(simulator.run())
+        daemon = asyncio.create_task(run_daemon(replace(assembly, links=links), http=listen, clock_rate=clock_rate))
+        await asyncio.wait({plant, daemon}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (plant, daemon):
+            task.cancel()
+        for ended in await asyncio.gather(plant, daemon, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
     finally:
         await simulator.close()
