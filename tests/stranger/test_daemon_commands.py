@@ -16,9 +16,7 @@ from register_plant import (
     Place,
     Scaling,
     distinct,
-    equip,
     second_opinion,
-    site,
 )
 from whole_daemon import Start, WholeDaemon, wait_for
 
