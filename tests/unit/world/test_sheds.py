@@ -11,9 +11,11 @@ LIMIT_W = 19 * 690
 WINDY, CALM = 0.6, 0.34
 
 
-def only_sheds(homes: str = "", region: str = QUICK) -> Bench:
-    """A village that has nothing but its homes' sheds; at rest."""
-    world = bench_of(village(region=region, grid_a=19, homes=homes))
+def only_sheds(homes: str = "", region: str = QUICK, third: str = "1 kW") -> Bench:
+    """A village that has nothing but its homes' sheds; at rest. `third` is what really can wait at home-3."""
+    can_wait = "home-3: {model: home, base: 2 kW, deferrable: "
+    text = village(region=region, grid_a=19, homes=homes).replace(f"{can_wait}1 kW", f"{can_wait}{third}")
+    world = bench_of(text)
     world.order("gas-1", "manual")
     world.order("charger-1", "manual")
     world.plant.set_weather(wind=WINDY)
@@ -54,9 +56,8 @@ def test_a_refusal_is_respected_for_a_while_and_the_next_is_asked() -> None:
 
 
 def test_what_is_granted_in_part_counts_in_part() -> None:
-    world = only_sheds()
     # It may give up 1.5 kW by its declaration, but has no more than 0.4 kW that can wait.
-    world.plant._machines[world.plant.index("home-3")]._deferrable_base_w = 400.0  # type: ignore[attr-defined]
+    world = only_sheds(third="400 W")
     world.plant.set_weather(wind=0.3)
     world.run_for(20_000)
     assert 0 < held(world)["home-3"] <= 400
