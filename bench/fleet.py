@@ -20,13 +20,14 @@ DAY_S = 86_400
 POINTS = 30
 
 
-def configuration(port: int, devices: int, links: int, journal: Path) -> str:
-    """The text of a configuration; devices are spread evenly over the links."""
+def configuration(ports: list[int], devices: int, journal: Path) -> str:
+    """The text of a configuration; devices are spread evenly over the links, one a port."""
+    links = len(ports)
     lines = [
         "site: {id: fleet}",
         f"journal: {{path: {journal}}}",
         "links:",
-        *(f"  l{i}: {{type: modbus-tcp, host: 127.0.0.1, port: {port}}}" for i in range(links)),
+        *(f"  l{i}: {{type: modbus-tcp, host: 127.0.0.1, port: {p}}}" for i, p in enumerate(ports)),
         "region: {mode: auto}",
         "devices:",
     ]
@@ -60,11 +61,14 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     on_core(1)
     print(describe())
-    with tempfile.TemporaryDirectory() as folder, child("-m", "bench.responder") as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        child("-m", "bench.responder", "--ports", str(options.links)) as server,
+    ):
         assert server.stdout is not None
-        port = int(server.stdout.readline())
+        ports = [int(p) for p in server.stdout.readline().split()]
         file, result, journal = Path(folder, "fleet.yaml"), Path(folder, "result.json"), Path(folder, "fleet.db")
-        file.write_text(configuration(port, options.devices, options.links, journal))
+        file.write_text(configuration(ports, options.devices, journal))
         skip = str(int(options.warm_up * 1000))
         with child("-m", "bench.recorded", str(file), str(result), "--skip-ms", skip) as daemon:
             assert daemon.stdout is not None

@@ -15,9 +15,11 @@ from scowl_edge.assembly import load
 from scowl_edge.contracts import Record
 from scowl_edge.model.effect import Inputs, Plan
 from simulators.serving import settings_of
-from simulators.world import World
+from simulators.world import World, WorldSettings
 
 DAY_S = 86_400
+SNAPSHOT_EVERY = 300
+"""Steps, as in the daemon."""
 
 
 class Metered:
@@ -52,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     on_core(0)
     print(describe())
     assembly = load(options.file)
-    world = World(assembly, settings_of(assembly))
+    world = World(assembly, settings_of(assembly), WorldSettings(snapshot_every=SNAPSHOT_EVERY))
     metered = Metered(world)
     phases = ((0.8, 0.6, 1.0), (0.1, 0.1, 1.0), (0.1, 0.1, 1.4), (0.8, 0.6, 1.0))
     for wind, sun, load_factor in phases:

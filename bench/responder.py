@@ -1,6 +1,6 @@
 """The load's other side: a Modbus TCP server that answers every read at once with plausible float32 values.
 
-Any number of connections and unit ids on one port; it prints the port and serves until it is stopped.
+Any number of connections and unit ids on each port; it prints the ports on one line and serves until it is stopped.
 """
 
 from __future__ import annotations
@@ -49,20 +49,23 @@ class Responder(asyncio.Protocol):
         return _FLOAT.pack(1.0 + self._count % 7) + rest[4:] if registers >= 2 else bytes(2 * registers)
 
 
-async def serve() -> None:
-    """Serves on a free port of the loopback."""
-    server = await asyncio.get_running_loop().create_server(Responder, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+async def serve(ports: int) -> None:
+    """Serves on free ports of the loopback."""
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(Responder, "127.0.0.1", 0) for _ in range(ports)]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 def main() -> None:
     """Runs the server on the second core."""
-    argparse.ArgumentParser(prog="python -m bench.responder", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m bench.responder", description=__doc__)
+    parser.add_argument("--ports", type=int, default=1)
+    options = parser.parse_args()
     on_core(1)
     from scowl_edge.cli.run import on_fastest_loop
 
-    on_fastest_loop(serve())
+    on_fastest_loop(serve(options.ports))
 
 
 if __name__ == "__main__":
