@@ -11,7 +11,6 @@ from scowl_edge.model.site import NONE, PPM, Site
 from scowl_edge.tracker.observe import Observation
 from scowl_edge.tracker.region import NO_WISH, Condition, RegionState
 
-
 FOR_GOOD = 1 << 60
 """A time that does not come."""
 
