@@ -41,7 +41,9 @@ class Need:
 
     def _over(self, amounts: list[int], mask: int) -> int:
         if self.phases == 1:
-            mask = 1
+            return amounts[0]
+        if mask == 7:
+            return max(amounts) * 3
         return max(amounts[p] for p in range(3) if mask >> p & 1) * phase_count(mask)
 
     def final_w(self, mask: int) -> int:

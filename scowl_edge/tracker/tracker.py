@@ -210,13 +210,14 @@ class Tracker:
         measured = self._measured_ms(seen, scope)
         need.soon = list(need.final)
         until = seen.now_ms + horizon
-        for gi in scope.generators:
-            self._count(steering, need, self.site.generators[gi].device, scope, gi, "generator", until)
-        for ci in scope.consumers:
-            self._count(steering, need, self.site.consumers[ci].device, scope, ci, "consumer", until)
-        for si in scope.storages:
-            self._count(steering, need, self.site.storages[si].device, scope, si, "storage", until)
-        for ci in scope.consumers:
+        if steering.book.pledges:
+            for gi in scope.generators:
+                self._count(steering, need, self.site.generators[gi].device, scope, gi, "generator", until)
+            for ci in scope.consumers:
+                self._count(steering, need, self.site.consumers[ci].device, scope, ci, "consumer", until)
+            for si in scope.storages:
+                self._count(steering, need, self.site.storages[si].device, scope, si, "storage", until)
+        for ci in scope.consumers if steering.book.sheds else ():
             shed = steering.book.sheds.get(ci)
             if shed is None or shed.state is not ShedState.GRANTED or shed.failed:
                 continue
