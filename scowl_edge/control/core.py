@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import typing
 
-from scowl_edge.capacity import ShedState
+from scowl_edge.capacity import Pledge, ShedState
 from scowl_edge.control import alarms, claims
 from scowl_edge.control.arbiter import Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
@@ -86,13 +86,15 @@ class Core:
         seen = self.tracker.observe(memory.image, tick.mono_ms, memory.recent)
         self._seen, self._tick = seen, tick
         self._wait_for_first_values(tick)
+        reads = self.ledger.watch(seen, counts)
         self._settle_grants(tick)
+        self._promise_lost(seen)
         steering = self._steer(seen, tick)
         if steering is not None:
             for d in steering.decisions:
                 self._decided(tick, d.rung, d.device, d.amount_w, d.reason)
                 memory.reasons[d.device] = d.reason
-        effects = self._act(seen, tick, counts)
+        effects = self._act(seen, tick, reads)
         for count in counts:
             key = f"{count.verb} {count.outcome}"
             memory.counts[key] = memory.counts.get(key, 0) + 1
@@ -222,7 +224,7 @@ class Core:
                     standing and entry.target == entry.written and (by_limit or entry.written == shed.requested_w)
                 )
                 if answered:
-                    granted = shed.requested_w if by_limit else entry.confirmed or 0
+                    granted = shed.requested_w if by_limit else min(entry.confirmed or 0, shed.requested_w)
                     shed.state, shed.granted_w = ShedState.GRANTED, granted
                     a = self.site.actuators[con.do_limit if by_limit else con.do_shed]
                     poll = self.site.signals[con.power].fresh_ms if con.power != NONE else 0
@@ -246,6 +248,29 @@ class Core:
             elif standing and entry.written == entry.target:
                 self._decided(tick, "released", con.device, 0, Reason(RELEASED))
                 self._forget_shed(c, tick)
+
+    def _promise_lost(self, seen: Observation) -> None:
+        """A register that lost its value is written again: what that brings back is promised, not missing."""
+        for i in self.ledger.lost():
+            a, target = self.site.actuators[i], self.memory.ledger[i].target or 0
+            if a.device in self.memory.book.pledges or a.effect == NONE:
+                continue
+            power = seen.net_w(a.device)
+            if a.verb is Verb.LIMIT or (a.verb is Verb.CONNECT and target == 0):
+                goal = max(-target, min(target, power))
+            elif a.verb is Verb.SETPOINT:
+                goal = target if a.low < 0 else -target
+            else:
+                continue
+            travel = abs(goal - power) * 1000 // a.ramp_w_s if a.ramp_w_s else 0
+            patience = a.settle_ms + travel + self.site.signals[a.effect].fresh_ms + self.site.policy.answer_ms
+            self.memory.book.pledges[a.device] = Pledge(
+                base_w=power,
+                goal_w=goal,
+                begins_at=seen.now_ms,
+                ramp_w_s=a.ramp_w_s,
+                deadline_at=seen.now_ms + patience,
+            )
 
     def _forget_shed(self, c: int, tick: Tick) -> None:
         con, region = self.site.consumers[c], self.memory.region
@@ -277,7 +302,7 @@ class Core:
         situation = self.memory.situation
         return situation.device_modes[device].mode == DeviceMode.AUTO and situation.devices[device].up is not False
 
-    def _act(self, seen: Observation, tick: Tick, counts: list[Count]) -> list[Effect]:
+    def _act(self, seen: Observation, tick: Tick, reads: list[int]) -> list[Effect]:
         memory, situation = self.memory, self.memory.situation
         active = situation.mode.mode != RegionMode.ADVISORY and memory.region.settled
         if situation.stopping_at >= 0:
@@ -298,10 +323,11 @@ class Core:
             lasts = claims.lasts_ms(self.site, memory, i, tick.mono_ms) if a.verb is Verb.SHED else 0
             wanted.append((ruling.target, ruling.klass, ruling.reason, ruling.safety, lasts))
             may_write.append(active and self._reachable(i))
-        effects = self.ledger.step(seen, wanted, may_write, situation.boot, tick.step, situation.utc_day, counts)
-        late = self._doubtful_reads(seen, tick)
-        if late:
-            effects.append(Read(late, tick.mono_ms + self.site.policy.period_ms))
+        effects = self.ledger.step(seen, wanted, may_write, situation.boot, tick.step, situation.utc_day)
+        wanted_signals = {*reads, *self._doubtful_reads(seen, tick)}
+        if wanted_signals:
+            by_ms = tick.mono_ms + self.site.policy.period_ms
+            effects.append(Read(tuple(sorted(wanted_signals)), by_ms))
         return effects
 
     def _doubtful_reads(self, seen: Observation, tick: Tick) -> tuple[int, ...]:

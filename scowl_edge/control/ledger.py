@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scowl_edge.model.command import Command, CommandId, OutcomeKind, Verb, WriteClass
-from scowl_edge.model.effect import Effect, Read, Write
+from scowl_edge.model.effect import Effect, Write
 from scowl_edge.model.event import Outcome
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import NONE, Actuator, Site
@@ -174,6 +174,28 @@ class Ledger:
             e.retry_at = event.at_ms + min(REREAD_MS << e.withheld, self.site.policy.retry_ms)
             e.withheld = min(e.withheld + 1, 16)
 
+    def watch(self, seen: Observation, counts: list[Count]) -> list[int]:
+        """Follows read-backs and effects of what was written; returns the signals that should be read out of turn.
+
+        Comes before the tracker decides: a register that lost its value explains power that nobody ordered.
+        """
+        reads: list[int] = []
+        for a, e in zip(self.site.actuators, self.entries, strict=True):
+            if not e.outstanding:
+                self._watch(a, e, seen, counts, reads)
+        return reads
+
+    def lost(self) -> list[int]:
+        """Actuators whose register does not hold what was written, and is about to be written again."""
+        return [
+            i
+            for i, e in enumerate(self.entries)
+            if e.stage is Stage.REVERTED
+            and e.target is not None
+            and e.written == e.target
+            and e.asserts < self.site.policy.max_contests
+        ]
+
     def step(
         self,
         seen: Observation,
@@ -182,9 +204,8 @@ class Ledger:
         boot: int,
         step: int,
         day: int,
-        counts: list[Count],
     ) -> list[Effect]:
-        """Compares and acts.
+        """Compares and acts, after `watch`.
 
         Args:
             seen: the step's view.
@@ -193,10 +214,8 @@ class Ledger:
             boot: number of the present boot.
             step: number of this step.
             day: number of the day for wear budgets (UTC while trusted, else monotonic).
-            counts: derived outcomes are added here.
         """
         effects: list[Effect] = []
-        reads: list[int] = []
         now = seen.now_ms
         n = 0
         for i, a in enumerate(self.site.actuators):
@@ -206,15 +225,11 @@ class Ledger:
                 if not e.outstanding and e.stage is Stage.INTENDED:
                     e.stage = Stage.IDLE
                 e.target = None
-                self._watch(a, e, seen, counts, reads)
                 continue
             target, e.klass, e.reason, e.safety, e.lasts_ms = want
             if target != e.target:
                 e.target = target
-            if e.outstanding:
-                continue
-            self._watch(a, e, seen, counts, reads)
-            if not self._differs(a, e, seen) or not may_write[i]:
+            if e.outstanding or not self._differs(a, e, seen) or not may_write[i]:
                 continue
             if e.stage is Stage.CONTESTED or now < e.retry_at or (now < e.closed_until_at and not e.safety):
                 continue
@@ -251,8 +266,6 @@ class Ledger:
                     )
                 )
             )
-        if reads:
-            effects.append(Read(tuple(sorted(set(reads))), now + self.site.policy.period_ms))
         return effects
 
     def wake_at(self, now_ms: int, period_ms: int) -> int:
@@ -423,7 +436,8 @@ class Ledger:
 def agrees(a: Actuator, value: int, written: int) -> bool:
     """Whether a read-back shows what was written; a shed may be granted in part."""
     if a.verb is Verb.SHED:
-        return value == 0 if written == 0 else 0 < value <= written
+        # A register in steps rounds the question, and the answer with it.
+        return value == 0 if written == 0 else 0 < value <= written + max(1, a.tolerance // 4)
     if a.verb in (Verb.LIMIT, Verb.SETPOINT):
         # A register in percent or ampere cannot hold every watt.
         return abs(value - written) <= max(1, a.tolerance // 4)

@@ -145,7 +145,7 @@ def raise_continuous(steering: Steering, scope: Scope, need: Need) -> None:
             continue
         room = max(0, steering.seen.ratings.room_export_w(gen.rating, steering.generator_member(g)))
         reach = min(gen.rated_w - present, room)
-        if reach <= 0 or (starting and reach < gen.minimum_w):
+        if reach <= crumbs_w(steering, gen.rated_w) or (starting and reach < gen.minimum_w):
             continue
         delay = gen.start_ms if starting else 0
         soon_reach = _reach(gen.ramp_w_s, reach, delay, horizon)
@@ -172,7 +172,7 @@ def discharge_storage(steering: Steering, scope: Scope, need: Need) -> None:
         given_now = max(0, -expected)
         room = max(0, steering.seen.ratings.room_export_w(sto.rating, steering.storage_member(s)))
         reach = min(sto.discharge_w - given_now, room)
-        if reach <= 0 or expected > 0:
+        if reach <= crumbs_w(steering, sto.discharge_w) or expected > 0:
             continue
         delay = sto.dead_time_ms if steering.seen.storage_w[s] > 0 else 0
         soon_reach = _reach(sto.ramp_w_s, reach, delay, horizon)
@@ -254,6 +254,11 @@ def shed(steering: Steering, scope: Scope, need: Need) -> None:
         why = Reason(LIMITED, asked) if modulated else Reason(GRANT_DUE, (*asked, con.deferral_ms))
         steering.ask_shed("shed", c, amount, why, protective=True)
         need.relieve(con.phases, amount, amount)
+
+
+def crumbs_w(steering: Steering, rated_w: int) -> int:
+    """Reach below which nothing is ordered: less than a register or a meter can tell."""
+    return min(rated_w // 100, steering.site.policy.dead_band_w)
 
 
 def flexible_w(steering: Steering, c: int) -> int:
