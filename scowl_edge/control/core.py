@@ -38,7 +38,6 @@ REFUSED = declare("refused", "it refuses to give up {:W}; not asked again for a 
 IN_DOUBT = declare("shed-in-doubt", "it has not answered whether it gives up {:W}; read again")
 WITHDRAWN = declare("withdrawn", "it took back {:W} before the end of the shed")
 RELEASED = declare("released", "the shed has ended")
-EXPIRED = declare("shed-expired", "its shed of {:W} came to its end")
 MODE_SET = declare("mode-set", "{} by {}: {}")
 MODE_OVER = declare("mode-over", "the time of mode {} is over")
 

@@ -8,48 +8,21 @@ repaired. The result is targets in `RegionState` and entries in the book; nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from scowl_edge.capacity import Book, RatingTree, ShedState
 from scowl_edge.capacity.ratings import UNLIMITED_W
-from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Image
-from scowl_edge.model.site import NONE, PPM, BusKind, Consumer, Dispatch, Generator, RatingKind, Site, Storage
+from scowl_edge.model.site import NONE, PPM, BusKind, RatingKind, Site
 from scowl_edge.tracker import ladder, surplus
+from scowl_edge.tracker.forest import Forest, Forester
 from scowl_edge.tracker.need import Need, Scope
 from scowl_edge.tracker.observe import Observation
-from scowl_edge.tracker.region import (
-    NO_WISH,
-    Condition,
-    RegionState,
-    feed_buses,
-    grid_connections,
-    grid_of_bus,
-    tree_buses,
-)
-from scowl_edge.tracker.steering import Decision, Steering
-from scowl_edge.tracker.trees import repair, tree_loads
-
-BLACKOUT = declare("blackout", "it carried {:W} with an output of {:W} for longer than the ride-through")
-HOMELESS = declare("no-tree", "no tree on its bus has {:W} of room")
-NO_RELIEF = declare("no-relief", "it granted {:W} and drew on")
-
-SETTLED_W = 100
-"""A pledge within this much of its goal has arrived."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Forest:
-    """The trees after a step. Arrays have one entry a tree; powers in W."""
-
-    output_w: list[int]
-    safe_w: list[int]
-    load_w: list[int]
-    fresh: list[bool]
-    feed_w: list[int]
-    """Load of each feed."""
+from scowl_edge.tracker.promises import Promises
+from scowl_edge.tracker.region import NO_WISH, Condition, RegionState, grid_of_bus
+from scowl_edge.tracker.steering import Steering
 
 
 class Tracker:
@@ -58,18 +31,9 @@ class Tracker:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.rating_tree = RatingTree(site)
-        self._feed_bus = np.asarray(feed_buses(site), np.int64)
-        self._tree_bus = np.asarray(tree_buses(site), np.int64)
-        self._grids = grid_connections(site)
-        self._bookkeeping = np.asarray([b.kind is BusKind.SYNCHRONOUS for b in site.buses], np.bool_)
-        consumers = len(site.consumers)
-        self._rank = np.asarray([c.klass for c in site.consumers] + [99] * (len(self._feed_bus) - consumers), np.int64)
+        self._promises = Promises(site, self.rating_tree)
+        self._forester = Forester(site, self.rating_tree)
         self.scopes = self._scopes()
-        self._above: dict[int, set[int]] = {}
-        peers: tuple[Generator | Consumer | Storage, ...] = (*site.generators, *site.consumers, *site.storages)
-        for peer in peers:
-            grid = grid_of_bus(site, peer.bus)
-            self._above[peer.device] = {*self.rating_tree.chain(peer.rating), *([grid] if grid != NONE else [])}
         self._fresh_ms = np.asarray([s.fresh_ms for s in site.signals], np.int64)
         self._hold_ms = np.asarray([s.hold_ms for s in site.signals], np.int64)
 
@@ -131,12 +95,9 @@ class Tracker:
         """
         steering = Steering(self.site, self.rating_tree, state, book, seen, usable, utc_day)
         before = len(steering.decisions)
-        self._settle_pledges(book, seen)
-        self._settle_sheds(steering)
-        for device, pledge in sorted(book.pledges.items()):
-            self._plan_pledge(steering, device, pledge.remaining_w(seen.net_w(device)))
-        self._watch_blackouts(steering)
-        self._measure_slack(steering)
+        self._promises.settle(steering)
+        self._forester.watch_blackouts(steering)
+        self._forester.measure_slack(steering)
         shortage = False
         for scope in self.scopes:
             self._relieve_export(steering, scope)
@@ -155,7 +116,7 @@ class Tracker:
                 if not shortage:
                     self._make_room(steering, scope)
                 self._give_back(steering, scope, shortage)
-        forest = self._repair_trees(steering, move_budget)
+        forest = self._forester.mend(steering, move_budget)
         if len(steering.decisions) == before and not shortage and not book.sheds and not book.pledges:
             state.rung = "balanced"
         return steering, forest
@@ -191,7 +152,7 @@ class Tracker:
             if scope.phases == 1:
                 need.final[1] = need.final[2] = need.final[0]
             scope.evident = loads.fresh[scope.rating]
-        elif not scope.generators and not scope.storages and self._bookkeeping[scope.bus]:
+        elif not scope.generators and not scope.storages and self._forester.bookkeeping[scope.bus]:
             # Only a grid that nobody here measures feeds it: there is nothing to balance but the ratings.
             return self._unlimited(scope, need)
         else:
@@ -201,7 +162,7 @@ class Tracker:
             demand += sum(max(0, seen.storage_w[s]) for s in scope.storages)
             missing = demand - generation * (PPM - scope.margin_ppm) // PPM
             if self.site.buses[scope.bus].kind is BusKind.SEPARATE:
-                stuck = self._stuck_w(steering, scope)
+                stuck = self._forester.stuck_w(steering, scope)
                 missing = max(missing, stuck) if stuck > 0 else missing
             need.final = [missing] * 3
             scope.evident = all(seen.fresh(self.site.generators[g].power) for g in scope.generators) and any(
@@ -385,254 +346,3 @@ class Tracker:
         if not seen.ratings.fresh[scope.rating]:
             return 0
         return -seen.ratings.net_w[scope.rating] - pending
-
-    def _settle_pledges(self, book: Book, seen: Observation) -> None:
-        for device in sorted(book.pledges):
-            pledge = book.pledges[device]
-            # Seen by the device's own meter and by every meter above it: until then somebody would count it as lost.
-            seen_by_all = min((seen.measured_ms(r) for r in self._above[device]), default=seen.now_ms)
-            arrived = abs(pledge.remaining_w(seen.net_w_at(device, seen_by_all))) <= SETTLED_W
-            if arrived or seen.now_ms >= pledge.deadline_at:
-                del book.pledges[device]
-
-    def _settle_sheds(self, steering: Steering) -> None:
-        """Expiry, effect and failure of sheds; grants themselves are told by the ledger."""
-        book, now = steering.book, steering.now_ms
-        for c in sorted(book.sheds):
-            shed, con = book.sheds[c], self.site.consumers[c]
-            power = steering.seen.consumption_w[c]
-            if now >= shed.expires_at:
-                self._end_shed(steering, c)
-                continue
-            fresh = steering.seen.fresh(con.power)
-            asked = shed.state is ShedState.ASKED and fresh and not shed.effective
-            if asked and power > shed.base_w:
-                # What it drew until it gave way, a rise after the question included.
-                shed.base_w = shed.lowest_w = power
-            if shed.state is not ShedState.GRANTED or shed.granted_w <= 0:
-                continue
-            if fresh:
-                shed.lowest_w = min(shed.lowest_w, power)
-            # A load may rise while it sheds: any clear decline shows that it obeys.
-            decline = min(shed.granted_w // 2, self._shed_tolerance_w(c))
-            if not shed.effective and shed.base_w - shed.lowest_w >= decline:
-                shed.effective = True
-                shed.failed = False
-            elif not shed.effective and not shed.failed and fresh and now >= shed.judged_at:
-                shed.failed = True
-                steering.decisions.append(
-                    Decision("shed-failed", con.device, shed.granted_w, Reason(NO_RELIEF, (shed.granted_w,)))
-                )
-
-    def _shed_tolerance_w(self, c: int) -> int:
-        con = self.site.consumers[c]
-        return max(1, self.site.actuators[con.do_shed if con.do_shed != NONE else con.do_limit].tolerance)
-
-    def _end_shed(self, steering: Steering, c: int) -> None:
-        con, state = self.site.consumers[c], steering.state
-        shed = steering.book.sheds.pop(c)
-        state.shed_ended_at[c] = steering.now_ms
-        if con.do_shed == NONE and con.do_limit != NONE:
-            state.consumer_limit_w[c] = con.rated_w
-        if shed.state is not ShedState.ENDING:
-            reason = Reason("shed-expired", (shed.granted_w,))
-            steering.decisions.append(Decision("shed-expired", con.device, shed.granted_w, reason))
-
-    def _plan_pledge(self, steering: Steering, device: int, remaining_w: int) -> None:
-        for gi, g in enumerate(self.site.generators):
-            if g.device == device:
-                steering.seen.ratings.plan(g.rating, remaining_w, steering.generator_member(gi))
-                return
-        for ci, c in enumerate(self.site.consumers):
-            if c.device == device:
-                steering.seen.ratings.plan(c.rating, remaining_w, steering.consumer_member(ci))
-                return
-        for si, s in enumerate(self.site.storages):
-            if s.device == device:
-                steering.seen.ratings.plan(s.rating, remaining_w, steering.storage_member(si))
-                return
-
-    def feed_load_w(self, steering: Steering) -> list[int]:
-        """Load of each feed for its tree: what is measured, at worst what is rated; starved feeds have none."""
-        state, seen = steering.state, steering.seen
-        consumers = [
-            seen.demand_worst_w(c) if state.condition[c] == Condition.SERVED else 0
-            for c in range(len(self.site.consumers))
-        ]
-        return [*(max(0, w) for w in consumers), *(max(0, seen.storage_w[s]) for s in range(len(self.site.storages)))]
-
-    def outputs(self, steering: Steering) -> tuple[list[int], list[int], list[bool], list[bool]]:
-        """(output, safe load, fresh, alive) of every tree; a lost generator takes nobody new and keeps its members."""
-        seen, margin = steering.seen, self.site.policy.margin_ppm
-        output: list[int] = []
-        fresh: list[bool] = []
-        alive: list[bool] = []
-        for gi, g in enumerate(self.site.generators):
-            output.append(min(seen.generation_w[gi], g.rated_w))
-            fresh.append(seen.fresh(g.power))
-            alive.append(steering.state.tree_blackout_at[gi] < 0 and (output[-1] > 0 or not fresh[-1]))
-        for si, s in enumerate(self.site.storages):
-            output.append(min(max(0, -seen.storage_w[si]), s.discharge_w))
-            fresh.append(seen.fresh(s.power))
-            alive.append(
-                output[-1] > 0 or (not fresh[-1] and steering.state.storage_setpoint_w[si] not in (NO_WISH, 0))
-            )
-        safe = [w * (PPM - margin) // PPM for w in output]
-        for r in self._grids:
-            rating = self.site.ratings[r]
-            limit = self.rating_tree.import_limit_va(r)
-            unmetered = max(0, seen.ratings.unmetered_w[r])
-            output.append(limit * rating.phases if limit >= 0 else 1 << 40)
-            safe.append(max(0, output[-1] - unmetered))
-            fresh.append(seen.ratings.fresh[r])
-            alive.append(True)
-        return output, safe, fresh, alive
-
-    def _stuck_w(self, steering: Steering, scope: Scope) -> int:
-        """What is missing because feeds cannot be divided: room for the feed that over-loaded trees would hand on."""
-        slack, missing = steering.slack_w, 0
-        for g in scope.generators:
-            over = -slack.get(g, 0)
-            if over <= 0:
-                continue
-            if self.site.generators[g].dispatch is not Dispatch.STOCHASTIC:
-                missing += over
-                continue
-            loads = [steering.feed_w[f] for f in scope.consumers if steering.state.tree[f] == g]
-            handed_on = min((w for w in loads if w >= over), default=max(loads, default=0))
-            room = max((slack.get(t, 0) for t in scope.generators if t != g), default=0)
-            missing += max(0, handed_on - room)
-        return missing
-
-    def _measure_slack(self, steering: Steering) -> None:
-        """What each tree could carry on top; on a separate bus nobody may take more than that from its generator."""
-        _, safe, fresh, alive = self.outputs(steering)
-        load = self.feed_load_w(steering)
-        steering.feed_w = load
-        totals = tree_loads(np.asarray(load, np.int64), steering.state.tree, len(safe)).tolist()
-        slack = [s - w if f and a else 0 for s, w, f, a in zip(safe, totals, fresh, alive, strict=True)]
-        steering.slack_w = {
-            t: slack[t] for t in range(len(safe)) if self.site.buses[int(self._tree_bus[t])].kind is BusKind.SEPARATE
-        }
-        for g in range(len(self.site.generators)):
-            if g in steering.slack_w and self.site.generators[g].dispatch is not Dispatch.STOCHASTIC:
-                self._drain(steering, g, load, slack)
-
-    def _drain(self, steering: Steering, g: int, load: list[int], slack: list[int]) -> None:
-        """Moves all feeds of a dispatchable generator to weather-driven ones that have room for every one of them."""
-        state, tree_bus = steering.state, self._tree_bus
-        members = [f for f in range(len(self.site.consumers)) if state.tree[f] == g]
-        hosts = [
-            t
-            for t, other in enumerate(self.site.generators)
-            if t != g and tree_bus[t] == tree_bus[g] and other.dispatch is Dispatch.STOCHASTIC
-        ]
-        room = {t: slack[t] - self.site.policy.dead_band_w for t in hosts}
-        moves: list[tuple[int, int]] = []
-        for f in sorted(members, key=lambda f: (-load[f], f)):
-            to = max(room, key=lambda t: (room[t], -t), default=NONE)
-            if to == NONE or room[to] < load[f]:
-                return
-            room[to] -= load[f]
-            moves.append((f, to))
-        since = state.bus_free_at[int(tree_bus[g])]
-        if not moves or since < 0 or steering.now_ms - since < self.site.policy.restore_after_ms:
-            return
-        for f, to in moves:
-            state.tree[f] = to
-            slack[to] -= load[f]
-            slack[g] += load[f]
-        for t in (*hosts, g):
-            steering.slack_w[t] = slack[t]
-
-    def _repair_trees(self, steering: Steering, move_budget: int) -> Forest:
-        state = steering.state
-        load = self.feed_load_w(steering)
-        output, safe, fresh, alive = self.outputs(steering)
-        consumers = len(self.site.consumers)
-        wants = [state.condition[f] != Condition.STARVED if f < consumers else load[f] > 0 for f in range(len(load))]
-        load_for_fit = [
-            state.wanted_w[f] if f < consumers and state.condition[f] == Condition.CHOKED else load[f]
-            for f in range(len(load))
-        ]
-        loads = np.asarray(load_for_fit, np.int64)
-        repair(
-            loads,
-            self._rank,
-            self._feed_bus,
-            np.asarray(wants, np.bool_),
-            state.tree,
-            np.asarray(safe, np.int64),
-            self._tree_bus,
-            np.asarray(fresh, np.bool_) & np.asarray(alive, np.bool_),
-            np.asarray(alive, np.bool_),
-            self._bookkeeping,
-            move_budget,
-        )
-        for c in range(consumers):
-            homeless = state.tree[c] == NONE
-            if state.condition[c] == Condition.CHOKED:
-                if homeless and self.site.consumers[c].klass == 0:
-                    # Never starved by software: it stays in the dark only until any tree can take it.
-                    continue
-                state.condition[c] = Condition.STARVED if homeless else Condition.SERVED
-                state.condition_at[c] = steering.now_ms
-                if homeless:
-                    state.starved_times[c] += 1
-            elif homeless and state.condition[c] == Condition.SERVED and self._supplied_by_tree(c) and state.settled:
-                self._strand(steering, c, load[c])
-        totals = tree_loads(np.asarray(self.feed_load_w(steering), np.int64), state.tree, len(output))
-        return Forest(output, safe, totals.tolist(), fresh, load)
-
-    def _supplied_by_tree(self, c: int) -> bool:
-        con = self.site.consumers[c]
-        return self.site.buses[con.bus].kind is BusKind.SEPARATE and con.interruptible and con.klass > 0
-
-    def _strand(self, steering: Steering, c: int, load_w: int) -> None:
-        """A feed on a separate bus that no tree can carry starves until one can."""
-        if load_w <= 0 or not steering.seen.fresh(self.site.consumers[c].power):
-            return
-        if steering.cut_method(c) >= 0:
-            steering.starve("starve", c, Reason(HOMELESS, (load_w,)), protective=True)
-
-    def _watch_blackouts(self, steering: Steering) -> None:
-        """On separate buses, output below load for longer than the ride-through blacks a tree out."""
-        state, seen, now = steering.state, steering.seen, steering.now_ms
-        load = self.feed_load_w(steering)
-        consumers = len(self.site.consumers)
-        for gi, g in enumerate(self.site.generators):
-            if self.site.buses[g.bus].kind is not BusKind.SEPARATE:
-                continue
-            members = [f for f in range(consumers) if state.tree[f] == gi]
-            if state.tree_blackout_at[gi] >= 0:
-                back = seen.fresh(g.power) and seen.generation_w[gi] > 0
-                if back and now - state.tree_blackout_at[gi] >= self.site.policy.restore_after_ms:
-                    state.tree_blackout_at[gi] = -1
-                continue
-            certain = seen.fresh(g.power) and all(seen.fresh(self.site.consumers[f].power) for f in members)
-            total = sum(load[f] for f in members)
-            before = state.tree_load_w[gi]
-            # Over-loaded a moment ago and nobody draws anything now: it went dark faster than it was counted.
-            dark = certain and bool(members) and total == 0 and before > seen.generation_w[gi]
-            if total > 0:
-                state.tree_load_w[gi] = total
-                for f in members:
-                    state.wanted_w[f] = load[f]
-            if not certain or (total <= seen.generation_w[gi] and not dark):
-                state.tree_over_at[gi] = -1
-                continue
-            if state.tree_over_at[gi] < 0:
-                state.tree_over_at[gi] = now
-            if now - state.tree_over_at[gi] <= self.site.policy.ride_through_ms and not dark:
-                continue
-            total = state.tree_load_w[gi]
-            state.tree_over_at[gi] = -1
-            state.tree_load_w[gi] = 0
-            state.tree_blackout_at[gi] = now
-            state.blackouts += 1
-            reason = Reason(BLACKOUT, (total, seen.generation_w[gi]))
-            steering.decisions.append(Decision("blackout", g.device, -total, reason))
-            for f in members:
-                state.condition[f] = Condition.CHOKED
-                state.condition_at[f] = now
-                state.tree[f] = NONE
