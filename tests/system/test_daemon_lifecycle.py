@@ -26,8 +26,17 @@ def curtailed(site: Site, mbpoll: str) -> tuple[Simulation, Daemon, Eyes]:
     """The demo region with more wind than its connection takes: wind-1 is held back."""
     eyes = Eyes(mbpoll, site.file)
     simulation, daemon = site.simulate(), site.daemon()
+    daemon.ready()
     wait_for(lambda: eyes.read("wind-1", "limit") < 0.999, START_S + 60 / site.rate, "wind-1 is held back")
+    limits = ("wind-1", "solar-1")
+    wait_for(lambda: all(settled(daemon, name) for name in limits), START_S, "the daemon has seen that it is")
     return simulation, daemon, eyes
+
+
+def settled(daemon: Daemon, device: str) -> bool:
+    """Whether what was written to a device is read back, or nothing was."""
+    states = [actuator["state"] for actuator in daemon.http.get(f"/api/v1/devices/{device}")["actuators"]]
+    return set(states) <= {"idle", "confirmed", "effective", "holding"}
 
 
 # --- The start ---
