@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections import ChainMap
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
@@ -126,6 +127,11 @@ class Daemon:
     def points(self) -> Sequence[PointInfo]:
         """Parallel to the table."""
         return self.assembly.points
+
+    @property
+    def texts(self) -> Mapping[int, str]:
+        """Last text of each string point, by its index in the table."""
+        return ChainMap(*(driver.texts for driver in self.drivers.values()))
 
     @property
     def request_results(self) -> Mapping[tuple[str, str], int]:

@@ -190,7 +190,7 @@ class Metrics:
             "scowl_loop_lateness_seconds", "How late the event loop woke a timer.", buckets=_LATENESS_BUCKETS_S,
             registry=self._registry,
         ).observe  # fmt: skip
-        self._readable = [i for i, p in enumerate(published.points) if "r" in p.access]
+        self._readable = [i for i, p in enumerate(published.points) if "r" in p.access and p.type != "string"]
         named = [published.points[i] for i in self._readable]
         self._value_labels = [
             label_set((("device", p.device), ("point", p.name), ("unit", p.unit or "1"))) for p in named

@@ -15,7 +15,7 @@ from scowl_edge.config import Fault, Path
 from scowl_edge.drivers.modbus.link import link_cost
 from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.quantity import TIME
-from scowl_edge.model.site import NONE, Actuator
+from scowl_edge.model.site import NONE, Actuator, BusKind, RatingKind
 
 _REFERENCE_BASE = {"holding": 40001, "input": 30001, "discrete": 10001}
 """First number of each table in manuals that number all tables in one row."""
@@ -34,6 +34,7 @@ def warnings(assembly: Assembly) -> tuple[Fault, ...]:
         *_addresses(structure),
         *_links(assembly, structure),
         *_ratings(assembly, structure),
+        *_buses(assembly, structure),
         *_devices(assembly, structure),
         *_actuators(assembly, structure),
         *(excess.fault for excess in excesses(structure) if not excess.declared),
@@ -110,6 +111,21 @@ def _ratings(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
             what = f"rating {rating.name} has no meter, so its load is taken from the devices below and `residue`"
             todo = "name a `meter`, or set `residue` to the load that no device stands for"
             yield structure.document.fault(("ratings", rating.name), what, todo, at_key=True)
+
+
+def _buses(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
+    site = assembly.site
+    for number, bus in enumerate(site.buses):
+        covered = any(r.kind is RatingKind.GRID and r.bus == number for r in site.ratings)
+        sources = any(g.bus == number for g in site.generators) or any(s.bus == number for s in site.storages)
+        loads = any(c.bus == number and c.interruptible for c in site.consumers)
+        if bus.kind is BusKind.SYNCHRONOUS and sources and loads and not covered:
+            what = (
+                f"bus {bus.name} has generators and loads but no grid connection, so what its own generators do not "
+                "cover is shed and cut off"
+            )
+            todo = "add `ratings: {grid: {kind: grid, import: ..., meter: ...}}` if a grid stands behind it"
+            yield structure.document.fault(("devices",), what, todo, at_key=True)
 
 
 def _devices(assembly: Assembly, structure: Structure) -> Iterator[Fault]:

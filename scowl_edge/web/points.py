@@ -20,6 +20,7 @@ class PointJudge:
         points = published.points
         self._stale_after_ms = np.array([p.fresh_ms for p in points], np.int64)
         self._bad_after_ms = self._stale_after_ms + np.array([p.hold_ms for p in points], np.int64)
+        self._is_text = np.array([p.type == "string" for p in points], np.bool_)
         self.index: dict[tuple[str, str], int] = {(p.device, p.name): i for i, p in enumerate(points)}
         """(device, point) -> index in the table."""
         self.of_device: dict[str, list[int]] = {}
@@ -33,8 +34,11 @@ class PointJudge:
         age_ms = self._published.mono_ms() - table.received_ms[at]
         quality, cause = table.quality[at].copy(), table.cause[at].copy()
         known = quality != Quality.BAD
+        # The number of a text is no number, and the text stands beside the table.
+        text = self._is_text[at]
+        quality[text & known & (cause == Cause.NONE)] = Quality.GOOD
         # A driver never delivers these as good; should one do so, no reader downstream can show them.
-        senseless = known & ~np.isfinite(table.value[at])
+        senseless = known & ~text & ~np.isfinite(table.value[at])
         quality[senseless], cause[senseless] = Quality.BAD, Cause.IMPLAUSIBLE
         known &= ~senseless
         stale = known & (age_ms > self._stale_after_ms[at])

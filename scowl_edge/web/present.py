@@ -185,7 +185,7 @@ def points(published: Published, judge: PointJudge, indices: list[int]) -> list[
             wire.PointOut(
                 device=point.device,
                 point=point.name,
-                value=None if bad else float(table.value[i]),
+                value=None if bad else published.texts.get(i) if point.type == "string" else float(table.value[i]),
                 unit=point.unit or "1",
                 quality=_QUALITIES[int(quality[n])],
                 reason=None if cause[n] == Cause.NONE else Cause(int(cause[n])).name.lower(),

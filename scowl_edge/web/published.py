@@ -87,6 +87,10 @@ class Published(Protocol):
         """Parallel to the table; never changes in the life of this object."""
 
     @property
+    def texts(self) -> Mapping[int, str]:
+        """Last text of each string point, by its index in the table; its number there is NaN."""
+
+    @property
     def request_results(self) -> Mapping[tuple[str, str], int]:
         """(link, result) -> requests since the start."""
 

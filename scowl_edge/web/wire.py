@@ -203,8 +203,8 @@ class PointOut:
 
     device: str
     point: str
-    value: float | None
-    """In `unit`; null while bad."""
+    value: float | str | None
+    """In `unit`; a text where the type is string; null while bad."""
     unit: str
     """Base unit: W, Wh, V, A, Hz, fraction, ...; 1 for what has none."""
     quality: QualityName

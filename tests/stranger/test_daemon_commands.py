@@ -227,7 +227,6 @@ def test_sheds_are_asked_for_with_their_expiry_in_every_type_and_order(start: St
     assert peer.show("grid-meter.power") <= import_w
 
 
-@pytest.mark.xfail(strict=True, reason="a grant that a coarse register rounds up by 1 W is taken for a refusal")
 def test_a_shed_that_the_register_rounds_up_is_granted(start: Start) -> None:
     coarse = Scaling(0.002, "kW", 1000)
     device, want_w, part_w = shedding(FORMATS.index(("uint16", "DCBA")), [coarse])

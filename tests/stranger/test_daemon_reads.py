@@ -171,9 +171,6 @@ def test_powers_of_ten_and_bounds(start: Start, order: str) -> None:
         )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the API shows a text that was read well as bad and implausible, without the text"
-)
 def test_a_text_is_shown(start: Start) -> None:
     serial = Place("inverter", "serial", 1, 60, "string", "BADC", "input", "length: 8")
     peer, daemon = start([Device("inverter", 1, [serial], poll="100 ms")])

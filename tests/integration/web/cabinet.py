@@ -66,6 +66,7 @@ class State:
     points: tuple[Point, ...] = POINTS
     request_results: dict[tuple[str, str], int] = field(default_factory=lambda: {("plc", "ok"): 7})
     conflated: int = 3
+    texts: dict[int, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: {"version": "0.1.0"})
     view: RegionView | None = None
     checks: dict[str, Check] = field(default_factory=lambda: {"loop": Check(ok=True, detail="2 ms late at most")})
