@@ -31,7 +31,8 @@ from scowl_edge.model.signal import Quality
 from scowl_edge.model.site import NONE, OnStop, Site
 from scowl_edge.model.tick import Tick
 from scowl_edge.model.view import RegionView
-from scowl_edge.tracker import Forest, Observation, Steering, Tracker
+from scowl_edge.tracker import NO_WISH, Forest, Observation, Steering, Tracker
+from scowl_edge.tracker.steering import wished
 
 GRANTED = declare("granted", "it grants {:W} of {:W}")
 REFUSED = declare("refused", "it refuses to give up {:W}; not asked again for a while")
@@ -184,10 +185,37 @@ class Core:
             state = situation.device_modes[index]
             if event.mode == DeviceMode.AUTO:
                 self.ledger.reopen(index)
+                if state.mode != DeviceMode.AUTO:
+                    self._take_back(index)
         else:
             index, state = NONE, situation.mode
         state.mode, state.who, state.why, state.until_utc_ms = event.mode, event.who, event.why, event.until_utc_ms
         self._decided(tick, "order", index, 0, Reason(MODE_SET, (event.mode, event.who, event.why)))
+
+    def _take_back(self, device: int) -> None:
+        """A device comes back into AUTO: what was wanted of it before is no longer checked against anything.
+
+        It stays as somebody left it until there is a reason to change that; a limit is not raised without room.
+        """
+        region, image = self.memory.region, self.memory.image
+
+        def lower_of(wish: int, actuator: int) -> int:
+            if not wished(wish) or actuator == NONE:
+                return wish
+            feedback = self.site.actuators[actuator].feedback
+            known = feedback != NONE and image.received_ms[feedback] >= 0
+            return min(wish, int(image.value[feedback])) if known else wish
+
+        for gi, g in enumerate(self.site.generators):
+            if g.device == device:
+                region.generator_limit_w[gi] = lower_of(region.generator_limit_w[gi], g.do_limit)
+                region.generator_setpoint_w[gi] = region.generator_online[gi] = NO_WISH
+        for si, s in enumerate(self.site.storages):
+            if s.device == device:
+                region.storage_setpoint_w[si] = NO_WISH
+        for ci, c in enumerate(self.site.consumers):
+            if c.device == device:
+                region.consumer_limit_w[ci] = lower_of(region.consumer_limit_w[ci], c.do_limit)
 
     def _due_modes(self, tick: Tick) -> None:
         situation = self.memory.situation
@@ -200,6 +228,8 @@ class Core:
         for state, home, index in configured:
             if 0 < state.until_utc_ms <= tick.utc_ms:
                 self._decided(tick, "order", index, 0, Reason(MODE_OVER, (state.mode,)))
+                if index != NONE and home == DeviceMode.AUTO and state.mode != DeviceMode.AUTO:
+                    self._take_back(index)
                 state.mode, state.who, state.why, state.until_utc_ms = home, "configuration", "", 0
 
     def _wait_for_first_values(self, tick: Tick) -> None:

@@ -238,7 +238,7 @@ class Ledger:
             if a.write_class is not WriteClass.VOLATILE and a.daily_budget and e.writes_today >= a.daily_budget:
                 e.stage = Stage.INTENDED
                 continue
-            if e.found is None and a.feedback != NONE and seen.received_ms(a.feedback) >= 0:
+            if e.found is None and e.command is None and a.feedback != NONE and seen.received_ms(a.feedback) >= 0:
                 e.found = seen.value(a.feedback, 0)
             if self._overwritten(a, e, seen):
                 # A target that moved meanwhile makes no difference: two masters write one register.

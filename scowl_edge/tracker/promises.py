@@ -32,6 +32,10 @@ class Promises:
             self._above[peer.device] = {*tree.chain(peer.rating), *([grid] if grid != NONE else [])}
             self._member[peer.device] = (peer.rating, Member(peer.device, peer.phases, peer.power_factor_ppm))
 
+    def phases(self, device: int) -> int:
+        """Bit mask of a device's phases."""
+        return self._member[device][1].phases
+
     def settle(self, steering: Steering) -> None:
         """Ends what has come or lapsed, and counts the rest on the ratings above."""
         self._settle_pledges(steering.book, steering.seen)

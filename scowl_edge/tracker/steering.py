@@ -213,7 +213,10 @@ class Steering:
             shed.requested_w = shed.granted_w = 0
             shed.answer_by_at = self.now_ms + self.site.policy.answer_ms
             if uses_limit:
-                self.state.consumer_limit_w[c] = con.rated_w
+                # What it drew before and no more: how much it would take beyond that, nobody knows.
+                limit = max(0, self.state.consumer_limit_w[c]) + amount_w
+                before = shed.base_w + self.site.actuators[actuator].tolerance
+                self.state.consumer_limit_w[c] = min(con.rated_w, max(limit, before))
         else:
             shed.requested_w = shed.granted_w = left
             if uses_limit:
@@ -221,6 +224,15 @@ class Steering:
         power = self.seen.consumption_w[c]
         self._promise(con.device, con.rating, self.consumer_member(c), power + rise, 0, 0, actuator)
         self._decide(rung, con.device, amount_w, reason, actuator, protective=False)
+
+    def relax_limit(self, rung: str, c: int, limit_w: int, rise_w: int, reason: Reason) -> None:
+        """Raises the limit of a consumer that gives up nothing; `rise_w` is what it is foreseen to draw more."""
+        con = self.site.consumers[c]
+        more = limit_w - self.state.consumer_limit_w[c]
+        self.state.consumer_limit_w[c] = limit_w
+        goal = self.seen.consumption_w[c] + rise_w
+        self._promise(con.device, con.rating, self.consumer_member(c), goal, 0, 0, con.do_limit)
+        self._decide(rung, con.device, more, reason, con.do_limit, protective=False)
 
     def starve(self, rung: str, c: int, reason: Reason, *, protective: bool) -> None:
         """Disconnects a consumer by decision."""

@@ -111,10 +111,14 @@ def restore_sheds(steering: Steering, scope: Scope, batch_w: int) -> int:
         if held.state is not ShedState.GRANTED or steering.shed_method(c) < 0:
             continue
         part = min(held.granted_w, step * PPM // (PPM + con.rebound_ppm))
+        room = steering.seen.ratings.room_import_w(con.rating, steering.consumer_member(c))
+        if con.do_shed == NONE and part > room >= max(con.rated_w // 20, steering.site.policy.dead_band_w):
+            # A narrow place further in: a limit can be raised by what fits.
+            part = room * PPM // (PPM + con.rebound_ppm)
         rise = part + part * con.rebound_ppm // PPM
         if held.granted_w > 0 and (rise > batch_w - given or not _ripe(steering, con.rating)):
             continue
-        if rise > steering.seen.ratings.room_import_w(con.rating, steering.consumer_member(c)):
+        if rise > room:
             continue
         steering.release_shed("restore-shed", c, part, Reason(ROOM, (scope.name, batch_w)))
         given += max(rise, 1)
@@ -185,6 +189,31 @@ def stop_fixed(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> i
     g = max(online, key=lambda g: (steering.site.generators[g].rated_w, -g))
     steering.switch_generator("stop-fixed", g, False, Reason(ROOM, (scope.name, free_w)), protective=False)
     return steering.site.generators[g].rated_w
+
+
+def relax_limits(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> int:
+    """Limits that hold nobody back any more are raised towards the rating, as far as there is room for the worst."""
+    state, seen = steering.state, steering.seen
+    for c in scope.consumers:
+        con, limit = steering.site.consumers[c], state.consumer_limit_w[c]
+        if not wished(limit) or limit >= con.rated_w or not steering.can(con.do_limit):
+            continue
+        if c in steering.book.sheds or state.condition[c] != Condition.SERVED or not seen.fresh(con.power):
+            continue
+        if not _ripe(steering, con.rating) or con.device in steering.book.pledges:
+            continue
+        power = seen.consumption_w[c]
+        room = min(batch_w, seen.ratings.room_import_w(con.rating, steering.consumer_member(c)))
+        target = min(con.rated_w, power + room)
+        if target - limit < max(con.rated_w // 20, 1) and target < con.rated_w:
+            continue
+        if target <= limit:
+            continue
+        held_back = power >= limit - steering.site.actuators[con.do_limit].tolerance
+        rise = target - power if held_back else 0
+        steering.relax_limit("relax-limit", c, target, rise, Reason(ROOM, (scope.name, free_w)))
+        return max(rise, 1)
+    return 0
 
 
 def tend_storage(steering: Steering, scope: Scope, spare_w: int, left_w: int, ripe: bool) -> None:
@@ -398,6 +427,7 @@ LESS_EFFORT: tuple[Callable[[Steering, Scope, int, int], int], ...] = (
     stop_discharge,
     lower_continuous,
     stop_fixed,
+    relax_limits,
 )
 """After everybody is served again: what works for the region works less."""
 TOO_MUCH_SUPPLY: tuple[Rung, ...] = (_cut_discharge, _cut_continuous, _cut_fixed, _fill, _curtail)

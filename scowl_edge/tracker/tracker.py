@@ -252,8 +252,7 @@ class Tracker:
             if pledge is not None:
                 # A promise of less export relieves, one of more export adds: the mirror of the import side.
                 remaining = pledge.remaining_w(steering.seen.net_w_at(device, self._measured_ms(steering.seen, scope)))
-                for p in range(3):
-                    need.final[p] -= remaining // (1 if scope.phases == 1 else 3)
+                need.relieve(self._promises.phases(device), remaining, remaining)
         need.soon = list(need.final)
         acted = steering.state.export_acted_on_at
         if need.open and loads.fresh[scope.rating] and self._is_news(acted, scope, steering.seen):

@@ -76,6 +76,10 @@ async def stranger(peer: Peer, tmp_path: Path) -> AsyncIterator[Stranger]:
     }
     task = asyncio.create_task(driver.run(sink))
     yield Stranger(driver, sink, points)
+    for _ in range(500):  # the test may have been over before the first answer
+        if sink.counts:
+            break
+        await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     unheard = [event for event in sink.events if isinstance(event, LinkChanged) and not event.up]
