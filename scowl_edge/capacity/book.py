@@ -69,6 +69,8 @@ class Shed:
     granted_w: int
     base_w: int
     """Power when it was asked."""
+    deferrable_w: int
+    """What the consumer said could wait then; -1 if it does not say. Its load grows and falls with this."""
     lowest_w: int
     """Least power seen since the grant: shows that it had effect."""
     asked_at: int

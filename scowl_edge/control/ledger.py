@@ -312,7 +312,10 @@ class Ledger:
         """A target that the register already shows needs no write."""
         if a.write_class is WriteClass.PULSE or not seen.fresh(a.feedback):
             return False
-        if a.verb is Verb.SHED and (e.target != 0 or seen.received_ms(a.feedback) <= e.sent_at):
+        if a.verb is Verb.SHED and e.target != 0:
+            return False
+        if e.command is not None and seen.received_ms(a.feedback) <= max(e.sent_at, e.settled_at):
+            # What was read before the last write reached the device says nothing of what it holds now.
             return False
         if e.target is None or seen.value(a.feedback, 0) != e.target:
             return False

@@ -73,7 +73,7 @@ class Promises:
                 shed.lowest_w = min(shed.lowest_w, power)
             # A load may rise while it sheds: any clear decline shows that it obeys.
             decline = min(shed.granted_w // 2, self._shed_tolerance_w(c))
-            if not shed.effective and shed.base_w - shed.lowest_w >= decline:
+            if not shed.effective and self._base_w(steering, c) - shed.lowest_w >= decline:
                 shed.effective = True
                 shed.failed = False
             elif not shed.effective and not shed.failed and fresh and now >= shed.judged_at:
@@ -81,6 +81,14 @@ class Promises:
                 steering.decisions.append(
                     Decision("shed-failed", con.device, shed.granted_w, Reason(NO_RELIEF, (shed.granted_w,)))
                 )
+
+    def _base_w(self, steering: Steering, c: int) -> int:
+        """What the consumer would draw without its shed: as before, risen with what it says could wait."""
+        shed, con = steering.book.sheds[c], self.site.consumers[c]
+        now_w = steering.seen.value(con.deferrable, 0)
+        if shed.deferrable_w <= 0 or not steering.seen.fresh(con.deferrable) or now_w <= shed.deferrable_w:
+            return shed.base_w
+        return shed.base_w * now_w // shed.deferrable_w
 
     def _shed_tolerance_w(self, c: int) -> int:
         con = self.site.consumers[c]

@@ -178,6 +178,7 @@ class Steering:
             requested_w=amount_w + already,
             granted_w=already,
             base_w=power + already,
+            deferrable_w=self.seen.value(con.deferrable, 0) if self.seen.known(con.deferrable) else -1,
             lowest_w=power,
             asked_at=self.now_ms,
             answer_by_at=self.now_ms + self.site.policy.answer_ms + a.settle_ms,
