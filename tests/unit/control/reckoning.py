@@ -112,6 +112,8 @@ def pledged_rise(site: Site, known: Known, moment: Moment, r: int, device: int, 
     what has to give way to an export limit is no increase.
     """
     forced = {d.device for d in moment.decisions if d.reason.code == "too-much"} - {device}
+    # A store at its floor stops by itself, whatever is asked of it.
+    forced |= {d.device for d in moment.decisions if d.rung == "sleep"}
     total = [Fraction(0)] * 3
     of = party_of(site)
     for device, pledge in moment.book.pledges.items():
