@@ -130,13 +130,20 @@ class Forester:
         """What is missing because feeds cannot be divided: room for the feed that over-loaded trees would hand on."""
         slack, missing = steering.slack_w, 0
         for g in scope.generators:
-            over = -slack.get(g, 0)
+            fresh = {
+                f: steering.feed_w[f]
+                for f in scope.consumers
+                if steering.state.tree[f] == g and steering.seen.fresh(self.site.consumers[f].power)
+            }
+            # What is only feared of a feed that nobody measures takes nothing from others.
+            feared = sum(steering.feed_w[f] for f in scope.consumers if steering.state.tree[f] == g and f not in fresh)
+            over = -slack.get(g, 0) - feared
             if over <= 0:
                 continue
             if self.site.generators[g].dispatch is not Dispatch.STOCHASTIC:
                 missing += over
                 continue
-            loads = [steering.feed_w[f] for f in scope.consumers if steering.state.tree[f] == g]
+            loads = list(fresh.values())
             handed_on = min((w for w in loads if w >= over), default=max(loads, default=0))
             room = max((slack.get(t, 0) for t in scope.generators if t != g), default=0)
             missing += max(0, handed_on - room)

@@ -54,9 +54,9 @@ class Steering:
         return actuator != NONE and self.usable[actuator]
 
     def expected_w(self, device: int) -> int:
-        """Signed net power that a device is on its way to: its pledge, else its measured power."""
-        pledge = self.book.pledges.get(device)
-        return pledge.goal_w if pledge is not None else self.seen.net_w(device)
+        """Signed net power that a device is on its way to: its measured power and what is still promised of it."""
+        pledge, power = self.book.pledges.get(device), self.seen.net_w(device)
+        return power + pledge.remaining_w(power) if pledge is not None else power
 
     def generator_member(self, g: int) -> Member:
         """How a generator counts on the ratings above it."""

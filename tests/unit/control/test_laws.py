@@ -41,7 +41,9 @@ from scowl_edge.model.site import NONE, PPM, BusKind, Consumer, OnStop, Site
 from scowl_edge.tracker import NO_WISH, Condition
 
 _CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True, suppress_health_check=_CHECKS)
+settings.register_profile(
+    "ci", max_examples=100, derandomize=True, deadline=None, print_blob=True, suppress_health_check=_CHECKS
+)
 settings.register_profile("long", max_examples=3_000, deadline=None, print_blob=True, suppress_health_check=_CHECKS)
 LAW = settings.get_profile("long" if os.environ.get("SCOWL_HYPOTHESIS") == "long" else "ci")
 
