@@ -293,15 +293,7 @@ class Tracker:
         return room - 2 * self.site.policy.dead_band_w
 
     def _measured(self, steering: Steering, scope: Scope) -> list[int]:
-        bare = Steering(
-            steering.site,
-            steering.rating_tree,
-            steering.state,
-            Book(),
-            steering.seen,
-            steering.usable,
-            0,
-        )
+        bare = replace(steering, book=Book(), decisions=[])
         return self.need(bare, scope).final
 
     def _make_room(self, steering: Steering, scope: Scope) -> None:
