@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from scowl_edge import logs
-from scowl_edge.assembly import load
+from scowl_edge.assembly.apart import load_lean
 from scowl_edge.daemon import run as run_daemon
 
 
@@ -19,7 +19,7 @@ def run(file: Path, *, http: str | None, clock_rate: int) -> None:
         ConfigError: with all faults of the file.
         ScowlError: what kept the daemon from starting.
     """
-    assembly = load(file)
+    assembly = load_lean(file)
     logs.configure()
     on_fastest_loop(run_daemon(assembly, http=http, clock_rate=clock_rate))
 
