@@ -28,10 +28,15 @@ from scowl_edge.journal.records import (
 from scowl_edge.journal.recovery import Recovery
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 from scowl_edge.model.effect import Effect, Inputs, Plan, Write
+from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import Booted, JournalGap, Outcome, StepFailed
 from scowl_edge.model.tick import Tick
 
 SAME_BOOT_TOLERANCE_MS = 2_000
+
+
+class RecoveryError(ScowlError):
+    """The state that a journal holds is of no use to this version; going on without it would forget people's orders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +210,15 @@ def resume(
     boot = recovery.boot + 1
     shift, by_utc = 0, True
     if recovery.booted is not None:
-        old_core = core if recovery.booted.fingerprint == fingerprint else make_core(recovery.booted.config)
-        sent = _replay(recovery, old_core)
+        try:
+            old_core = core if recovery.booted.fingerprint == fingerprint else make_core(recovery.booted.config)
+            sent = _replay(recovery, old_core)
+        except ScowlError as error:
+            raise RecoveryError(
+                f"the journal's last state, of version {recovery.booted.version}, cannot be taken up by this one "
+                f"({error}); go back to that version, or move the journal away: modes, sheds and targets are forgotten "
+                "then, and every device is read before anything is decided"
+            ) from error
         shift, by_utc = rebase_ms(old_core, clocks)
         if old_core is not core:
             core.adopt(old_core)
