@@ -276,7 +276,7 @@ class Core:
                     self._forget_shed(c, tick)
             elif standing and entry.written == entry.target:
                 self._decided(tick, "released", con.device, 0, Reason(RELEASED))
-                self._forget_shed(c, tick)
+                self._forget_shed(c, tick, keeps_limit=True)
 
     def _promise_lost(self, seen: Observation) -> None:
         """A register that lost its value is written again: what that brings back is promised, not missing."""
@@ -301,11 +301,12 @@ class Core:
                 deadline_at=seen.now_ms + patience,
             )
 
-    def _forget_shed(self, c: int, tick: Tick) -> None:
+    def _forget_shed(self, c: int, tick: Tick, *, keeps_limit: bool = False) -> None:
+        """Takes a shed out of the book. One that was given back keeps its limit, which is relaxed as room allows."""
         con, region = self.site.consumers[c], self.memory.region
         self.memory.book.sheds.pop(c)
         region.shed_ended_at[c] = tick.mono_ms
-        if con.do_shed == NONE and con.do_limit != NONE:
+        if con.do_shed == NONE and con.do_limit != NONE and not keeps_limit:
             region.consumer_limit_w[c] = con.rated_w
 
     def _steer(self, seen: Observation, tick: Tick) -> Steering | None:

@@ -99,7 +99,7 @@ class Promises:
         shed = steering.book.sheds.pop(c)
         state.shed_ended_at[c] = steering.now_ms
         if con.do_shed == NONE and con.do_limit != NONE:
-            state.consumer_limit_w[c] = con.rated_w
+            state.consumer_limit_w[c] = min(con.rated_w, shed.base_w + self._shed_tolerance_w(c))
         if shed.state is not ShedState.ENDING:
             reason = Reason(SHED_OVER, (shed.granted_w,))
             steering.decisions.append(Decision("shed-expired", con.device, shed.granted_w, reason))

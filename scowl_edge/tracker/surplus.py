@@ -203,13 +203,14 @@ def relax_limits(steering: Steering, scope: Scope, batch_w: int, free_w: int) ->
         if not _ripe(steering, con.rating) or con.device in steering.book.pledges:
             continue
         power = seen.consumption_w[c]
-        room = min(batch_w, seen.ratings.room_import_w(con.rating, steering.consumer_member(c)))
-        target = min(con.rated_w, power + room)
+        room = min(free_w, seen.ratings.room_import_w(con.rating, steering.consumer_member(c)))
+        held_back = power >= limit - steering.site.actuators[con.do_limit].tolerance
+        # What does not use its limit is not expected to rise; there is room all the same if it does.
+        target = min(con.rated_w, power + (min(room, batch_w) if held_back else room))
         if target - limit < max(con.rated_w // 20, 1) and target < con.rated_w:
             continue
         if target <= limit:
             continue
-        held_back = power >= limit - steering.site.actuators[con.do_limit].tolerance
         rise = target - power if held_back else 0
         steering.relax_limit("relax-limit", c, target, rise, Reason(ROOM, (scope.name, free_w)))
         return max(rise, 1)
