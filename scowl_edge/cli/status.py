@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import signal
+from threading import Event
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -45,18 +46,18 @@ def status(url: str, *, once: bool) -> None:
             console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
         console.print(render(state, ""))
         return
-    try:
-        with Live(render(state, url), console=console, screen=True, auto_refresh=False) as live:
-            while True:
-                time.sleep(_PERIOD_S)
-                note = url
-                try:
-                    state = _fetch(opener, url)
-                except StatusError as error:
-                    note = f"As it was before: {error}"
-                live.update(render(state, note), refresh=True)
-    except KeyboardInterrupt:
-        return
+    # A handler, not KeyboardInterrupt: that one is lost when it strikes inside a destructor.
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with Live(render(state, url), console=console, screen=True, auto_refresh=False) as live:
+        while not ended.wait(_PERIOD_S):
+            note = url
+            try:
+                state = _fetch(opener, url)
+            except StatusError as error:
+                note = f"As it was before: {error}"
+            live.update(render(state, note), refresh=True)
 
 
 def _fetch(opener: OpenerDirector, url: str) -> State:
