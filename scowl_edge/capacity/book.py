@@ -71,6 +71,8 @@ class Shed:
     """Power when it was asked."""
     deferrable_w: int
     """What the consumer said could wait then; -1 if it does not say. Its load grows and falls with this."""
+    unshed_w: int
+    """What it would draw without the shed: `base_w`, and what was still on its way back to it when it was asked."""
     lowest_w: int
     """Least power seen since the grant: shows that it had effect."""
     asked_at: int

@@ -66,14 +66,15 @@ class Promises:
             asked = shed.state is ShedState.ASKED and fresh and not shed.effective
             if asked and power > shed.base_w:
                 # What it drew until it gave way, a rise after the question included.
-                shed.base_w = shed.lowest_w = power
+                shed.base_w = power
+                shed.unshed_w = shed.lowest_w = max(shed.unshed_w, power)
             if shed.state is not ShedState.GRANTED or shed.granted_w <= 0:
                 continue
-            if fresh:
+            if fresh and steering.seen.received_ms(con.power) > shed.asked_at:
                 shed.lowest_w = min(shed.lowest_w, power)
             # A load may rise while it sheds: any clear decline shows that it obeys.
             decline = min(shed.granted_w // 2, self._shed_tolerance_w(c))
-            if not shed.effective and self._base_w(steering, c) - shed.lowest_w >= decline:
+            if not shed.effective and self._unshed_w(steering, c) - shed.lowest_w >= decline:
                 shed.effective = True
                 shed.failed = False
             elif not shed.effective and not shed.failed and fresh and now >= shed.judged_at:
@@ -82,13 +83,13 @@ class Promises:
                     Decision("shed-failed", con.device, shed.granted_w, Reason(NO_RELIEF, (shed.granted_w,)))
                 )
 
-    def _base_w(self, steering: Steering, c: int) -> int:
+    def _unshed_w(self, steering: Steering, c: int) -> int:
         """What the consumer would draw without its shed: as before, risen with what it says could wait."""
         shed, con = steering.book.sheds[c], self.site.consumers[c]
         now_w = steering.seen.value(con.deferrable, 0)
         if shed.deferrable_w <= 0 or not steering.seen.fresh(con.deferrable) or now_w <= shed.deferrable_w:
-            return shed.base_w
-        return shed.base_w * now_w // shed.deferrable_w
+            return shed.unshed_w
+        return shed.unshed_w * now_w // shed.deferrable_w
 
     def _shed_tolerance_w(self, c: int) -> int:
         con = self.site.consumers[c]

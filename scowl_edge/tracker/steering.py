@@ -173,13 +173,15 @@ class Steering:
         old = self.book.sheds.get(c)
         power = self.seen.consumption_w[c]
         already = old.relief_w(power) if old is not None else 0
+        unshed = max(power, self.expected_w(con.device)) + already
         self.book.sheds[c] = Shed(
             state=ShedState.ASKED,
             requested_w=amount_w + already,
             granted_w=already,
             base_w=power + already,
             deferrable_w=self.seen.value(con.deferrable, 0) if self.seen.known(con.deferrable) else -1,
-            lowest_w=power,
+            unshed_w=unshed,
+            lowest_w=unshed,
             asked_at=self.now_ms,
             answer_by_at=self.now_ms + self.site.policy.answer_ms + a.settle_ms,
             judged_at=0,

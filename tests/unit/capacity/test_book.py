@@ -21,6 +21,7 @@ def shed(state: ShedState, requested_w: int = 3_000, granted_w: int = 0, **more:
         granted_w=granted_w,
         base_w=10_000,
         deferrable_w=-1,
+        unshed_w=10_000,
         lowest_w=10_000,
         asked_at=0,
         answer_by_at=0,
