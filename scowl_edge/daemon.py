@@ -28,14 +28,14 @@ from scowl_edge.journal.store import SqliteJournal
 from scowl_edge.loop import Loop, Wire
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.errors import ScowlError
-from scowl_edge.model.event import Order, Stopping
+from scowl_edge.model.event import AnyOrder, Stopping
 from scowl_edge.model.signal import Cause
 from scowl_edge.model.site import OnStop
 from scowl_edge.model.view import RegionView
 from scowl_edge.supervision import Supervised
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web.app import create_app, listen
-from scowl_edge.web.published import Check
+from scowl_edge.web.published import Check, History
 
 log = structlog.get_logger(__name__)
 
@@ -197,9 +197,13 @@ class Daemon:
         """Wall clock."""
         return self.clock.utc_ms()
 
-    def order(self, order: Order) -> None:
+    @property
+    def history(self) -> History | None:
+        """Trends and old events."""
+        return None
+
+    def order(self, order: AnyOrder) -> None:
         """Puts an order into the inbox."""
-        log.info("order", target=order.target or "region", mode=order.mode, who=order.who, why=order.why)
         self.inbox.event(order)
 
     # -- running -----------------------------------------------------------------------------------------------------

@@ -102,3 +102,119 @@ class ModbusLink:
     """Quiet time between requests."""
     read_only: bool
     devices: tuple[ModbusDevice, ...]
+
+
+OPCUA_TYPES = (
+    "boolean",
+    "sbyte",
+    "byte",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float",
+    "double",
+    "string",
+    "datetime",
+)
+"""Scalar types of OPC-UA that a point may have; `datetime` is read as seconds since 1970."""
+
+
+class SecurityPolicy(StrEnum):
+    """Policies of OPC 10000-7 that are spoken; each but `NONE` needs a certificate on both sides."""
+
+    NONE = "None"
+    BASIC256_SHA256 = "Basic256Sha256"
+    AES128_SHA256_RSA_OAEP = "Aes128_Sha256_RsaOaep"
+    AES256_SHA256_RSA_PSS = "Aes256_Sha256_RsaPss"
+
+
+class SecurityMode(StrEnum):
+    """What happens to each message."""
+
+    NONE = "None"
+    SIGN = "Sign"
+    SIGN_AND_ENCRYPT = "SignAndEncrypt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpcuaPoint:
+    """One value of a device, as its server holds it and as it is meant. Fields of the same name as ModbusPoint's mean
+    the same."""
+
+    name: str
+    node: str
+    """NodeId as text: `ns=2;s=Hall/Power`, `nsu=urn:site;s=Hall/Power` (namespace by URI, so that indices may shift),
+    `i=2258`. For a method: the object that it is called on."""
+    type: str
+    """One of OPCUA_TYPES; empty: as the server says."""
+    index: int
+    """Element of an array value, from 0; -1 = a scalar."""
+    method: str
+    """NodeId of a method that a write calls with the value as its one argument (none where `type` is `none`); empty for
+    a variable."""
+    scale: float
+    offset: float
+    nan: tuple[float, ...]
+    unit: str
+    to_base: float
+    base_unit: str
+    access: str
+    write_class: WriteClass
+    fresh_for_ms: int
+    hold_for_ms: int
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpcuaDevice:
+    """Points of one device behind an OPC-UA server."""
+
+    name: str
+    poll_ms: int
+    """How often its points are sampled, and how long they may be silent before they are read."""
+    points: tuple[OpcuaPoint, ...]
+    first_point: int
+    """Index of its first point in the site's point table; the others follow in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a password lies: a file, or a credential that systemd hands over. Read at each connect."""
+
+    file: str
+    """Path; empty if it is a credential."""
+    credential: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpcuaLink:
+    """One session with one server."""
+
+    name: str
+    endpoint: str
+    """opc.tcp://host:port/path"""
+    policy: SecurityPolicy
+    mode: SecurityMode
+    user: str
+    """Empty: anonymous."""
+    password: Secret | None
+    pki: str
+    """Folder of the own certificate and key and of the certificates trusted here."""
+    timeout_ms: int
+    """Longest wait for the answer to one request."""
+    connect_timeout_ms: int
+    reconnect_ms: int
+    """Longest pause between attempts to connect."""
+    subscribe: bool
+    """Values come by subscription; False: by list reads each `poll`."""
+    max_items: int
+    """Most nodes in one request, beside the server's own limits; 0 = only those."""
+    read_only: bool
+    devices: tuple[OpcuaDevice, ...]
+
+
+DeviceLink = ModbusLink | OpcuaLink

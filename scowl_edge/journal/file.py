@@ -20,7 +20,7 @@ from scowl_edge.journal.records import SNAPSHOT, JournalError, read_snapshot
 from scowl_edge.journal.recovery import Recovery, recover
 from scowl_edge.journal.segments import Segment, segments
 
-FORMAT = 1
+FORMAT = 2
 """Number of the schema and of the records' form."""
 _APPLICATION_ID = 0x53434F57
 _MOVE_AWAY = "move the file (and those beside it ending in -wal and -shm) away to start a new journal"

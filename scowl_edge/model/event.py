@@ -66,6 +66,69 @@ class Order:
     """0: until changed."""
 
 
+class Rank(StrEnum):
+    """In whose name a value is ordered: decides which class of claims it counts in."""
+
+    OPERATOR = "operator"
+    """The device is taken into MANUAL and held at the value."""
+    USER = "user"
+    """The device stays in AUTO; the value goes before contracts, sheds and the tracker's economy, behind safety."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueOrder:
+    """A value for one actuator, ordered by a person. It never leaves the envelope that safety bounds."""
+
+    device: str
+    verb: str
+    """A `Verb` value."""
+    value: int | None
+    """In the actuator's quantum (W, 0/1, number); None takes the order back."""
+    rank: Rank
+    who: str
+    why: str
+    until_utc_ms: int
+    """0: until changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Veto:
+    """A user's word that a device is not to be made use of: no shed, no starving, no economy. Safety still counts."""
+
+    device: str
+    active: bool
+    who: str
+    why: str
+    until_utc_ms: int
+    """0: until changed."""
+
+
+class AlarmAction(StrEnum):
+    """What a person can do to a standing alarm."""
+
+    ACKNOWLEDGE = "acknowledge"
+    """Seen; it stands until its cause is gone."""
+    SHELVE = "shelve"
+    """Out of sight until a time; it still stands and is counted apart."""
+    UNSHELVE = "unshelve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmOrder:
+    """What somebody did to an alarm. One that no longer stands when it arrives is left alone."""
+
+    key: str
+    action: AlarmAction
+    who: str
+    why: str
+    until_utc_ms: int
+    """For SHELVE: until when; else 0."""
+
+
+AnyOrder = Order | ValueOrder | Veto | AlarmOrder
+"""Everything that a person may put into the inbox."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booted:
     """The daemon started; first event after every start."""
@@ -103,4 +166,4 @@ class StepFailed:
     events_lost: int
 
 
-Event = Outcome | LinkChanged | Order | Booted | Stopping | JournalGap | StepFailed
+Event = Outcome | LinkChanged | Order | ValueOrder | Veto | AlarmOrder | Booted | Stopping | JournalGap | StepFailed

@@ -40,6 +40,16 @@ class ActuatorView:
     """Class of the claim that won, 1..9; 0 = none."""
     reason: Reason | None
     stays_as_left: bool
+    low: int = 0
+    high: int = 0
+    """Envelope of what may be ordered, in the actuator's quantum."""
+    ordered: int | None = None
+    """Value that a person ordered and that still counts."""
+    ordered_rank: str = ""
+    """operator, user or nothing."""
+    ordered_who: str = ""
+    ordered_why: str = ""
+    ordered_until_utc_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,13 @@ class DeviceView:
     unserved_w: int
     why: Reason | None
     actuators: tuple[ActuatorView, ...]
+    down_cause: str = ""
+    """Why it does not answer; empty while it does."""
+    vetoed: bool = False
+    """A user keeps it from being made use of."""
+    veto_who: str = ""
+    veto_why: str = ""
+    veto_until_utc_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +101,8 @@ class RatingView:
     unmetered_w: int
     metered: bool
     fresh: bool
+    uses: tuple[tuple[str, int], ...] = ()
+    """(device, net W) of what flows through it, the largest first; the rest is `unmetered_w` and smaller ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +116,40 @@ class AlarmView:
     since_utc_ms: int
     since_utc_ok: bool
     cause: Reason
+    source: str = ""
+    """Name of the device, link or rating that it is about; empty for the daemon itself."""
+    acknowledged_by: str = ""
+    acknowledged_why: str = ""
+    acknowledged_utc_ms: int = 0
+    """0: nobody has."""
+    shelved_by: str = ""
+    shelved_why: str = ""
+    shelved_until_utc_ms: int = 0
+    """0: not shelved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """One thing that happened; never changed once it is written."""
+
+    seq: int
+    """Counts up by one from the first boot of the journal."""
+    source_utc_ms: int
+    """When it happened, as the place where it happened knows it."""
+    utc_ms: int
+    """When the region took it in."""
+    utc_ok: bool
+    """Whether the wall clock was to be trusted."""
+    kind: str
+    """alarm-raised, alarm-cleared, alarm-acknowledged, alarm-shelved, alarm-unshelved, link-up, link-down, device-up,
+    device-down, order, order-ended, boot, stop, journal-gap, step-failed."""
+    source: str
+    """Name of the device, link or rating; empty for the region itself."""
+    priority: str
+    """Of the alarm; empty for other kinds."""
+    who: str
+    """Person who did it; empty where nobody did."""
+    text: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,3 +200,5 @@ class RegionView:
     ratings: tuple[RatingView, ...]
     alarms: tuple[AlarmView, ...]
     decisions: tuple[DecisionView, ...]
+    events: tuple[EventView, ...] = ()
+    """The last ones, newest first."""

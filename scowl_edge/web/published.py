@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.model.event import Order
-from scowl_edge.model.view import RegionView
+from scowl_edge.model.event import AnyOrder
+from scowl_edge.model.view import EventView, RegionView
 
 
 class PublishedPoint(Protocol):
@@ -75,6 +75,27 @@ class Check:
     """Whether the process should be restarted for it. A dead link is not: a restart does not mend a cable."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrendRow:
+    """What one point did in one stretch of time. All three are None where it had no good value."""
+
+    utc_ms: int
+    """Begin of the stretch."""
+    low: float | None
+    mean: float | None
+    high: float | None
+
+
+class History(Protocol):
+    """The bounded store of what was: trends of points, and events. It is never replayed."""
+
+    async def trend(self, point: int, from_utc_ms: int, to_utc_ms: int, most: int) -> Sequence[TrendRow]:
+        """At most `most` rows of a point, oldest first; stretches are as long as it takes."""
+
+    async def events(self, before_seq: int | None, most: int) -> Sequence[EventView]:
+        """Events with a smaller number (None: the newest), newest first; older than the view's own."""
+
+
 class Published(Protocol):
     """Everything that the outside may see, and the one thing that it may do."""
 
@@ -114,5 +135,9 @@ class Published(Protocol):
     def utc_ms(self) -> int:
         """Wall clock."""
 
-    def order(self, order: Order) -> None:
+    @property
+    def history(self) -> History | None:
+        """Trends and old events; None where the store is switched off or broken."""
+
+    def order(self, order: AnyOrder) -> None:
         """Puts an order into the inbox for the next step. Does not block and does not raise."""

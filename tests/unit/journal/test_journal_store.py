@@ -182,7 +182,7 @@ def spoil(path: Path, how: str) -> None:
     [
         ("text", "file is not a database; if it is damaged, move the file"),
         ("other", "not a journal of scowl-edge; move the file"),
-        ("format", "it has format 9, this version reads format 1; start the version that wrote it, or move"),
+        ("format", "it has format 9, this version reads format 2; start the version that wrote it, or move"),
         ("pages", "malformed; if it is damaged, move the file"),
         ("directory", "Is a directory; the directory must exist and be writable"),
     ],
