@@ -9,6 +9,7 @@ import sys
 from collections import ChainMap
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -35,7 +36,7 @@ from scowl_edge.model.view import RegionView
 from scowl_edge.supervision import Supervised
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web.app import create_app, listen
-from scowl_edge.web.published import Check, History
+from scowl_edge.web.published import Check, History, StoreFigures
 
 log = structlog.get_logger(__name__)
 
@@ -142,6 +143,36 @@ class Daemon:
     def conflated(self) -> int:
         """Point updates overwritten before a step saw them."""
         return self.inbox.conflated
+
+    @property
+    def missed_polls(self) -> Mapping[str, int]:
+        """Link -> polls left out because the one before was not over, since the start."""
+        return {name: driver.missed_polls for name, driver in self.drivers.items()}
+
+    @property
+    def links_up(self) -> Mapping[str, bool]:
+        """Link -> whether it is up; without those that were not tried yet."""
+        links = self.core.memory.situation.links
+        return {name: link.up for name, link in sorted(links.items()) if link.up is not None}
+
+    @property
+    def stores(self) -> Mapping[str, StoreFigures]:
+        """Name of a file that is written -> its figures."""
+        journal = self.journal
+        figures = StoreFigures(
+            ok=journal.healthy and self.loop.turn.journal_ok,
+            written_records=journal.records_written,
+            written_bytes=journal.bytes_written,
+            dropped_records=journal.records_refused,
+            queued_records=journal.queued,
+            file_bytes=_bytes_on_disk(self.assembly.journal.path),
+        )
+        return {"journal": figures}
+
+    @property
+    def step_lag_s(self) -> float:
+        """How late the last step began, in real seconds."""
+        return self.loop.timing.lateness_s
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -252,6 +283,15 @@ class Daemon:
         self.loop.turn.snapshot()
         if not self.journal.close():
             log.error("journal_not_flushed", waiting=self.journal.queued, error=self.journal.last_error)
+
+
+def _bytes_on_disk(database: Path) -> int:
+    """Size of a database with its write-ahead log; 0 where there is none."""
+    size = 0
+    for path in (database, database.with_name(database.name + "-wal")):
+        with contextlib.suppress(OSError):
+            size += path.stat().st_size
+    return size
 
 
 def refuse_foreign(assembly: Assembly) -> None:

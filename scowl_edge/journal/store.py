@@ -33,6 +33,7 @@ class SqliteJournal:
         healthy: Whether the last attempt to write succeeded.
         last_error: What the last failed attempt was told, empty while healthy.
         commits, records_written, bytes_written: Counts since the start; bytes as stored.
+        records_refused: Records not taken since the start because the queue was full.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class SqliteJournal:
         """
         self.healthy = True
         self.last_error = ""
-        self.commits = self.records_written = self.bytes_written = 0
+        self.commits = self.records_written = self.bytes_written = self.records_refused = 0
         self._path = path
         self._keep_ms = keep_ms
         self._utc_ms = utc_ms
@@ -115,6 +116,7 @@ class SqliteJournal:
             if self._closing:
                 raise JournalError(f"append to journal {self._path}: it is closed")
             if len(self._queue) >= self._max_records or self._queued_bytes + size > self._max_bytes:
+                self.records_refused += 1
                 raise JournalFull(
                     f"the {record.kind} record of step {record.step} was not taken by journal {self._path}: "
                     f"{len(self._queue)} records ({self._queued_bytes} bytes) wait already; "

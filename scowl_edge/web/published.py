@@ -75,6 +75,24 @@ class Check:
     """Whether the process should be restarted for it. A dead link is not: a restart does not mend a cable."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFigures:
+    """What a file that the daemon writes has taken so far, and how it is."""
+
+    ok: bool
+    """Whether its last attempt to write succeeded."""
+    written_records: int
+    """Since the start."""
+    written_bytes: int
+    """As stored, since the start."""
+    dropped_records: int
+    """Not taken because its queue was full, since the start."""
+    queued_records: int
+    """Waiting to be written now."""
+    file_bytes: int
+    """Size on the disk with what the database keeps beside it."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrendRow:
     """What one point did in one stretch of time. All three are None where it had no good value."""
@@ -118,6 +136,22 @@ class Published(Protocol):
     @property
     def conflated(self) -> int:
         """Point updates overwritten before a step saw them."""
+
+    @property
+    def missed_polls(self) -> Mapping[str, int]:
+        """Link -> polls left out because the one before was not over, since the start."""
+
+    @property
+    def links_up(self) -> Mapping[str, bool]:
+        """Link -> whether it is up; without those that were not tried yet."""
+
+    @property
+    def stores(self) -> Mapping[str, StoreFigures]:
+        """Name of a file that is written (`journal`, `telemetry`) -> its figures."""
+
+    @property
+    def step_lag_s(self) -> float:
+        """How late the last step began, in real seconds."""
 
     @property
     def versions(self) -> Mapping[str, str]:

@@ -25,6 +25,7 @@ from scowl_edge.model.view import (
     TreeView,
 )
 from scowl_edge.web import Check, Listener, create_app, listen
+from scowl_edge.web.published import StoreFigures
 from tests.integration.web.contract import must_conform
 
 NOON_UTC_MS = 1_772_366_400_250
@@ -66,6 +67,16 @@ class State:
     points: tuple[Point, ...] = POINTS
     request_results: dict[tuple[str, str], int] = field(default_factory=lambda: {("plc", "ok"): 7})
     conflated: int = 3
+    missed_polls: Mapping[str, int] = field(default_factory=lambda: {"plc": 2})
+    links_up: Mapping[str, bool] = field(default_factory=lambda: {"plc": True, "scada": False})
+    stores: Mapping[str, StoreFigures] = field(
+        default_factory=lambda: {
+            "journal": StoreFigures(
+                ok=True, written_records=84, written_bytes=16_800, dropped_records=0, queued_records=2, file_bytes=65_536
+            )
+        }
+    )
+    step_lag_s: float = 0.25
     texts: dict[int, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: {"version": "0.1.0"})
     view: RegionView | None = None
