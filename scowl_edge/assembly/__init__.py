@@ -12,6 +12,8 @@ from scowl_edge.assembly.assembly import (
     JournalSettings,
     PointInfo,
     SignalBinding,
+    TelemetrySettings,
+    TlsSettings,
 )
 from scowl_edge.assembly.load import assemble, load
 from scowl_edge.assembly.signals import Rounding
@@ -27,6 +29,8 @@ __all__ = [
     "PointInfo",
     "Rounding",
     "SignalBinding",
+    "TelemetrySettings",
+    "TlsSettings",
     "assemble",
     "load",
 ]

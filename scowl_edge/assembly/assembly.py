@@ -9,7 +9,7 @@ from typing import Any
 
 from scowl_edge.assembly.signals import Rounding
 from scowl_edge.config import Document
-from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.devices.declaration import ModbusLink, Secret
 from scowl_edge.model.site import Site
 
 
@@ -55,6 +55,14 @@ class ActuatorBinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """Certificate (with its chain) and private key of the port, both PEM."""
+
+    certificate: Secret
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
     """The one port."""
 
@@ -62,7 +70,15 @@ class HttpSettings:
     port: int
     """0 takes any free one."""
     token_file: Path | None
+    """The operator's token; with the credential None too: orders are refused."""
     token_credential: str | None
+    viewer_file: Path | None = None
+    """The viewer's token; with the credential None too: reading is open on loopback, else needs the operator's."""
+    viewer_credential: str | None = None
+    tls: TlsSettings | None = None
+    """None: plain HTTP, which the configuration grants on loopback only."""
+    names: tuple[str, ...] = ()
+    """Hosts under which the port may be addressed beside `host`, in lower case, IPv6 without brackets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +87,20 @@ class JournalSettings:
 
     path: Path
     keep_ms: int
+    limit_bytes: int
+    """Most that the file may take; the oldest segments go first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """The file of trends and old events."""
+
+    path: Path
+    keep_ms: int
+    every_ms: int
+    """Span of one value of a trend."""
+    limit_bytes: int
+    enabled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +117,7 @@ class Assembly:
     """Parallel to `site.actuators`."""
     http: HttpSettings
     journal: JournalSettings
+    telemetry: TelemetrySettings
     simulation: Mapping[str, Any] | None = field(hash=False)
     """The section as it was written, not checked."""
     text: str = field(repr=False)

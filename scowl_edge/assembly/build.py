@@ -11,13 +11,17 @@ from scowl_edge.assembly.assembly import (
     HttpSettings,
     JournalSettings,
     PointInfo,
+    TelemetrySettings,
+    TlsSettings,
 )
+from scowl_edge.assembly.http_schema import Http
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, StorageRole
 from scowl_edge.assembly.roles import consumer, generator, storage
 from scowl_edge.assembly.schema import Configuration, DeviceSection, PointSection, RatingSection
+from scowl_edge.assembly.section import Source
 from scowl_edge.assembly.wiring import Wiring
 from scowl_edge.config import Document
-from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table
+from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Secret, Table
 from scowl_edge.model.command import WriteClass
 from scowl_edge.model.event import DeviceMode, RegionMode
 from scowl_edge.model.quantity import CURRENT, POINT_UNITS, TIME, Quantity
@@ -34,8 +38,6 @@ def build(configuration: Configuration, document: Document) -> Assembly:
     devices: dict[str, list[ModbusDevice]] = {name: [] for name in configuration.links}
     for name, device in configuration.devices.items():
         devices[device.link].append(table.add(name, device, configuration))
-    host, port = split_listen(configuration.http.listen)
-    token = configuration.http.token
     site, wiring = _site(configuration, table, fingerprint)
     return Assembly(
         site=site,
@@ -58,18 +60,53 @@ def build(configuration: Configuration, document: Document) -> Assembly:
         ),
         signals=tuple(wiring.signal_bindings),
         actuators=tuple(wiring.actuator_bindings),
-        http=HttpSettings(
-            host=host,
-            port=port,
-            token_file=Path(token.file) if token is not None and token.file else None,
-            token_credential=token.credential if token is not None else None,
+        http=http_settings(configuration.http),
+        journal=JournalSettings(
+            path=Path(configuration.journal.path),
+            keep_ms=configuration.journal.keep,
+            limit_bytes=configuration.journal.limit,
         ),
-        journal=JournalSettings(path=Path(configuration.journal.path), keep_ms=configuration.journal.keep),
+        telemetry=TelemetrySettings(
+            path=telemetry_path(configuration),
+            keep_ms=configuration.telemetry.keep,
+            every_ms=configuration.telemetry.every,
+            limit_bytes=configuration.telemetry.limit,
+            enabled=configuration.telemetry.enabled,
+        ),
         simulation=configuration.simulation,
         text=document.text,
         fingerprint=fingerprint,
         document=document,
     )
+
+
+def http_settings(section: Http) -> HttpSettings:
+    """Of the section as it was read."""
+    host, port = split_listen(section.listen)
+    token, viewer, tls = section.token, section.viewer, section.tls
+    return HttpSettings(
+        host=host,
+        port=port,
+        token_file=Path(token.file) if token is not None and token.file else None,
+        token_credential=token.credential if token is not None else None,
+        viewer_file=Path(viewer.file) if viewer is not None and viewer.file else None,
+        viewer_credential=viewer.credential if viewer is not None else None,
+        tls=TlsSettings(certificate=secret(tls.certificate), key=secret(tls.key)) if tls is not None else None,
+        names=section.names,
+    )
+
+
+def secret(source: Source) -> Secret:
+    """Where a secret lies."""
+    return Secret(file=source.file or "", credential=source.credential or "")
+
+
+def telemetry_path(configuration: Configuration) -> Path:
+    """As given, else beside the journal."""
+    if configuration.telemetry.path is not None:
+        return Path(configuration.telemetry.path)
+    journal = Path(configuration.journal.path)
+    return journal.with_name(f"{journal.stem or 'journal'}.telemetry.db") if journal.name else Path("telemetry.db")
 
 
 def split_listen(listen: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -311,6 +312,43 @@ class Numbers(Kind):
     def json(self) -> dict[str, Any]:
         number = {"type": "number"}
         return {"anyOf": [{"type": "array", "items": number}, number]}
+
+
+def is_host(text: str) -> bool:
+    """Whether text is a host name or an address, IPv6 also in brackets."""
+    if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):
+        return True
+    try:
+        ip_address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+class HostNames(Kind):
+    """A list of host names or addresses, without ports."""
+
+    label = "list of host names"
+    bounds = "names or addresses without a port"
+
+    def accept(self, value: Any) -> tuple[str, ...]:
+        parts = value if isinstance(value, list) else [value]
+        for part in parts:
+            if not isinstance(part, str):
+                raise Wrong(f"holds {found(part)}", "write host names in a list, e.g. [scada.example]")
+            if not is_host(part):
+                bare = re.sub(r"^[a-z]+://|(:[0-9]+)?(/.*)?$", "", part)
+                todo = (
+                    f"write {bare}, without scheme, port and path" if is_host(bare) else "use letters, digits, - and ."
+                )
+                raise Wrong(f'holds "{part}", which is no plain host name', todo)
+        return tuple(part.strip("[]").lower() for part in parts)
+
+    def show(self, value: Any) -> str:
+        return "[" + ", ".join(value) + "]"
+
+    def json(self) -> dict[str, Any]:
+        return {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 
 
 NAME = Text(

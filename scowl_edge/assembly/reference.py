@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scowl_edge.assembly.build import modbus_point
+from scowl_edge.assembly.http_schema import Http, Tls
 from scowl_edge.assembly.keys import Key, json_schema, keys, own_keys, type_words
 from scowl_edge.assembly.kinds import Measure
 from scowl_edge.assembly.role_schema import (
@@ -27,16 +28,15 @@ from scowl_edge.assembly.schema import (
     BusSection,
     Configuration,
     DeviceSection,
-    Http,
     Journal,
     Link,
     PointSection,
     RatingSection,
     Region,
     SiteSection,
-    Token,
+    Telemetry,
 )
-from scowl_edge.assembly.section import Section
+from scowl_edge.assembly.section import Section, Source
 from scowl_edge.assembly.signals import ACTUATORS, SIGNALS, units_for
 from scowl_edge.drivers.modbus.encoding import Registers, encode
 from scowl_edge.model.quantity import FAMILIES, POINT_UNITS, units_in_words
@@ -50,8 +50,10 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("(top level)", Configuration),
     ("site", SiteSection),
     ("http", Http),
-    ("http.token", Token),
+    ("http.token, http.viewer, http.tls.certificate, http.tls.key", Source),
+    ("http.tls", Tls),
     ("journal", Journal),
+    ("telemetry", Telemetry),
     ("links.NAME", Link),
     ("region", Region),
     ("buses.NAME", BusSection),

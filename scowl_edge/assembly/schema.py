@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from scowl_edge.assembly.http_schema import Http
 from scowl_edge.assembly.kinds import Choice, Flag, Measure, Named, Number, Numbers, Order, Text, Whole
 from scowl_edge.assembly.role_schema import Role
 from scowl_edge.assembly.section import Delay, Magnitude, Name, Positive, Section, Share, duration, key
@@ -14,6 +15,7 @@ from scowl_edge.model.quantity import (
     FRACTION,
     POINT_UNITS,
     POWER,
+    SIZE,
     TIME,
     VOLTAGE,
     Quantity,
@@ -40,40 +42,6 @@ class SiteSection(Section):
     id: Name = key(..., "Name of the site in metrics, the API and the journal.", "cabinet-17")
 
 
-class Token(Section):
-    """Where the token for orders comes from; exactly one of the two."""
-
-    file: Annotated[str, Text("a path")] | None = key(
-        None, "File that holds the token, relative to the working directory.", "/etc/scowl-edge/token", shown="none"
-    )
-    credential: Annotated[str, Text("the name of a credential")] | None = key(
-        None, "Name of a credential that systemd hands over (`LoadCredential=`).", "api-token", shown="none"
-    )
-
-
-class Http(Section):
-    """The one port: metrics, health, API and page."""
-
-    listen: Annotated[
-        str,
-        Text(
-            "HOST:PORT",
-            form=r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}",
-            said="a loopback address and a port, e.g. 127.0.0.1:8080",
-        ),
-    ] = key(
-        "127.0.0.1:8080",
-        "Address to listen on. Loopback only, since the port speaks plain HTTP. Port 0 takes any free one.",
-        "127.0.0.1:8080",
-    )
-    token: Token | None = key(
-        None,
-        "Token that orders must carry. Without one every order is refused; reading stays open.",
-        "{file: /etc/scowl-edge/token}",
-        shown="none",
-    )
-
-
 class Journal(Section):
     """The file from which decisions can be repeated."""
 
@@ -81,6 +49,33 @@ class Journal(Section):
         "scowl-edge.db", "The journal's file, relative to the working directory.", "/var/lib/scowl-edge/journal.db"
     )
     keep: Annotated[int, duration("1 h")] = key(TIME("30 d"), "How long records are kept.", "90 d")
+    limit: Annotated[int, Measure(SIZE, low="1 MB")] = key(
+        SIZE("2 GB"),
+        "Most that the file may take on the disk. When it is exceeded the oldest records go, even before `keep`.",
+        "500 MB",
+    )
+
+
+class Telemetry(Section):
+    """The file of trends and old events: for people to look back, never needed to decide or to start."""
+
+    enabled: Annotated[bool, Flag()] = key(True, "Whether trends and old events are kept at all.", "false")
+    path: Annotated[str, Text("a path")] | None = key(
+        None,
+        "The file, relative to the working directory.",
+        "/var/lib/scowl-edge/telemetry.db",
+        shown="that of the journal, ending in `.telemetry.db`",
+    )
+    keep: Annotated[int, duration("10 min")] = key(TIME("24 h"), "How long trends and events are kept.", "7 d")
+    every: Annotated[int, duration("1 s", "1 h")] = key(
+        TIME("10 s"),
+        "Span that one value of a trend stands for: its least, mean and greatest. Widened by itself where all points "
+        "would not fit into `limit`.",
+        "1 min",
+    )
+    limit: Annotated[int, Measure(SIZE, low="1 MB")] = key(
+        SIZE("500 MB"), "Most that the file may take on the disk; the oldest values go first.", "2 GB"
+    )
 
 
 class Link(Section):
@@ -300,6 +295,7 @@ class Configuration(Section):
     journal: Journal = key(
         Journal(), "The file from which decisions can be repeated.", "{keep: 30 d}", shown="as below"
     )
+    telemetry: Telemetry = key(Telemetry(), "The file of trends and old events.", "{keep: 7 d}", shown="as below")
     links: dict[Name, Link] = key({}, "Connections to devices, by name.", "{plc: {...}}", shown="none")
     region: Region = key(Region(), "How the site is run as a whole.", "{mode: auto}", shown="as below")
     buses: dict[Name, BusSection] = key(

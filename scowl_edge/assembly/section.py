@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scowl_edge.assembly.kinds import NAME, Measure
+from scowl_edge.assembly.kinds import NAME, Measure, Text
 from scowl_edge.model.quantity import FRACTION, POWER, TIME
 
 
@@ -32,3 +32,22 @@ Share = Annotated[int, Measure(FRACTION, low="0 %", high="100 %")]
 Magnitude = Annotated[int, Measure(POWER, low="0 W")]
 Delay = Annotated[int, duration()]
 Positive = Annotated[int, duration("1 ms")]
+
+
+class Source(Section):
+    """Where a token, password, certificate or key lies; exactly one of the two."""
+
+    file: Annotated[str, Text("a path")] | None = key(
+        None, "File that holds it, relative to the working directory.", "/etc/scowl-edge/token", shown="none"
+    )
+    credential: (
+        Annotated[
+            str,
+            Text(
+                "name of a credential",
+                form=r"[^/:\x00-\x1f\x7f]{1,255}",
+                said="the name as in `LoadCredential=NAME:PATH`, without `/` and `:`",
+            ),
+        ]
+        | None
+    ) = key(None, "Name of a credential that systemd hands over (`LoadCredential=`).", "api-token", shown="none")

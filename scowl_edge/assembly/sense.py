@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from scowl_edge.assembly.build import split_listen
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, RoleSection, StorageRole
 from scowl_edge.assembly.schema import DeviceSection, Link, PointSection
+from scowl_edge.assembly.section import Source
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault, Path
 
@@ -18,6 +19,7 @@ _REGISTERS = {"int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "f
 def sense_faults(structure: Structure) -> Iterator[Fault]:
     """All faults of this sort in the valid part of a file."""
     yield from _http(structure)
+    yield from _telemetry(structure)
     for name, device in structure.configuration.devices.items():
         for point, section in device.points.items():
             yield from _point(structure, name, point, section, device)
@@ -37,17 +39,34 @@ def _http(structure: Structure) -> Iterator[Fault]:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not loopback:
-        what = (
-            f"{host} is not a loopback address, and this port speaks plain HTTP that anyone on the network could read"
-        )
-        yield fault(path, what, "listen on 127.0.0.1 and put a proxy with TLS before it")
-    token = http.token
-    if token is not None and (token.file is None) == (token.credential is None):
-        given = structure.names("http", "token")
-        if token.file is not None or (not {"file", "credential"} & set(given) and structure.all_known("http", "token")):
-            both = "both `file` and `credential`" if token.file is not None else "neither `file` nor `credential`"
-            yield fault(("http", "token"), f"`token` names {both}", "name exactly one of them")
+    if not loopback and http.tls is None and "tls" not in structure.names("http"):
+        what = f"{host} is not a loopback address, and over plain HTTP the network could read tokens and values"
+        todo = "add `tls: {certificate: {file: PATH}, key: {file: PATH}}`, or listen on 127.0.0.1"
+        yield fault(path, what, todo)
+    if not loopback and not {"token", "viewer"} & set(structure.names("http")):
+        what = f"{host} is not a loopback address, and without a token reading would be open to the network"
+        yield fault(path, what, "add `viewer: {file: PATH}`, and `token: {file: PATH}` for orders")
+    for key in ("token", "viewer"):
+        yield from _source(structure, ("http", key), getattr(http, key))
+    if http.tls is not None:
+        yield from _source(structure, ("http", "tls", "certificate"), http.tls.certificate)
+        yield from _source(structure, ("http", "tls", "key"), http.tls.key)
+
+
+def _source(structure: Structure, path: tuple[str, ...], source: Source | None) -> Iterator[Fault]:
+    if source is None or (source.file is None) != (source.credential is None) or path in structure.assumed:
+        return
+    given = structure.names(*path)
+    if source.file is not None or (not {"file", "credential"} & set(given) and structure.all_known(*path)):
+        both = "both `file` and `credential`" if source.file is not None else "neither `file` nor `credential`"
+        yield structure.document.fault(path, f"`{path[-1]}` names {both}", "name exactly one of them")
+
+
+def _telemetry(structure: Structure) -> Iterator[Fault]:
+    configuration = structure.configuration
+    if configuration.telemetry.path == configuration.journal.path:
+        what = "`path` of the telemetry is the journal's file"
+        yield structure.document.fault(("telemetry", "path"), what, "name another file, or take it out")
 
 
 def _point(

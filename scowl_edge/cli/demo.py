@@ -24,7 +24,7 @@ _PLACES = (_PACKAGE / "examples" / "demo.yaml", _PACKAGE.parent / "examples" / "
 
 
 def demo(*, http: str | None, clock_rate: int) -> None:
-    """Runs until it is stopped; the journal goes with it.
+    """Runs until it is stopped; journal and trends go with it.
 
     Raises:
         ScowlError: what kept the simulation or the daemon from starting.
@@ -33,7 +33,8 @@ def demo(*, http: str | None, clock_rate: int) -> None:
     logs.configure(logging.WARNING)
     with TemporaryDirectory(prefix="scowl-edge-demo-") as directory:
         journal = replace(assembly.journal, path=Path(directory) / "demo.db")
-        on_fastest_loop(_demo(replace(assembly, journal=journal), http, clock_rate))
+        telemetry = replace(assembly.telemetry, path=Path(directory) / "demo.telemetry.db")
+        on_fastest_loop(_demo(replace(assembly, journal=journal, telemetry=telemetry), http, clock_rate))
 
 
 def _free(host: str, port: int) -> str:

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from scowl_edge.assembly import Assembly, ConfigError, Rounding, assemble, load
-from scowl_edge.devices.declaration import Table
+from scowl_edge.assembly import (
+    Assembly,
+    ConfigError,
+    Rounding,
+    TelemetrySettings,
+    TlsSettings,
+    assemble,
+    load,
+)
+from scowl_edge.devices.declaration import Secret, Table
 from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.event import DeviceMode, RegionMode
 from scowl_edge.model.site import NONE, Actuator, OnStop
@@ -84,6 +92,46 @@ def test_the_contract_s_example() -> None:
     assert site.devices[1].mode is DeviceMode.AUTO
     assert len(assembly.signals) == len(site.signals)
     assert len(assembly.actuators) == len(site.actuators) == 1
+
+
+def test_port_journal_and_telemetry() -> None:
+    plain = assemble(CONTRACT, "site.yaml")
+    assert (plain.http.viewer_file, plain.http.viewer_credential, plain.http.tls, plain.http.names) == (
+        None,
+        None,
+        None,
+        (),
+    )
+    assert (plain.journal.path, plain.journal.limit_bytes) == (Path("scowl-edge.db"), 2_000_000_000)
+    assert plain.telemetry == TelemetrySettings(
+        path=Path("scowl-edge.telemetry.db"),
+        keep_ms=24 * 3_600_000,
+        every_ms=10_000,
+        limit_bytes=500_000_000,
+        enabled=True,
+    )
+    text = """
+site: {id: s}
+http:
+  listen: "0.0.0.0:8443"
+  viewer: {credential: viewer}
+  tls: {certificate: {file: tls.crt}, key: {credential: tls-key}}
+  names: [SCADA.example, "[::1]", 10.0.0.7]
+journal: {path: /var/lib/edge/journal, limit: 0.5 GB}
+telemetry: {keep: 7 d, every: 1 min, limit: 64 MB, enabled: false}
+"""
+    assembly = assemble(text, "site.yaml")
+    http = assembly.http
+    assert (http.token_file, http.token_credential) == (None, None)
+    assert (http.viewer_file, http.viewer_credential) == (None, "viewer")
+    assert http.tls == TlsSettings(
+        certificate=Secret(file="tls.crt", credential=""), key=Secret(file="", credential="tls-key")
+    )
+    assert http.names == ("scada.example", "::1", "10.0.0.7")
+    assert assembly.journal.limit_bytes == 500_000_000
+    assert assembly.telemetry.path == Path("/var/lib/edge/journal.telemetry.db")
+    assert (assembly.telemetry.every_ms, assembly.telemetry.limit_bytes) == (60_000, 64_000_000)
+    assert not assembly.telemetry.enabled
 
 
 def test_point_table_and_links_agree() -> None:

@@ -16,6 +16,7 @@ from scowl_edge.model.quantity import (
     POINT_UNITS,
     POWER,
     RAMP,
+    SIZE,
     TIME,
     VOLTAGE,
     Family,
@@ -43,6 +44,8 @@ from scowl_edge.model.quantity import (
         ("5 kW/s", RAMP, 5_000),
         ("40 kVA", APPARENT, 40_000),
         (".5 kW", POWER, 500),
+        ("500 MB", SIZE, 500_000_000),
+        ("1.5 GB", SIZE, 1_500_000_000),
     ],
 )
 def test_quantities(text: str, family: Family, quanta: int) -> None:
@@ -59,6 +62,8 @@ def test_quantities(text: str, family: Family, quanta: int) -> None:
         ("5 kWh", POWER, "no unit of a power"),
         ("0.5 ms", TIME, "finer than 1 ms"),
         ("1.0001 kW", TIME, "no unit of a time"),
+        ("2 GiB", SIZE, "no unit of a size"),
+        ("2 gb", SIZE, "did you mean GB"),
         ("0.0001 kW", POWER, "finer than 1 W"),
         ("1e99 W", POWER, "too large"),
         ("5 kW 3 W", POWER, "no unit of a power"),
