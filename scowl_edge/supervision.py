@@ -22,6 +22,8 @@ class Supervised:
         self.name = name
         self.restarts = 0
         self.last_error = ""
+        self.pausing = False
+        """Whether it failed and waits to begin again: not at work, yet under control."""
         self._work = work
 
     async def run(self) -> None:
@@ -39,5 +41,9 @@ class Supervised:
                 log.exception("task_failed", task=self.name, restarts=self.restarts, again_in_s=pause)
             if loop.time() - started >= STEADY_S:
                 pause = FIRST_PAUSE_S
-            await asyncio.sleep(pause)
+            self.pausing = True
+            try:
+                await asyncio.sleep(pause)
+            finally:
+                self.pausing = False
             pause = min(2 * pause, LONGEST_PAUSE_S)

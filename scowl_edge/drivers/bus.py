@@ -135,6 +135,16 @@ class Bus:
         self._silent_in_row = 0
         self._reopen_after = SILENT_BEFORE_REOPEN
         self._afresh = True
+        self._progress_ms = self._sleeps_until_ms = -1
+
+    @property
+    def last_progress_ms(self) -> int:
+        """When the task last did something, monotonic; while it waits for a time, at most until that. -1 before it ran.
+
+        One request, one connection attempt or one note in the journal may lie between two marks, never more: a dead
+        device does not hold it up, a defect does.
+        """
+        return max(self._progress_ms, min(self._now(), self._sleeps_until_ms))
 
     @property
     def missed_polls(self) -> int:
@@ -190,7 +200,8 @@ class Bus:
                     await self._sleep(until_ms)
                 self._attempts += 1
             try:
-                await self._port.open(lambda result: sink.requests(self._config.link, result), self._wake)
+                self._progress_ms = self._now()
+                await self._port.open(lambda result: self._count(sink, result), self._wake)
             except DriverError as error:
                 self._link_down(sink, str(error))
                 continue
@@ -202,6 +213,12 @@ class Bus:
                 self._link_up, self._down_cause = True, ""
                 sink.event(LinkChanged(link=self._config.link, device="", up=True, at_ms=now_ms, cause="connected"))
             return
+
+    def _count(self, sink: Sink, result: str) -> None:
+        # A stray frame shows that somebody talks, not that this task does its work.
+        if result != "stray":
+            self._progress_ms = self._now()
+        sink.requests(self._config.link, result)
 
     def _link_down(self, sink: Sink, cause: str) -> None:
         if self._link_up is False:
@@ -228,7 +245,8 @@ class Bus:
         """Takes turns until the connection is gone."""
         schedule, port = self._schedule, self._port
         while port.is_open:
-            turn = schedule.next(self._now())
+            self._progress_ms = self._now()
+            turn = schedule.next(self._progress_ms)
             if isinstance(turn, int):
                 await self._sleep(turn)
             elif turn.ticket is None:
@@ -358,6 +376,7 @@ class Bus:
         """Until then, or until there is something new."""
         loop = asyncio.get_running_loop()
         alarm = self._alarm = loop.create_future()
+        self._sleeps_until_ms = until_ms
         timer = None
         if until_ms < FOREVER:
             timer = loop.call_later(max(until_ms - self._now(), 0) / 1000 / self._rate, self._wake)
@@ -365,6 +384,7 @@ class Bus:
             await alarm
         finally:
             self._alarm = None
+            self._sleeps_until_ms = -1
             if timer is not None:
                 timer.cancel()
 

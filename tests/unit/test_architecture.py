@@ -38,6 +38,8 @@ ROOMS = (
     "scowl_edge.metrics",
     "scowl_edge.logs",
     "scowl_edge.supervision",
+    "scowl_edge.notify",
+    "scowl_edge.service",
     "scowl_edge.daemon",
     "scowl_edge.cli",
     "scowl_edge",
@@ -73,6 +75,8 @@ ARROWS: dict[str, set[str]] = {
     "metrics": {"model"},
     "logs": set(),
     "supervision": set(),
+    "notify": set(),
+    "service": {"model"},
     "simulators": {"control", "dsr", "peer", "devices", "model", "journal", "loop"},
     "simulators.world": {"control", "dsr", "peer", "devices", "model", "journal", "loop", "simulators"},
 }

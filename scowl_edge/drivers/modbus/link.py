@@ -53,6 +53,11 @@ class ModbusTcpDriver:
         return self._bus.missed_polls
 
     @property
+    def last_progress_ms(self) -> int:
+        """When its task last did something, as the watchdog judges it; see `Bus.last_progress_ms`."""
+        return self._bus.last_progress_ms
+
+    @property
     def before_send(self) -> Callable[[CommandId], Awaitable[None]] | None:
         """Awaited before the first bytes of a command to a stored or pulse register leave; JournalFull withholds it."""
         return self._bus.before_send
