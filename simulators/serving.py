@@ -9,11 +9,12 @@ from collections.abc import Mapping
 
 from scowl_edge.assembly import Assembly
 from scowl_edge.devices.declaration import ModbusDevice
+from simulators.binding import bind
 from simulators.control import ControlPort
 from simulators.modbus_server import ModbusServer
 from simulators.plant import Plant, SimulationError
 from simulators.settings import SimulationSettings, read_settings
-from simulators.unit import Unit, bind
+from simulators.unit import Unit
 
 TICK_S = 0.1
 """How often the plant goes on when nobody asks."""

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scowl_edge.assembly import Assembly
 from scowl_edge.devices.declaration import ModbusDevice, ModbusPoint, Table
-from scowl_edge.model.command import Verb
+from simulators.binding import Behind, Bindings
 from simulators.faults import Response
 from simulators.plant import Plant
-from simulators.registers import Value, bit_mask, decode, encode, is_bit
+from simulators.registers import bit_mask, decode, encode, is_bit
 
 ILLEGAL_ADDRESS = 2
 ILLEGAL_VALUE = 3
-
-_QUANTA = {
-    "soc": 1_000_000.0,
-    "current_a": 1000.0,
-    "current_b": 1000.0,
-    "current_c": 1000.0,
-    "voltage": 1000.0,
-    "shed_expiry": 1000.0,
-}
-"""Quanta of a signal in one of the plant's units, where that is not 1."""
 
 
 class ModbusException(Exception):
@@ -38,40 +27,13 @@ class ModbusException(Exception):
 class BoundPoint:
     """A point of a unit and what stands behind it."""
 
-    device: int
-    """Index in the site."""
     point: ModbusPoint
-    signal: str
-    """Empty: a plain register that keeps what is written."""
-    factor: float
-    """Point's base value = plant's value * factor (a share of the rating, A for W)."""
+    behind: Behind
 
     @property
     def end(self) -> int:
         """First address behind it."""
         return self.point.address + self.point.registers
-
-
-def bind(assembly: Assembly) -> Mapping[tuple[str, str], tuple[str, float]]:
-    """(device, point) -> (signal, factor) for every point that a role or a rating uses."""
-    found: dict[tuple[str, str], tuple[str, float]] = {}
-    grants = {signal.device for signal in assembly.site.signals if signal.name == "shed_granted"}
-
-    def add(index: int, signal: str, gain: float) -> None:
-        row = assembly.points[index]
-        found.setdefault((row.device, row.name), (signal, _QUANTA.get(signal, 1.0) / gain))
-
-    for signal, binding in zip(assembly.site.signals, assembly.signals, strict=True):
-        add(binding.point, signal.name, binding.gain)
-    for actuator, written in zip(assembly.site.actuators, assembly.actuators, strict=True):
-        add(written.point, "shed_request" if actuator.verb is Verb.SHED else str(actuator.verb), written.gain)
-        if written.expiry_point >= 0:
-            add(written.expiry_point, "shed_expiry", _QUANTA["shed_expiry"])
-        if actuator.verb is Verb.SHED and actuator.device not in grants:
-            # Without a register of its own the grant is what the request reads back as.
-            row = assembly.points[written.point]
-            found[row.device, row.name] = ("shed_request_granted", found[row.device, row.name][1])
-    return found
 
 
 class Unit:
@@ -85,7 +47,7 @@ class Unit:
         self,
         plant: Plant,
         devices: Sequence[ModbusDevice],
-        bindings: Mapping[tuple[str, str], tuple[str, float]],
+        bindings: Bindings,
     ) -> None:
         self._plant = plant
         self._tables: dict[Table, list[BoundPoint]] = {table: [] for table in Table}
@@ -94,8 +56,7 @@ class Unit:
         for device in devices:
             index = plant.index(device.name)
             for point in device.points:
-                signal, factor = bindings.get((device.name, point.name), ("", 1.0))
-                bound = BoundPoint(index, point, signal, factor)
+                bound = BoundPoint(point, Behind.of(plant, device.name, point.name, bindings))
                 self._tables[point.table].append(bound)
                 self._exponents[index, point.name] = bound
         for points in self._tables.values():
@@ -106,7 +67,7 @@ class Unit:
         if table is not None:
             for bound in self._tables[table]:
                 if bound.point.address <= address < bound.end:
-                    return self._plant.response(bound.device)
+                    return self._plant.response(bound.behind.device)
         return self._plant.response(self._first_device)
 
     def read(self, table: Table, address: int, count: int) -> list[int]:
@@ -159,28 +120,15 @@ class Unit:
             words = [int(bool(words[0] & bit_mask(point)))]
             if self._encoded(bound) == words:
                 return
-        value = decode(point, words, self._exponent(bound))
-        if bound.signal and isinstance(value, float):
-            signal = "shed_request" if bound.signal == "shed_request_granted" else bound.signal
-            accepted = self._plant.write(bound.device, signal, value / bound.factor)
-        else:
-            accepted = self._plant.keep(bound.device, point.name, value)
-        if not accepted:
+        if not bound.behind.take(decode(point, words, self._exponent(bound))):
             raise ModbusException(ILLEGAL_VALUE)
 
     def _encoded(self, bound: BoundPoint) -> list[int]:
-        return encode(bound.point, self._value(bound), self._exponent(bound))
-
-    def _value(self, bound: BoundPoint) -> Value | None:
-        if not bound.signal:
-            return self._plant.kept(bound.device, bound.point.name)
-        signal = "shed_granted" if bound.signal == "shed_request_granted" else bound.signal
-        shown = self._plant.read(bound.device, signal)
-        return None if shown is None else shown * bound.factor
+        return encode(bound.point, bound.behind.shown(), self._exponent(bound))
 
     def _exponent(self, bound: BoundPoint) -> int:
         if not bound.point.scale_factor:
             return 0
-        factor = self._exponents.get((bound.device, bound.point.scale_factor))
-        value = self._value(factor) if factor is not None else 0.0
+        factor = self._exponents.get((bound.behind.device, bound.point.scale_factor))
+        value = factor.behind.shown() if factor is not None else 0.0
         return int(value) if isinstance(value, float) else 0

@@ -16,8 +16,8 @@ from scowl_edge.drivers.modbus import ModbusTcpDriver
 from scowl_edge.model.command import CommandId, OutcomeKind, Verb
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Quality, Reading
+from simulators.binding import bind
 from simulators.serving import Simulator, serve
-from simulators.unit import bind
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
