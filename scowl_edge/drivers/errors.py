@@ -65,6 +65,16 @@ class Refused(DriverError):
         """Not a refusal of a write after all: the device took it and works on it."""
 
 
+class NotAdmitted(DriverError):
+    """A connection turned down, by either side, for a reason that only a person can change: a certificate, a password.
+
+    The bus tells each new reason and asks again ever more seldom.
+    """
+
+    result = "exception"
+    cause = Cause.LINK_DOWN
+
+
 class Unsendable(ScowlError):
     """A write that must not leave: out of range, not writable, or of a type that no number fits."""
 

@@ -32,6 +32,10 @@ class Cause(IntEnum):
     IMPLAUSIBLE = 7
     STALE = 8
     NOT_READ_YET = 9
+    UNKNOWN_NODE = 10
+    """The server has no such node or namespace."""
+    WRONG_TYPE = 11
+    """What came is not of the type that the configuration says."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
