@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections import ChainMap
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -33,6 +34,8 @@ from scowl_edge.model.event import AnyOrder, Stopping
 from scowl_edge.model.signal import Cause
 from scowl_edge.model.site import OnStop
 from scowl_edge.model.view import RegionView
+from scowl_edge.notify import Manager, attend
+from scowl_edge.service import answer_to_reload, status_line
 from scowl_edge.supervision import Supervised
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web.app import create_app, listen
@@ -42,6 +45,10 @@ log = structlog.get_logger(__name__)
 
 LATE_MS = 5_000
 """A loop without a turn for this long beyond its period is not healthy."""
+LINK_STUCK_MS = 30_000
+"""A link's task that does nothing for this long, beyond its own time-outs, is stuck in a defect."""
+STOP_SLACK_S = 20
+"""What the service manager is asked to allow for an orderly end, beyond the time for devices to be released."""
 LATENESS_EVERY_S = 0.25
 _ROUNDINGS = {Rounding.UP: ROUND_UP, Rounding.DOWN: ROUND_DOWN, Rounding.NEAREST: ROUND_NEAREST}
 
@@ -116,6 +123,10 @@ class Daemon:
         self._view: RegionView | None = None
         self._view_step = -1
         self._started_ms = self.clock.mono_ms()
+        self._status = ""
+        self._tried = False
+        self.notice = ""
+        """What the operator should know beside how the region does: the answer to the last reload."""
 
     # -- what is published -------------------------------------------------------------------------------------------
 
@@ -188,12 +199,9 @@ class Daemon:
 
     def health(self) -> Mapping[str, Check]:
         """The daemon's own checks."""
-        now = self.clock.mono_ms()
-        last = self.loop.timing.last_turn_ms
-        late_ms = now - (last if last >= 0 else self._started_ms)
-        allowed = self.assembly.site.policy.period_ms + LATE_MS * self.rate
+        late_ms, allowed = self._late_ms()
         untried = self.untried()
-        down = [name for name, link in sorted(self.core.memory.situation.links.items()) if link.up is False]
+        down = self._down()
         restarts = sum(t.restarts for t in self._tasks)
         error = self.journal.last_error
         return {
@@ -210,6 +218,45 @@ class Daemon:
             ),
             "tasks": Check(ok=restarts == 0, detail=f"{restarts} restarts of tasks since the start", vital=False),
         }  # fmt: skip
+
+    def _late_ms(self) -> tuple[int, int]:
+        """How long ago the last turn was, and how long it may be."""
+        last = self.loop.timing.last_turn_ms
+        allowed = self.assembly.site.policy.period_ms + LATE_MS * self.rate
+        return self.clock.mono_ms() - (last if last >= 0 else self._started_ms), allowed
+
+    def _down(self) -> list[str]:
+        return [name for name, link in sorted(self.core.memory.situation.links.items()) if link.up is False]
+
+    def ready(self) -> bool:
+        """Whether the first step is done and every link was tried, as `/readyz` has it."""
+        return self.loop.timing.last_turn_ms >= 0 and not self.untried()
+
+    def stuck(self) -> str:
+        """Which loop makes no progress although nothing outside keeps it from it; empty while all do."""
+        late_ms, allowed = self._late_ms()
+        if late_ms > allowed:
+            return f"the region's loop: its last turn was {late_ms} ms ago, at most {allowed} ms are allowed"
+        if not self.journal.alive:
+            return "the journal: its writer thread has ended"
+        now = self.clock.mono_ms()
+        for task, link in zip(self._tasks, self.assembly.links, strict=False):
+            idle_ms = now - max(self.drivers[link.name].last_progress_ms, self._started_ms)
+            allowed = LINK_STUCK_MS * self.rate + link.timeout_ms + link.connect_timeout_ms
+            if idle_ms > allowed and not task.pausing:
+                return f"link {link.name}: its task has done nothing for {idle_ms} ms, at most {allowed} ms are allowed"
+        return ""
+
+    def status(self) -> str:
+        """How the region does, in one line."""
+        if self.loop.settled.is_set():
+            view = self.region() if self.loop.timing.last_turn_ms >= 0 else None
+            self._status = status_line(view, self._down(), [] if self._was_ready() else self.untried())
+        return f"{self._status}; {self.notice}" if self.notice else self._status
+
+    def _was_ready(self) -> bool:
+        self._tried = self._tried or self.ready()
+        return self._tried
 
     def untried(self) -> list[str]:
         """Links of which no point was read or failed yet."""
@@ -318,6 +365,8 @@ def _is_loopback(host: str) -> bool:
 async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 1) -> None:
     """Runs a site until SIGTERM or SIGINT; prints where it listens on a line of its own.
 
+    A service manager that started it (`NOTIFY_SOCKET`) is told when it is ready, how it does and when it stops.
+
     Args:
         assembly: the checked configuration.
         http: HOST:PORT instead of the configured one.
@@ -331,9 +380,10 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
         host, port = _host_port(http)
     daemon = Daemon(assembly, clock_rate=clock_rate)
     metrics = Metrics(daemon)
+    manager = Manager(os.environ)
     stopped = False
     # Signals are heard until the very end: one that comes while the journal is closed must not cut that short.
-    with _on_signals(daemon) as signals:
+    with _on_signals(daemon, manager) as signals:
         try:
             app = create_app(
                 daemon, metrics, host=host,
@@ -344,7 +394,8 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
             try:
                 print(listener.url, flush=True)
                 log.info("started", site=assembly.site.name, boot=daemon.loop.turn.boot, step=daemon.loop.turn.step)
-                await signals.hurriable(daemon.run(metrics))
+                async with _attended(manager, daemon):
+                    await signals.hurriable(daemon.run(metrics))
                 stopped = True
             finally:
                 await listener.close()
@@ -356,6 +407,17 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
                 for line in daemon.unconfirmed():
                     print(f"not confirmed: {line}", file=sys.stderr, flush=True)
             log.info("stopped", unconfirmed=len(daemon.unconfirmed()))
+
+
+@contextlib.asynccontextmanager
+async def _attended(manager: Manager, daemon: Daemon) -> AsyncIterator[None]:
+    """Within it the service manager hears how the daemon does, and its watchdog is fed while all loops progress."""
+    attending = asyncio.create_task(Supervised("service", lambda: attend(manager, daemon)).run())
+    try:
+        yield
+    finally:
+        attending.cancel()
+        await asyncio.gather(attending, return_exceptions=True)
 
 
 def _durable_first(daemon: Daemon) -> Middleware:
@@ -370,10 +432,12 @@ def _durable_first(daemon: Daemon) -> Middleware:
 
 
 class _Signals:
-    """What is asked of the process: first to stop in order, then to stop at once."""
+    """What is asked of the process: first to stop in order, then to stop at once; or to reload, which it declines."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, manager: Manager) -> None:
         self._daemon = daemon
+        self._manager = manager
+        self._reload: asyncio.Task[None] | None = None
         self._asked = False
         self._hurried = False
         self._work: asyncio.Task[None] | None = None
@@ -383,11 +447,32 @@ class _Signals:
         if not self._asked:
             self._asked = True
             log.info("stopping", signal=name)
+            self._daemon.notice = "stopping: devices get back what was found"
+            allowed_s = self._daemon.assembly.site.policy.stop_timeout_ms / 1000 / self._daemon.rate + STOP_SLACK_S
+            self._manager.tell(STOPPING=1, STATUS=self._daemon.notice, EXTEND_TIMEOUT_USEC=int(allowed_s * 1e6))
             self._daemon.inbox.event(Stopping(why=name))
         elif self._work is not None and not self._hurried:
             self._hurried = True
             log.warning("stop_cut_short", signal=name)
             self._work.cancel()
+
+    def reload(self) -> None:
+        """SIGHUP came: the file is checked and the answer told; nothing else changes."""
+        if self._reload is None or self._reload.done():
+            self._reload = asyncio.create_task(self._answer_reload())
+
+    async def _answer_reload(self) -> None:
+        assembly = self._daemon.assembly
+        answer = await answer_to_reload(Path(assembly.document.file), assembly.text)
+        log.warning("reload_declined", answer=answer)
+        if not self._asked:
+            self._daemon.notice = answer
+
+    async def settle(self) -> None:
+        """Ends what a signal began and nobody waits for."""
+        if self._reload is not None:
+            self._reload.cancel()
+            await asyncio.gather(self._reload, return_exceptions=True)
 
     async def hurriable(self, work: Coroutine[None, None, None]) -> None:
         """Does the work; a second signal ends it, and nobody waits for devices any more."""
@@ -399,19 +484,26 @@ class _Signals:
                 self._work.cancel()
                 await asyncio.gather(self._work, return_exceptions=True)
                 raise
+        finally:
+            await self.settle()
 
 
 @contextlib.contextmanager
-def _on_signals(daemon: Daemon) -> Iterator[_Signals]:
-    """The first SIGTERM or SIGINT stops deciding and releases; a second one ends the wait."""
+def _on_signals(daemon: Daemon, manager: Manager) -> Iterator[_Signals]:
+    """The first SIGTERM or SIGINT stops deciding and releases; a second one ends the wait. SIGHUP asks for a reload."""
     loop = asyncio.get_running_loop()
-    signals = _Signals(daemon)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    signals = _Signals(daemon, manager)
+    heard = [signal.SIGTERM, signal.SIGINT]
+    for number in heard:
         loop.add_signal_handler(number, signals.ask, number.name)
+    # A terminal that is closed says SIGHUP too, and then it means the end; under nohup it means nothing.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and not (sys.stdin is not None and sys.stdin.isatty()):
+        heard.append(signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, signals.reload)
     try:
         yield signals
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in heard:
             loop.remove_signal_handler(number)
 
 

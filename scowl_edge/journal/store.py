@@ -102,6 +102,11 @@ class SqliteJournal:
         """Records that are not durable yet."""
         return len(self._queue)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the writer thread is there; a slow or full disk does not end it."""
+        return self._writer.is_alive()
+
     def append(self, record: Record) -> None:
         """Queues a record. Never waits for the disk.
 
