@@ -62,9 +62,11 @@ def quantile(values: Sequence[float], fraction: float) -> float:
 
 
 @contextlib.contextmanager
-def child(*arguments: str, stdout: int | None = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+def child(
+    *arguments: str, stdout: int | None = subprocess.PIPE, stdin: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """A Python process that lives as long as the block; it is asked to stop, then made to."""
-    process = subprocess.Popen([sys.executable, *arguments], stdout=stdout, text=True)
+    process = subprocess.Popen([sys.executable, *arguments], stdin=stdin, stdout=stdout, text=True)
     try:
         yield process
     finally:

@@ -4,8 +4,9 @@ All of it reads what the daemon publishes after each step (`Published`) and noth
 which waits in the inbox for the next step. Start with `create_app` and `listen`.
 """
 
-from scowl_edge.web.app import Exposition, Listener, ListenError, create_app, listen
+from scowl_edge.web.app import Listener, ListenError, create_app, listen
 from scowl_edge.web.published import Check, Published, PublishedPoint, PublishedTable
+from scowl_edge.web.scrape import Exposition
 
 __all__ = [
     "Check",

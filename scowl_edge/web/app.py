@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from aiohttp import web
 
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.web.api import Api
 from scowl_edge.web.authority import TokenGate
-from scowl_edge.web.exposition import CONTENT_TYPE
 from scowl_edge.web.orders import BODY_LIMIT_BYTES
 from scowl_edge.web.page import Page
 from scowl_edge.web.problem import problems
 from scowl_edge.web.published import Published
-
-
-class Exposition(Protocol):
-    """What `/metrics` serves."""
-
-    def chunks(self) -> Iterator[bytes]:
-        """The text in pieces, each rendered within a few ms."""
+from scowl_edge.web.scrape import Exposition, Scrape
 
 
 class ListenError(ScowlError):
@@ -45,17 +36,9 @@ def create_app(
     api = Api(published, TokenGate(token_file, token_credential, environ), host)
     page = Page(published)
 
-    async def metrics(request: web.Request) -> web.Response:
-        parts = []
-        for part in exposition.chunks():
-            parts.append(part)
-            # A scrape of many points must not hold up a step.
-            await asyncio.sleep(0)
-        return web.Response(body=b"".join(parts), headers={"Content-Type": CONTENT_TYPE})
-
     app = web.Application(middlewares=[problems], client_max_size=BODY_LIMIT_BYTES)
     app.router.add_get("/", page.serve)
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", Scrape(exposition).serve)
     for endpoint in api.endpoints:
         if endpoint.method == "GET":
             app.router.add_get(endpoint.path, endpoint.handler)

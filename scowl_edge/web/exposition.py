@@ -1,19 +1,25 @@
-"""The Prometheus text format: families, escaped labels, numbers.
+"""The Prometheus text format: families, escaped labels, numbers; one series at a time, or a hundred thousand.
 
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.0.4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import compress, islice
 from typing import Literal
 
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-CHUNK_SAMPLES = 2_000
-"""Samples rendered at a stretch (about 2 ms): between two chunks the event loop may do other work."""
+CHUNK_SAMPLES = 500
+"""Samples with labels of their own that are rendered at a stretch: about half a ms."""
+CHUNK_ROWS = 2_048
+"""Rows of a `Column` that are rendered at a stretch: a fraction of a ms."""
 
 _LABEL_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
@@ -43,6 +49,17 @@ def number(value: float) -> str:
     return str(value)
 
 
+def numbers(values: NDArray[np.float64]) -> list[bytes]:
+    """`number` of each of a contiguous array, all at once."""
+    if not len(values):
+        return []
+    texts = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    # JSON has no word for these.
+    for i in np.flatnonzero(~np.isfinite(values)).tolist():
+        texts[i] = number(float(values[i])).encode()
+    return texts
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """All series of one name."""
@@ -52,11 +69,46 @@ class Family:
     text: str
     """One sentence for HELP."""
 
+    @property
+    def head(self) -> str:
+        """HELP and TYPE."""
+        return f"# HELP {self.name} {self.text.translate(_HELP_ESCAPES)}\n# TYPE {self.name} {self.kind}\n"
+
     def chunks(self, samples: Iterable[Sample]) -> Iterator[bytes]:
         """The family as text, HELP and TYPE first and once; nothing at all if there is no sample."""
         rest = iter(samples)
-        head = f"# HELP {self.name} {self.text.translate(_HELP_ESCAPES)}\n# TYPE {self.name} {self.kind}\n"
+        head = self.head
         while part := list(islice(rest, CHUNK_SAMPLES)):
             lines = "\n".join([f"{self.name}{where} {number(value)}" for where, value in part])
             yield f"{head}{lines}\n".encode()
             head = ""
+
+
+class Column:
+    """A family whose series stay the same from scrape to scrape, only their numbers change.
+
+    Everything but the numbers is made once, so that a series costs 0.1 us instead of 0.5.
+    """
+
+    def __init__(self, family: Family, label_sets: Sequence[str]) -> None:
+        """`label_sets` has one entry a series, as `label_set` gives them."""
+        self._head = family.head.encode()
+        self._before = [f"\n{family.name}{where} ".encode() for where in label_sets]
+
+    def chunks(self, values: NDArray[np.float64], shown: NDArray[np.bool_] | None = None) -> Iterator[bytes]:
+        """The family as text with one value a series; series that are not `shown` are left out."""
+        headed = False
+        for start in range(0, len(self._before), CHUNK_ROWS):
+            some = slice(start, start + CHUNK_ROWS)
+            before, value = self._before[some], values[some]
+            if shown is not None and not shown[some].all():
+                before, value = list(compress(before, shown[some].tolist())), value[shown[some]]
+            if not before:
+                continue
+            pieces = [b""] * (2 * len(before))
+            pieces[0::2], pieces[1::2] = before, numbers(np.ascontiguousarray(value))
+            # Each piece begins with the end of the line before it.
+            pieces[0] = before[0][1:]
+            text = b"".join(pieces)
+            yield text + b"\n" if headed else b"%b%b\n" % (self._head, text)
+            headed = True

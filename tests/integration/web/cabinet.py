@@ -72,7 +72,12 @@ class State:
     stores: Mapping[str, StoreFigures] = field(
         default_factory=lambda: {
             "journal": StoreFigures(
-                ok=True, written_records=84, written_bytes=16_800, dropped_records=0, queued_records=2, file_bytes=65_536
+                ok=True,
+                written_records=84,
+                written_bytes=16_800,
+                dropped_records=0,
+                queued_records=2,
+                file_bytes=65_536,
             )
         }
     )

@@ -1,41 +1,25 @@
-"""`/metrics`: the daemon's own health, every point, and the region after its last step."""
+"""The region after its last step, as families: one line a family says all there is to know of it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    Histogram,
-    Info,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
-
 from scowl_edge.model.event import DeviceMode, RegionMode
-from scowl_edge.model.signal import Quality
-from scowl_edge.model.view import RegionView
-from scowl_edge.web.exposition import Family, Sample, label_set, labels
-from scowl_edge.web.points import PointJudge
-from scowl_edge.web.published import Published
+from scowl_edge.model.view import AlarmView, RegionView
+from scowl_edge.web.exposition import Family, Sample, labels
 
 PRIORITIES = ("critical", "high", "medium", "low")
+RUNGS = (
+    "balanced", "lift-curtailment", "stop-storing", "raise-continuous", "discharge-storage", "start-fixed", "shed",
+    "starve", "feed-starving", "restore-shed", "stop-discharge", "lower-continuous", "stop-fixed", "relax-limit",
+    "sleep", "protect-storage", "fill-storage", "curtail",
+)  # fmt: skip
+"""Where the ladder may stand, in the order in which it is climbed and gone down. Others get a series when they are
+met; these have one from the start, so that a graph has no gaps."""
 
-_STEP_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-_DISK_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
-_LATENESS_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
-
-_POINT_VALUE = Family("scowl_point_value", "gauge", "Value of a point in its base unit; absent while bad.")
-_POINT_AGE = Family(
-    "scowl_point_age_seconds", "gauge", "Time since the last good value of a point; +Inf if there never was one."
-)
-_REQUESTS = Family("scowl_link_requests_total", "counter", "Requests on a link by their result.")
-_CONFLATED = Family(
-    "scowl_readings_conflated_total", "counter", "Point updates that a newer one replaced before a step saw them."
-)
-_HEALTHY = Family("scowl_health_ok", "gauge", "1 while a check of the daemon's own health is good.")
+_NO_LIMIT_W = 1 << 49
+"""Head-room beyond this is that of a rating without a limit."""
 
 
 def _one(value: Callable[[RegionView], int | None]) -> Callable[[RegionView], Iterable[Sample]]:
@@ -49,10 +33,38 @@ def _one(value: Callable[[RegionView], int | None]) -> Callable[[RegionView], It
     return samples
 
 
-def _alarms(view: RegionView) -> Iterator[Sample]:
-    standing = [alarm.priority for alarm in view.alarms]
-    for priority in PRIORITIES:
-        yield labels(("priority", priority)), standing.count(priority)
+def _alarms(counted: Callable[[AlarmView], bool]) -> Callable[[RegionView], Iterable[Sample]]:
+    """Alarms that count, by priority; each priority has a series."""
+
+    def samples(view: RegionView) -> Iterator[Sample]:
+        found = Counter(alarm.priority for alarm in view.alarms if counted(alarm))
+        for priority in PRIORITIES:
+            yield labels(("priority", priority)), found[priority]
+
+    return samples
+
+
+def _shelved(alarm: AlarmView) -> bool:
+    return alarm.shelved_until_utc_ms > 0
+
+
+def _standing(view: RegionView) -> Iterator[Sample]:
+    for alarm in view.alarms:
+        kind, _, source = alarm.key.partition(":")
+        where = labels(("kind", kind), ("source", source), ("priority", alarm.priority))
+        yield where, 0 if _shelved(alarm) else 1
+
+
+def _rungs(view: RegionView) -> Iterator[Sample]:
+    for rung in dict.fromkeys((*RUNGS, view.rung)):
+        yield labels(("rung", rung)), int(rung == view.rung)
+
+
+def _limits(view: RegionView) -> Iterator[Sample]:
+    for r in view.ratings:
+        for direction, limit_va in (("import", r.import_va), ("export", r.export_va)):
+            if limit_va >= 0:
+                yield labels(("rating", r.name), ("direction", direction)), limit_va
 
 
 def _device_modes(view: RegionView) -> Iterator[Sample]:
@@ -65,6 +77,14 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
     (
         Family("scowl_device_up", "gauge", "1 if the device answers, 0 if not; absent before it was first tried."),
         lambda v: ((labels(("device", d.name)), int(d.up)) for d in v.devices if d.up is not None),
+    ),
+    (
+        Family("scowl_device_unserved_watts", "gauge", "Wanted power of a consumer that it does not get."),
+        lambda v: ((labels(("device", d.name)), d.unserved_w) for d in v.devices if d.kind == "consumer"),
+    ),
+    (
+        Family("scowl_device_shed_watts", "gauge", "Power that a consumer granted to shed."),
+        lambda v: ((labels(("device", d.name)), d.shed_w) for d in v.devices if d.kind == "consumer"),
     ),
     (
         Family("scowl_device_power_watts", "gauge", "Net power of a device as the region sees it, + consumed."),
@@ -81,10 +101,8 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
         Family("scowl_region_mode", "gauge", "1 for the mode that the region is in, 0 for the others."),
         lambda v: ((labels(("mode", mode)), int(v.mode == mode)) for mode in RegionMode),
     ),
-    (
-        Family("scowl_ladder_rung_info", "gauge", "Where the ladder stands, as a label."),
-        lambda v: [(labels(("rung", v.rung)), 1)],
-    ),
+    (Family("scowl_ladder_rung", "gauge", "1 for the rung on which the ladder stands, 0 for the others."), _rungs),
+    (Family("scowl_steps_total", "counter", "Steps of the region since its journal began."), _one(lambda v: v.step)),
     (
         Family("scowl_clock_trusted", "gauge", "1 while the wall clock is known to be synchronised."),
         _one(lambda v: int(v.utc_ok)),
@@ -141,7 +159,17 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
     ),
     (
         Family("scowl_headroom_watts", "gauge", "Power that may still be added below a rating."),
-        lambda v: ((labels(("rating", r.name)), r.headroom_w) for r in v.ratings),
+        lambda v: ((labels(("rating", r.name)), r.headroom_w) for r in v.ratings if r.headroom_w < _NO_LIMIT_W),
+    ),
+    (
+        Family(
+            "scowl_rating_limit_voltamperes", "gauge", "Limit of each phase of a rating; absent where there is none."
+        ),
+        _limits,
+    ),
+    (
+        Family("scowl_rating_fresh", "gauge", "1 while the load of a rating is known, 0 while it counts as full."),
+        lambda v: ((labels(("rating", r.name)), int(r.fresh)) for r in v.ratings),
     ),
     (
         Family("scowl_rating_load_voltamperes", "gauge", "Load of a rating by phase, + import."),
@@ -159,71 +187,23 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
         Family("scowl_commands_total", "counter", "Commands by what they do and what became of them."),
         lambda v: ((labels(("verb", verb), ("outcome", outcome)), n) for verb, outcome, n in v.commands),
     ),
-    (Family("scowl_alarms", "gauge", "Standing alarms by priority."), _alarms),
+    (
+        Family("scowl_alarms", "gauge", "Standing alarms by priority, without those that are shelved."),
+        _alarms(lambda alarm: not _shelved(alarm)),
+    ),
+    (
+        Family("scowl_alarms_unacknowledged", "gauge", "Standing alarms that nobody has acknowledged or shelved."),
+        _alarms(lambda alarm: not _shelved(alarm) and not alarm.acknowledged_utc_ms),
+    ),
+    (Family("scowl_alarms_shelved", "gauge", "Standing alarms that somebody has shelved."), _alarms(_shelved)),
+    (
+        Family("scowl_alarm_standing", "gauge", "1 while an alarm stands, 0 while it is shelved; absent otherwise."),
+        _standing,
+    ),
 )
 
 
-class Metrics:
-    """Holds the daemon's timers and renders all there is to scrape.
-
-    The daemon calls `observe_step`, `observe_journal` and `observe_lateness`, each with seconds.
-    """
-
-    def __init__(self, published: Published) -> None:
-        self._published = published
-        self._judge = PointJudge(published)
-        # The library would add a `_created` series to each of ours, which no rule or panel reads.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
-        Info("scowl_build", "Versions of the running daemon.", registry=self._registry).info(dict(published.versions))
-        self.observe_step: Callable[[float], None] = Histogram(
-            "scowl_step_seconds", "Time that one step of the region took.", buckets=_STEP_BUCKETS_S,
-            registry=self._registry,
-        ).observe  # fmt: skip
-        self.observe_journal: Callable[[float], None] = Histogram(
-            "scowl_journal_seconds", "Time until what a step wrote was durable.", buckets=_DISK_BUCKETS_S,
-            registry=self._registry,
-        ).observe  # fmt: skip
-        self.observe_lateness: Callable[[float], None] = Histogram(
-            "scowl_loop_lateness_seconds", "How late the event loop woke a timer.", buckets=_LATENESS_BUCKETS_S,
-            registry=self._registry,
-        ).observe  # fmt: skip
-        self._readable = [i for i, p in enumerate(published.points) if "r" in p.access and p.type != "string"]
-        named = [published.points[i] for i in self._readable]
-        self._value_labels = [
-            label_set((("device", p.device), ("point", p.name), ("unit", p.unit or "1"))) for p in named
-        ]
-        self._age_labels = [label_set((("device", p.device), ("point", p.name))) for p in named]
-
-    def chunks(self) -> Iterator[bytes]:
-        """The whole exposition in pieces of a few ms each."""
-        yield generate_latest(self._registry)
-        published = self._published
-        requests = sorted(published.request_results.items())
-        yield from _REQUESTS.chunks(
-            (labels(("link", link), ("result", result)), count) for (link, result), count in requests
-        )
-        yield from _CONFLATED.chunks([("", published.conflated)])
-        checks = published.health().items()
-        yield from _HEALTHY.chunks((labels(("check", name)), int(check.ok)) for name, check in checks)
-        if (view := published.region()) is not None:
-            for family, samples in _OF_REGION:
-                yield from family.chunks(samples(view))
-        yield from _POINT_VALUE.chunks(self._values())
-        yield from _POINT_AGE.chunks(self._ages())
-
-    def _values(self) -> Iterator[Sample]:
-        quality, _ = self._judge.judge()
-        shown = (quality != Quality.BAD).tolist()
-        value = self._published.table.value.tolist()
-        for i, where in zip(self._readable, self._value_labels, strict=True):
-            if shown[i]:
-                yield where, value[i]
-
-    def _ages(self) -> Iterator[Sample]:
-        now_ms = self._published.mono_ms()
-        good_ms = self._published.table.good_ms.tolist()
-        for i, where in zip(self._readable, self._age_labels, strict=True):
-            yield where, (now_ms - good_ms[i]) / 1000 if good_ms[i] >= 0 else float("inf")
+def region_chunks(view: RegionView) -> Iterator[bytes]:
+    """The families of one view."""
+    for family, samples in _OF_REGION:
+        yield from family.chunks(samples(view))

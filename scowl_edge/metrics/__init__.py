@@ -1,0 +1,63 @@
+"""`/metrics`: the daemon itself (`own`), the region after its last step (`region`), and every point (`points`).
+
+It is rendered in small pieces, so that a scrape of many points never holds up a step, and once for all who scrape at
+the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+
+from scowl_edge.metrics.own import Feed, OwnSeries
+from scowl_edge.metrics.points import PointSeries
+from scowl_edge.metrics.region import region_chunks
+from scowl_edge.web.published import Published
+
+__all__ = ["Feed", "Metrics"]
+
+HOLD_S = 0.0005
+"""After this long at a stretch the event loop may do other work; one piece more is the longest hold."""
+
+
+class Metrics:
+    """Holds the daemon's timers and renders all there is to scrape.
+
+    The daemon calls `observe_step`, `observe_journal` and `observe_lateness`, each with seconds.
+    """
+
+    def __init__(self, published: Published) -> None:
+        self.feed: Feed | None = None
+        """Who sends the live page, once there is one."""
+        self._published = published
+        self._own = OwnSeries(published)
+        self._points = PointSeries(published)
+        self._rendering: asyncio.Task[Sequence[bytes]] | None = None
+        self.observe_step: Callable[[float], None] = self._own.step.observe
+        self.observe_journal: Callable[[float], None] = self._own.journal.observe
+        self.observe_lateness: Callable[[float], None] = self._own.lateness.observe
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole exposition in pieces of about a ms each."""
+        yield from self._own.chunks(self.feed)
+        if (view := self._published.region()) is not None:
+            yield from region_chunks(view)
+        yield from self._points.chunks()
+
+    async def render(self) -> Sequence[bytes]:
+        """The whole exposition; who comes while it is being rendered for another gets the same."""
+        if self._rendering is None or self._rendering.done():
+            self._rendering = asyncio.create_task(self._render())
+        # One scraper that goes away must not take the others' answer along.
+        return await asyncio.shield(self._rendering)
+
+    async def _render(self) -> Sequence[bytes]:
+        now = asyncio.get_running_loop().time
+        pieces = []
+        began = now()
+        for piece in self.chunks():
+            pieces.append(piece)
+            if now() - began > HOLD_S:
+                await asyncio.sleep(0)
+                began = now()
+        return pieces
