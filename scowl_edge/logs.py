@@ -1,4 +1,5 @@
-"""Log lines: JSON where a program reads them, coloured text where a person does; always on standard error.
+"""Log lines: entries with fields in the journal of systemd, JSON where another program reads them, coloured text where
+a person does; the last two on standard error.
 
 Lines of the libraries (the standard `logging`) take the same way as our own.
 """
@@ -6,16 +7,21 @@ Lines of the libraries (the standard `logging`) take the same way as our own.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import suppress
 from typing import TextIO, cast
 
 import orjson
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
+
+from scowl_edge.journald import Journald, connected_to_journald
 
 _QUIET = ("asyncio", "pymodbus", "aiohttp")
 """Libraries that tell at INFO what nobody asked for."""
+_SECRET = frozenset({"authorization", "cookie", "key_pem", "passphrase", "password", "private_key", "secret", "token"})
+"""Names of fields whose values are never shown, whoever logs them."""
 
 
 class _Lossy:
@@ -39,16 +45,41 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
 
     Args:
         level: lowest level shown, as of `logging`.
-        stream: standard error by default; a terminal gets text, anything else JSON lines.
+        stream: standard error by default; a terminal gets text, what systemd connected to its journal gets entries
+            with fields there, anything else JSON lines.
     """
     out = sys.stderr if stream is None else stream
-    lossy = cast(TextIO, _Lossy(out))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _without_secrets,
     ]
+    handler: logging.Handler
+    if connected_to_journald(out, os.environ):
+        journald = Journald()
+        structlog.configure(
+            processors=[*shared, structlog.processors.format_exc_info, journald.entry],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=journald.logger,
+            cache_logger_on_first_use=False,
+        )
+        handler = _Foreign(shared, journald)
+    else:
+        handler = _to_stream(out, [*shared, structlog.processors.TimeStamper(fmt="iso", utc=True)], level)
+    root = logging.getLogger()
+    for earlier in root.handlers:
+        if isinstance(earlier, _Foreign):
+            earlier.close()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _to_stream(out: TextIO, shared: list[Processor], level: int) -> logging.Handler:
+    """Sets our own lines up for a stream; returns what brings those of the libraries there."""
+    lossy = cast(TextIO, _Lossy(out))
     rendering: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]
         if out.isatty()
@@ -64,20 +95,50 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(lossy)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _name_logger],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _name_logger, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    return handler
 
 
-def _name_logger(
-    logger: logging.Logger | None, method: str, event: structlog.types.EventDict
-) -> structlog.types.EventDict:
+class _Foreign(logging.Handler):
+    """Takes records of the libraries to the journal of systemd."""
+
+    def __init__(self, shared: list[Processor], journald: Journald) -> None:
+        super().__init__()
+        self._chain: list[Processor] = [
+            structlog.stdlib.ExtraAdder(),
+            _name_logger,
+            *shared,
+            structlog.processors.format_exc_info,
+        ]
+        self._journald = journald
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends one record."""
+        event: EventDict = {"event": record.getMessage(), "_record": record}
+        if record.exc_info:
+            event["exc_info"] = record.exc_info
+        for processor in self._chain:
+            event = cast(EventDict, processor(None, record.levelname.lower(), event))
+        del event["_record"]
+        self._journald.send(event)
+
+    def close(self) -> None:
+        """Sends nothing more."""
+        self._journald.close()
+        super().close()
+
+
+def _without_secrets(logger: object, method: str, event: EventDict) -> EventDict:
+    for name in event:
+        if name.lower() in _SECRET:
+            event[name] = "(not shown)"
+    return event
+
+
+def _name_logger(logger: object, method: str, event: EventDict) -> EventDict:
     record = event.get("_record")
     if isinstance(record, logging.LogRecord):
         event["logger"] = record.name
