@@ -14,7 +14,7 @@ from enum import IntEnum
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import Actuator
 
-OVERRULED = declare("overruled", "class {} bounds it to {}, class {} asked for {}")
+OVERRULED = declare("overruled", "{} bounds it to {}, {} asked for {}")
 
 
 class Klass(IntEnum):
@@ -29,6 +29,24 @@ class Klass(IntEnum):
     ROUTINE = 7
     ECONOMY = 8
     DEFAULT = 9
+
+    @property
+    def words(self) -> str:
+        """As people call it."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Klass.PROTECTION: "the device's own range",
+    Klass.SAFETY: "a rating or fail-safe limit",
+    Klass.OPERATOR: "the operator",
+    Klass.USER: "the user",
+    Klass.CONTRACT: "a contract",
+    Klass.SHED: "the region's shed",
+    Klass.ROUTINE: "routine flexibility",
+    Klass.ECONOMY: "the region's economy",
+    Klass.DEFAULT: "the default",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +83,8 @@ def rule(actuator: Actuator, claims: Sequence[Claim]) -> Ruling | None:
     for claim in sorted(claims, key=lambda c: c.klass):
         new_low, new_high = max(low, claim.low), min(high, claim.high)
         if new_low > new_high:
-            edge = high if claim.low > high else low
-            conflict = Reason(OVERRULED, (bound_by, edge, claim.klass, claim.low if claim.low > high else claim.high))
+            edge, asked = (high, claim.low) if claim.low > high else (low, claim.high)
+            conflict = Reason(OVERRULED, (bound_by.words, edge, claim.klass.words, asked))
             new_low = new_high = edge
         elif (new_low, new_high) != (low, high):
             bound_by = claim.klass
@@ -77,7 +95,7 @@ def rule(actuator: Actuator, claims: Sequence[Claim]) -> Ruling | None:
         return None
     target = max(low, min(high, winner.wish))
     if target != winner.wish and conflict is None:
-        conflict = Reason(OVERRULED, (bound_by, target, winner.klass, winner.wish))
+        conflict = Reason(OVERRULED, (bound_by.words, target, winner.klass.words, winner.wish))
     return Ruling(
         target=target, klass=winner.klass, reason=winner.reason, safety=any(c.safety for c in claims), conflict=conflict
     )

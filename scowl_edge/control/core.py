@@ -6,9 +6,10 @@ import copy
 import typing
 
 from scowl_edge.capacity import Pledge, ShedState
-from scowl_edge.control import alarms, claims
-from scowl_edge.control.arbiter import Ruling, rule
+from scowl_edge.control import alarms, claims, people
+from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
+from scowl_edge.control.chronicle import note
 from scowl_edge.control.ledger import STANDING, Count, Ledger, Stage
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
@@ -16,6 +17,7 @@ from scowl_edge.model.codec import decode, digest, encode
 from scowl_edge.model.command import Verb
 from scowl_edge.model.effect import Effect, Inputs, Plan, Read
 from scowl_edge.model.event import (
+    AlarmOrder,
     Booted,
     DeviceMode,
     JournalGap,
@@ -25,6 +27,8 @@ from scowl_edge.model.event import (
     RegionMode,
     StepFailed,
     Stopping,
+    ValueOrder,
+    Veto,
 )
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Quality
@@ -41,6 +45,11 @@ WITHDRAWN = declare("withdrawn", "it took back {:W} before the end of the shed")
 RELEASED = declare("released", "the shed has ended")
 MODE_SET = declare("mode-set", "{} by {}: {}")
 MODE_OVER = declare("mode-over", "the time of mode {} is over")
+BOOTED = declare("booted", "started for the {}. time with this journal, version {}")
+STOP_ASKED = declare("stop-asked", "asked to stop: {}")
+GAP = declare("journal-gap", "steps {} to {} are not in the journal: {}")
+FAILED = declare("step-raised", "a fault in the program at step {}: {}")
+CHANGED = declare("reachability", "{}")
 
 KEPT_DECISIONS = 100
 KEPT_READINGS = 4
@@ -83,6 +92,8 @@ class Core:
         for event in inputs.events:
             self._fold_event(event, tick, counts)
         self._due_modes(tick)
+        people.due(self.site, memory, tick)
+        people.end_vetoed_sheds(self.site, memory, tick.mono_ms)
         seen = self.tracker.observe(memory.image, tick.mono_ms, memory.recent)
         self._seen, self._tick = seen, tick
         self._wait_for_first_values(tick)
@@ -131,22 +142,32 @@ class Core:
             self._link_changed(event, tick)
         elif isinstance(event, Order):
             self._order(event, tick)
+        elif isinstance(event, ValueOrder):
+            self._value_order(event, tick)
+        elif isinstance(event, Veto):
+            people.take_veto(self.site, self.memory, event, tick)
+        elif isinstance(event, AlarmOrder):
+            people.take_alarm_order(self.memory, event, tick)
         elif isinstance(event, Booted):
             self._booted(event, tick)
         elif isinstance(event, Stopping):
             if situation.stopping_at < 0:
                 situation.stopping_at = tick.mono_ms
+                note(self.memory, tick, "stop", "", Reason(STOP_ASKED, (event.why,)))
         elif isinstance(event, JournalGap):
             situation.gap_steps += event.last_step - event.first_step + 1
+            text = Reason(GAP, (event.first_step, event.last_step, event.why))
+            note(self.memory, tick, "journal-gap", "", text)
         elif isinstance(event, StepFailed):
             situation.failed_steps += 1
             situation.failed_at, situation.failure = tick.mono_ms, event.why
+            note(self.memory, tick, "step-failed", "", Reason(FAILED, (event.step, event.why)))
             self.ledger.doubt_awaited(tick.mono_ms)
 
     def _booted(self, event: Booted, tick: Tick) -> None:
         memory = self.memory
         if event.mono_base_ms:
-            for section in (memory.region, memory.book, memory.ledger, memory.situation, memory):
+            for section in (memory.region, memory.book, memory.ledger, memory.situation, memory.people, memory):
                 if section is memory:
                     known = memory.image.received_ms >= 0
                     memory.image.received_ms[known] += event.mono_base_ms
@@ -164,6 +185,7 @@ class Core:
         memory.region.settled = False
         memory.region.booted_at = tick.mono_ms
         self.ledger.doubt_all()
+        note(memory, tick, "boot", "", Reason(BOOTED, (event.boot, event.version)))
 
     def _link_changed(self, event: LinkChanged, tick: Tick) -> None:
         situation = self.memory.situation
@@ -176,6 +198,9 @@ class Core:
             known = situation.links.setdefault(event.link, Reachability())
         if known.up is not event.up:
             known.up, known.since_utc_ms, known.changed_at = event.up, tick.utc_ms, event.at_ms
+            kind = f"{'device' if event.device else 'link'}-{'up' if event.up else 'down'}"
+            text = Reason(CHANGED, (event.cause,))
+            note(self.memory, tick, kind, event.device or event.link, text, at_ms=event.at_ms)
         known.cause = event.cause
 
     def _order(self, event: Order, tick: Tick) -> None:
@@ -190,7 +215,18 @@ class Core:
         else:
             index, state = NONE, situation.mode
         state.mode, state.who, state.why, state.until_utc_ms = event.mode, event.who, event.why, event.until_utc_ms
-        self._decided(tick, "order", index, 0, Reason(MODE_SET, (event.mode, event.who, event.why)))
+        if index != NONE:
+            people.mode_changed(self.site, self.memory, index)
+        text = Reason(MODE_SET, (event.mode, event.who, event.why))
+        self._decided(tick, "order", index, 0, text)
+        note(self.memory, tick, "order", event.target, text, who=event.who)
+
+    def _value_order(self, event: ValueOrder, tick: Tick) -> None:
+        device = people.take_value(self.site, self.memory, event, tick)
+        if device != NONE:
+            self._decided(tick, "order", device, 0, self.memory.events[-1].text)
+            # A person asks anew: what was refused or contested before may be tried again.
+            self.ledger.reopen(device)
 
     def _take_back(self, device: int) -> None:
         """A device comes back into AUTO: what was wanted of it before is no longer checked against anything.
@@ -227,10 +263,15 @@ class Core:
         ]
         for state, home, index in configured:
             if 0 < state.until_utc_ms <= tick.utc_ms:
-                self._decided(tick, "order", index, 0, Reason(MODE_OVER, (state.mode,)))
+                text = Reason(MODE_OVER, (state.mode,))
+                self._decided(tick, "order", index, 0, text)
+                source = self.site.devices[index].name if index != NONE else ""
+                note(self.memory, tick, "order-ended", source, text, who=state.who)
                 if index != NONE and home == DeviceMode.AUTO and state.mode != DeviceMode.AUTO:
                     self._take_back(index)
                 state.mode, state.who, state.why, state.until_utc_ms = home, "configuration", "", 0
+                if index != NONE:
+                    people.mode_changed(self.site, self.memory, index)
 
     def _wait_for_first_values(self, tick: Tick) -> None:
         region = self.memory.region
@@ -314,23 +355,30 @@ class Core:
         if situation.stopping_at >= 0 or not memory.region.settled or situation.mode.mode == RegionMode.HOLD:
             return None
         closed = self.ledger.closed(tick.mono_ms)
-        usable = [self._reachable(i) and not closed[i] for i in range(len(self.site.actuators))]
+        held = people.held_actuators(self.site, memory)
+        usable = [self._usable(i) and not closed[i] and i not in held for i in range(len(self.site.actuators))]
+        vetoed = frozenset(memory.people.vetoes)
         if situation.mode.mode == RegionMode.ADVISORY:
             # What it would do from here: nothing of it is remembered, because nothing of it happens.
             region, book = copy.deepcopy(memory.region), copy.deepcopy(memory.book)
-            steering, self._forest = self.tracker.step(region, book, seen, usable, situation.utc_day, tick.move_budget)
+            steering, self._forest = self.tracker.step(
+                region, book, seen, usable, situation.utc_day, tick.move_budget, vetoed
+            )
             memory.region.tree = region.tree
             memory.region.rung = region.rung
             return steering
         steering, self._forest = self.tracker.step(
-            memory.region, memory.book, seen, usable, situation.utc_day, tick.move_budget
+            memory.region, memory.book, seen, usable, situation.utc_day, tick.move_budget, vetoed
         )
         return steering
 
-    def _reachable(self, actuator: int) -> bool:
+    def _usable(self, actuator: int) -> bool:
+        """Whether the region may count on it."""
         device = self.site.actuators[actuator].device
-        situation = self.memory.situation
-        return situation.device_modes[device].mode == DeviceMode.AUTO and situation.devices[device].up is not False
+        return self.memory.situation.device_modes[device].mode == DeviceMode.AUTO and self._reachable(actuator)
+
+    def _reachable(self, actuator: int) -> bool:
+        return self.memory.situation.devices[self.site.actuators[actuator].device].up is not False
 
     def _act(self, seen: Observation, tick: Tick, reads: list[int]) -> list[Effect]:
         memory, situation = self.memory, self.memory.situation
@@ -344,13 +392,17 @@ class Core:
         wanted: list[tuple[int, int, Reason, bool, int] | None] = []
         may_write: list[bool] = []
         for i, a in enumerate(self.site.actuators):
-            ruling = rule(a, offered[i])
+            mode = situation.device_modes[a.device].mode
+            asked = offered[i] if mode == DeviceMode.AUTO else []
+            if mode != DeviceMode.OUT_OF_SERVICE and situation.stopping_at < 0:
+                asked = asked + people.offered(self.site, memory, seen, tick, i)
+            ruling = rule(a, asked)
             self._rulings[i] = ruling
-            if ruling is None or situation.device_modes[a.device].mode != DeviceMode.AUTO:
+            if ruling is None:
                 wanted.append(None)
                 may_write.append(False)
                 continue
-            lasts = claims.lasts_ms(self.site, memory, i, tick.mono_ms) if a.verb is Verb.SHED else 0
+            lasts = self._lasts_ms(i, ruling.klass, tick) if a.verb is Verb.SHED else 0
             wanted.append((ruling.target, ruling.klass, ruling.reason, ruling.safety, lasts))
             may_write.append(active and self._reachable(i))
         effects = self.ledger.step(seen, wanted, may_write, situation.boot, tick.step, situation.utc_day)
@@ -359,6 +411,13 @@ class Core:
             by_ms = tick.mono_ms + self.site.policy.period_ms
             effects.append(Read(tuple(sorted(wanted_signals)), by_ms))
         return effects
+
+    def _lasts_ms(self, actuator: int, klass: int, tick: Tick) -> int:
+        """How long a device is told to hold a shed."""
+        if klass not in (Klass.OPERATOR, Klass.USER):
+            return claims.lasts_ms(self.site, self.memory, actuator, tick.mono_ms)
+        con = next(c for c in self.site.consumers if c.do_shed == actuator)
+        return con.deferral_ms
 
     def _doubtful_reads(self, seen: Observation, tick: Tick) -> tuple[int, ...]:
         """Sheds in doubt are read again until they are settled."""
@@ -430,6 +489,9 @@ class Core:
         }
         for i, a in enumerate(self.site.actuators):
             memory.ledger[i].found = found.get((self.site.devices[a.device].name, a.verb))
+        people.adopt(self.site, memory, old.site, before)
+        memory.situation.events = before.situation.events
+        memory.events = copy.deepcopy(before.events)
 
     def view(self) -> RegionView | None:
         """The region for people; None before the first step."""

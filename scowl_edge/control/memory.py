@@ -45,9 +45,63 @@ class Alarm:
     """A standing alarm."""
 
     priority: str
+    source: str
+    """Device, link or rating; empty for the daemon itself."""
     since_utc_ms: int
     since_utc_ok: bool
     cause: Reason
+    acknowledged_by: str = ""
+    acknowledged_why: str = ""
+    acknowledged_utc_ms: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Word:
+    """What a person said that counts for a while."""
+
+    who: str
+    why: str
+    until_utc_ms: int
+    """0: until changed."""
+    until_at: int
+    """The same on the monotonic clock, which is what ends it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """A value that a person ordered for one actuator."""
+
+    value: int
+    word: Word
+
+
+@dataclass(slots=True, kw_only=True)
+class People:
+    """Everything that people ordered beside modes, and that still counts."""
+
+    operator: dict[int, Held] = field(default_factory=dict)
+    """By actuator, of devices in MANUAL."""
+    user: dict[int, Held] = field(default_factory=dict)
+    """By actuator, of devices in AUTO."""
+    vetoes: dict[int, Word] = field(default_factory=dict)
+    """By device."""
+    shelved: dict[str, Word] = field(default_factory=dict)
+    """By the alarm's key; outlives the alarm, so that one that comes and goes stays out of sight."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Happened:
+    """One entry of the list of events."""
+
+    seq: int
+    source_utc_ms: int
+    utc_ms: int
+    utc_ok: bool
+    kind: str
+    source: str
+    priority: str
+    who: str
+    text: Reason
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +130,8 @@ class Situation:
     last_mono_at: int = -1
     last_utc_ms: int = 0
     stopping_at: int = -1
+    events: int = 0
+    """How many there were since the first boot: the number of the last one."""
     journal_ok: bool = True
     gap_steps: int = 0
     failed_steps: int = 0
@@ -95,7 +151,10 @@ class Memory:
     region: RegionState
     book: Book
     ledger: list[Entry]
+    people: People
     alarms: dict[str, Alarm]
+    events: list[Happened]
+    """The latest, oldest first."""
     decisions: list[Decided]
     """The latest, oldest first."""
     reasons: list[Reason]
@@ -117,7 +176,9 @@ class Memory:
             region=RegionState.new(site),
             book=Book(),
             ledger=[Entry() for _ in site.actuators],
+            people=People(),
             alarms={},
+            events=[],
             decisions=[],
             reasons=[NOTHING_ASKED] * len(site.devices),
             counts={},

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from scowl_edge.capacity import ShedState
 from scowl_edge.capacity.ratings import Member
 from scowl_edge.control.arbiter import Ruling
 from scowl_edge.control.audit import flows
 from scowl_edge.control.memory import Memory
-from scowl_edge.model.site import NONE, PPM, Dispatch, Site
+from scowl_edge.model.event import Rank
+from scowl_edge.model.site import NONE, PPM, Consumer, Dispatch, Generator, Site, Storage
 from scowl_edge.model.tick import Tick
 from scowl_edge.model.view import (
     ActuatorView,
     AlarmView,
     DecisionView,
     DeviceView,
+    EventView,
     RatingView,
     RegionView,
     TreeView,
@@ -25,6 +28,8 @@ from scowl_edge.tracker.region import grid_of_bus, tree_buses, tree_names
 from scowl_edge.tracker.steering import wished
 
 SHOWN_DECISIONS = 50
+SHOWN_USES = 12
+"""Devices that are named under a rating."""
 
 
 def portrait(
@@ -91,14 +96,24 @@ def portrait(
                 unmetered_w=loads.unmetered_w[i],
                 metered=r.power != NONE or r.currents[0] != NONE,
                 fresh=loads.fresh[i],
+                uses=_uses(site, tracker, seen, i),
             )
             for i, r in enumerate(site.ratings)
         ),
-        alarms=tuple(
-            AlarmView(
-                key=key, priority=a.priority, since_utc_ms=a.since_utc_ms, since_utc_ok=a.since_utc_ok, cause=a.cause
+        alarms=tuple(_alarm(memory, key) for key in sorted(memory.alarms)),
+        events=tuple(
+            EventView(
+                seq=e.seq,
+                source_utc_ms=e.source_utc_ms,
+                utc_ms=e.utc_ms,
+                utc_ok=e.utc_ok,
+                kind=e.kind,
+                source=e.source,
+                priority=e.priority,
+                who=e.who,
+                text=e.text,
             )
-            for key, a in sorted(memory.alarms.items())
+            for e in reversed(memory.events)
         ),
         decisions=tuple(
             DecisionView(
@@ -112,6 +127,32 @@ def portrait(
             for d in reversed(memory.decisions[-SHOWN_DECISIONS:])
         ),
     )
+
+
+def _alarm(memory: Memory, key: str) -> AlarmView:
+    alarm, shelved = memory.alarms[key], memory.people.shelved.get(key)
+    return AlarmView(
+        key=key,
+        priority=alarm.priority,
+        since_utc_ms=alarm.since_utc_ms,
+        since_utc_ok=alarm.since_utc_ok,
+        cause=alarm.cause,
+        source=alarm.source,
+        acknowledged_by=alarm.acknowledged_by,
+        acknowledged_why=alarm.acknowledged_why,
+        acknowledged_utc_ms=alarm.acknowledged_utc_ms,
+        shelved_by=shelved.who if shelved is not None else "",
+        shelved_why=shelved.why if shelved is not None else "",
+        shelved_until_utc_ms=shelved.until_utc_ms if shelved is not None else 0,
+    )
+
+
+def _uses(site: Site, tracker: Tracker, seen: Observation, rating: int) -> tuple[tuple[str, int], ...]:
+    """The largest flows below a rating."""
+    peers: tuple[Generator | Consumer | Storage, ...] = (*site.generators, *site.consumers, *site.storages)
+    below = [p.device for p in peers if rating in tracker.rating_tree.chain(p.rating)]
+    flows_w = sorted(((site.devices[d].name, seen.net_w(d)) for d in below), key=lambda u: (-abs(u[1]), u[0]))
+    return tuple(u for u in flows_w if u[1])[:SHOWN_USES]
 
 
 def consumer_state(memory: Memory, consumer: int) -> str:
@@ -149,6 +190,21 @@ def _trees(site: Site, memory: Memory, forest: Forest | None) -> tuple[TreeView,
         )
         for t, name in enumerate(names)
     )
+
+
+def _ordered(memory: Memory, actuator: int) -> dict[str, Any]:
+    """What a person ordered of an actuator, as fields of its view."""
+    for rank, values in ((Rank.OPERATOR, memory.people.operator), (Rank.USER, memory.people.user)):
+        held = values.get(actuator)
+        if held is not None:
+            return {
+                "ordered": held.value,
+                "ordered_rank": rank.value,
+                "ordered_who": held.word.who,
+                "ordered_why": held.word.why,
+                "ordered_until_utc_ms": held.word.until_utc_ms,
+            }
+    return {}
 
 
 def _devices(
@@ -212,6 +268,9 @@ def _devices(
                 klass=ruling.klass if ruling is not None else 0,
                 reason=(ruling.conflict or ruling.reason) if ruling is not None else None,
                 stays_as_left=a.failsafe is None or a.device_timeout_ms == 0,
+                low=a.low,
+                high=a.high,
+                **_ordered(memory, i),
             )
         )
     result = []
@@ -221,6 +280,7 @@ def _devices(
         )
         mode, reach = situation.device_modes[d], situation.devices[d]
         why = memory.reasons[d]
+        veto = memory.people.vetoes.get(d)
         result.append(
             DeviceView(
                 name=device.name,
@@ -241,6 +301,19 @@ def _devices(
                 unserved_w=unserved_w,
                 why=why if why.code != "untouched" else None,
                 actuators=tuple(actuators.get(d, ())),
+                down_cause=_down_cause(memory, device.link, d),
+                vetoed=veto is not None,
+                veto_who=veto.who if veto is not None else "",
+                veto_why=veto.why if veto is not None else "",
+                veto_until_utc_ms=veto.until_utc_ms if veto is not None else 0,
             )
         )
     return tuple(result)
+
+
+def _down_cause(memory: Memory, link: str, device: int) -> str:
+    reach = memory.situation.devices[device]
+    if reach.up is not False:
+        return ""
+    of_link = memory.situation.links.get(link)
+    return of_link.cause if of_link is not None and of_link.up is False else reach.cause

@@ -93,7 +93,10 @@ class ValueOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Veto:
-    """A user's word that a device is not to be made use of: no shed, no starving, no economy. Safety still counts."""
+    """A user's word that a consumer or a store is not to be made use of: no shed, and a store rests.
+
+    Ratings still count: where nothing else is left it may be disconnected, as the last of its class.
+    """
 
     device: str
     active: bool

@@ -274,7 +274,7 @@ def sheddable_w(steering: Steering, c: int) -> int:
     """Power that a consumer may still be asked to give up now."""
     con, state = steering.site.consumers[c], steering.state
     flexible = flexible_w(steering, c)
-    if flexible <= 0 or not con.interruptible or con.klass == 0:
+    if flexible <= 0 or not con.interruptible or con.klass == 0 or con.device in steering.vetoed:
         return 0
     if state.condition[c] != Condition.SERVED or steering.shed_method(c) < 0:
         return 0
@@ -317,14 +317,16 @@ def starve(steering: Steering, scope: Scope, need: Need) -> None:
         and steering.seen.consumption_w[c] > 0
         and steering.expected_w(steering.site.consumers[c].device) > 0
     ]
+
+    def turn(c: int) -> tuple[int, bool, int]:
+        """Who is next: the least important class; in it those without a veto, and those who starved least often."""
+        con = steering.site.consumers[c]
+        return -con.klass, con.device in steering.vetoed, steering.state.starved_times[c]
+
     while candidates and need.worst_w > steering.site.policy.dead_band_w:
-        klass = max(steering.site.consumers[c].klass for c in candidates)
-        least = min(steering.state.starved_times[c] for c in candidates if steering.site.consumers[c].klass == klass)
-        equals = [
-            c
-            for c in candidates
-            if steering.site.consumers[c].klass == klass and steering.state.starved_times[c] == least
-        ]
+        first = min(turn(c) for c in candidates)
+        klass = -first[0]
+        equals = [c for c in candidates if turn(c) == first]
         power = steering.seen.consumption_w
         curing = [c for c in equals if power[c] >= need.wanted_w(steering.site.consumers[c].phases)]
         c = min(curing, key=lambda c: (power[c], c)) if curing else max(equals, key=lambda c: (power[c], -c))

@@ -37,6 +37,8 @@ class Steering:
     usable: list[bool]
     """A flag an actuator: may be commanded now (device in AUTO, up, not contested, not in a cool-down)."""
     utc_day: int
+    vetoed: frozenset[int] = frozenset()
+    """Devices that their users do not want to be made use of."""
     slack_w: dict[int, int] = field(default_factory=dict)
     """Of the trees on separate buses: load that each could carry on top; it cannot give up more than that."""
     feed_w: list[int] = field(default_factory=list)

@@ -81,7 +81,14 @@ class Tracker:
         return scopes
 
     def step(
-        self, state: RegionState, book: Book, seen: Observation, usable: list[bool], utc_day: int, move_budget: int
+        self,
+        state: RegionState,
+        book: Book,
+        seen: Observation,
+        usable: list[bool],
+        utc_day: int,
+        move_budget: int,
+        vetoed: frozenset[int] = frozenset(),
     ) -> tuple[Steering, Forest]:
         """Decides. Changes `state` and `book`; returns what was decided and the trees.
 
@@ -92,8 +99,9 @@ class Tracker:
             usable: a flag an actuator, see `Steering.usable`.
             utc_day: number of the day, for limits a day.
             move_budget: most feeds that may move between living trees.
+            vetoed: devices that are not to be asked to shed, and are disconnected last of their class.
         """
-        steering = Steering(self.site, self.rating_tree, state, book, seen, usable, utc_day)
+        steering = Steering(self.site, self.rating_tree, state, book, seen, usable, utc_day, vetoed)
         before = len(steering.decisions)
         self._promises.settle(steering)
         self._forester.watch_blackouts(steering)

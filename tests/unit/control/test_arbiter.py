@@ -87,14 +87,14 @@ def test_envelopes_are_intersected() -> None:
     )
     assert ruling is not None
     assert (ruling.target, ruling.klass) == (40, Klass.ECONOMY)
-    assert ruling.conflict == Reason("overruled", (Klass.CONTRACT, 40, Klass.ECONOMY, 90))
+    assert ruling.conflict == Reason("overruled", (Klass.CONTRACT.words, 40, Klass.ECONOMY.words, 90))
 
 
 def test_where_nothing_is_left_the_higher_class_keeps_its_bound() -> None:
     ruling = rule(actuator(), [claim(Klass.SAFETY, -100, 20), claim(Klass.USER, 50, 100, 70)])
     assert ruling is not None
     assert ruling.target == 20
-    assert ruling.conflict == Reason("overruled", (Klass.SAFETY, 20, Klass.USER, 50))
+    assert ruling.conflict == Reason("overruled", (Klass.SAFETY.words, 20, Klass.USER.words, 50))
 
 
 def test_one_safety_claim_makes_the_command_a_safety_command() -> None:
