@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scowl_edge.assembly import Assembly
-from simulators.faults import Fault, FaultKind
+from simulators.faults import Fault, FaultKind, ServerAction
 from simulators.plant import Plant, SimulationError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -22,6 +22,16 @@ class Clock(Protocol):
     """What the control port asks of the plant's clock."""
 
     rate: float
+
+
+class Server(Protocol):
+    """What the control port asks of a server that sessions are opened with."""
+
+    async def act(self, action: ServerAction) -> None:
+        """Does something to it as a whole."""
+
+    def described(self) -> dict[str, object]:
+        """How it fares."""
 
 
 class Body(BaseModel):
@@ -74,6 +84,12 @@ class FaultBody(Body):
     for_s: float | None = Field(None, gt=0)
 
 
+class ActionBody(Body):
+    """POST /servers/L."""
+
+    action: str
+
+
 class Refused(Exception):
     """A request that cannot be served, with its status and reason."""
 
@@ -85,8 +101,16 @@ class Refused(Exception):
 class ControlPort:
     """Serves the control port of one plant."""
 
-    def __init__(self, plant: Plant, clock: Clock, assembly: Assembly, catch_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        clock: Clock,
+        assembly: Assembly,
+        servers: Mapping[str, Server],
+        catch_up: Callable[[], None],
+    ) -> None:
         self._plant = plant
+        self._servers = servers
         self._clock = clock
         self._links = {link.name: [device.name for device in link.devices] for link in assembly.links}
         self._catch_up = catch_up
@@ -103,6 +127,8 @@ class ControlPort:
         application.router.add_post("/faults", self._add_fault)
         application.router.add_delete("/faults", self._clear_faults)
         application.router.add_delete("/faults/{device}", self._clear_faults)
+        application.router.add_get("/servers", self._list_servers)
+        application.router.add_post("/servers/{link}", self._act)
         application.router.add_post("/weather", self._weather)
         application.router.add_post("/load", self._load)
         application.router.add_post("/rate", self._rate)
@@ -129,7 +155,10 @@ class ControlPort:
         except SimulationError as error:
             return _json({"error": str(error)}, 404 if request.method in ("GET", "DELETE") else 400)
         except web.HTTPException as error:
-            known = "GET /truth, /truth/D, /writes, /faults, /clock; POST /weather, /load, /rate, /faults, /unmetered; "
+            known = (
+                "GET /truth, /truth/D, /writes, /faults, /clock, /servers; "
+                "POST /weather, /load, /rate, /faults, /unmetered, /servers/L; "
+            )
             reason = f"{request.method} {request.path}: {error.reason}; there are {known}DELETE /faults, /faults/D"
             return _json({"error": reason}, error.status)
 
@@ -217,6 +246,26 @@ class ControlPort:
         for name in list(self._plant.faults()) if device is None else [device]:
             self._plant.clear_fault(name, kind)
         return await self._list_faults(request)
+
+    async def _list_servers(self, request: web.Request) -> web.Response:
+        return _json({link: server.described() for link, server in self._servers.items()})
+
+    async def _act(self, request: web.Request) -> web.Response:
+        link = request.match_info["link"]
+        server = self._servers.get(link)
+        if server is None:
+            known = ", ".join(self._servers) or "none"
+            raise Refused(404, f"there is no OPC-UA server behind a link {link}; known are: {known}")
+        body = await _body(request, ActionBody)
+        try:
+            action = ServerAction(body.action)
+        except ValueError:
+            known = ", ".join(ServerAction)
+            raise Refused(
+                400, f"POST /servers/{link}: there is no action {body.action!r}; known are: {known}"
+            ) from None
+        await server.act(action)
+        return _json(server.described())
 
 
 async def _body(request: web.Request, model: type[_BodyT]) -> _BodyT:

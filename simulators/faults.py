@@ -31,6 +31,27 @@ class FaultKind(StrEnum):
     """What is written returns to its former value after `ms`."""
 
 
+class ServerAction(StrEnum):
+    """What can be done to an OPC-UA server as a whole, beside the faults of its devices."""
+
+    KICK = "kick"
+    """Every session ends; the connections stay open."""
+    CUT = "cut"
+    """Every connection is cut; sessions live on for as long as the standard wants."""
+    FORGET_SUBSCRIPTIONS = "forget-subscriptions"
+    """Every subscription is deleted; the sessions stay."""
+    STOP = "stop"
+    """Nobody listens any more."""
+    START = "start"
+    """It listens again, with everything that a restart forgets forgotten."""
+    SHIFT_NAMESPACES = "shift-namespaces"
+    """It restarts, and all of its namespaces have moved up by one."""
+    EXPIRE_CERTIFICATE = "expire-certificate"
+    """It restarts with a certificate that ended yesterday."""
+    RENEW_CERTIFICATE = "renew-certificate"
+    """It restarts with its valid certificate."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One fault of one device."""

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from scowl_edge.assembly import Assembly
-from scowl_edge.devices.declaration import ModbusDevice
-from simulators.binding import bind
+from scowl_edge.devices.declaration import DeviceLink, ModbusDevice, ModbusLink, OpcuaLink
+from simulators.binding import Bindings, bind
 from simulators.control import ControlPort
 from simulators.modbus_server import ModbusServer
 from simulators.plant import Plant, SimulationError
 from simulators.settings import SimulationSettings, read_settings
 from simulators.unit import Unit
 
+if TYPE_CHECKING:
+    from simulators.opcua_server import OpcuaServer
+
 TICK_S = 0.1
 """How often the plant goes on when nobody asks."""
+OPCUA_PORT = 4840
+"""Where an endpoint without a port is."""
 _FINEST_STEP_S = 0.01
 """Requests closer together than this see the plant at the same moment; large sites would do nothing but physics."""
 
@@ -63,7 +75,10 @@ class Simulator:
         """TCP port by name of the link."""
         self.control_host = ""
         self.control_port = 0
-        self._servers: list[ModbusServer] = []
+        self.opcua: dict[str, OpcuaServer] = {}
+        """Servers that speak OPC-UA, by name of the link."""
+        self._servers: list[ModbusServer | OpcuaServer] = []
+        self._folders = ExitStack()
         self._control: ControlPort | None = None
         self._ticking: asyncio.Task[None] | None = None
 
@@ -76,6 +91,8 @@ class Simulator:
     async def _tick(self) -> None:
         while True:
             self.catch_up()
+            for server in dict.fromkeys(self.opcua.values()):
+                await server.show()
             await asyncio.sleep(TICK_S)
 
     async def start(
@@ -92,36 +109,25 @@ class Simulator:
             SimulationError: an address is not loopback, or taken.
         """
         bindings = bind(assembly)
-        places: dict[tuple[str, int], dict[int, list[ModbusDevice]]] = {}
-        keys: dict[str, tuple[str, int]] = {}
+        places: dict[tuple[str, int], list[DeviceLink]] = {}
         for number, link in enumerate(assembly.links):
-            _refuse_foreign(f"link {link.name}", link.host)
+            host, port = address_of(link)
+            _refuse_foreign(f"link {link.name}", host)
             # Two links may lead to one address; without the configured ports each gets its own.
-            keys[link.name] = (link.host, -number if ephemeral else link.port)
-            units = places.setdefault(keys[link.name], {})
-            for device in link.devices:
-                units.setdefault(device.unit, []).append(device)
-        opened: dict[tuple[str, int], int] = {}
-        for (host, port), by_number in places.items():
-            server = ModbusServer(
-                {number: Unit(self.plant, devices, bindings) for number, devices in by_number.items()},
-                catch_up=self.catch_up,
-                seconds=self.clock.wall_seconds,
-                unknown_unit=settings.unknown_unit,
-            )
+            places.setdefault((host, -number if ephemeral else port), []).append(link)
+        for (host, port), links in places.items():
+            names = ", ".join(link.name for link in links)
             try:
-                opened[host, port] = await server.start(host, 0 if ephemeral else port)
+                opened = await self._open(links, bindings, settings, host, 0 if ephemeral else port)
             except OSError as error:
-                names = ", ".join(name for name, key in keys.items() if key == (host, port))
                 raise SimulationError(
                     f"cannot listen on {host}:{port} for link {names}: {error.strerror or error}; "
                     "end what uses the port, or change it in the configuration"
                 ) from error
-            self._servers.append(server)
-        self.ports = {name: opened[key] for name, key in keys.items()}
+            self.ports |= dict.fromkeys((link.name for link in links), opened)
         host, port = _host_port(control)
         _refuse_foreign("the control port", host)
-        self._control = ControlPort(self.plant, self.clock, assembly, self.catch_up)
+        self._control = ControlPort(self.plant, self.clock, assembly, self.opcua, self.catch_up)
         try:
             self.control_port = await self._control.start(host, port)
         except OSError as error:
@@ -131,6 +137,56 @@ class Simulator:
             ) from error
         self.control_host = host
         self._ticking = asyncio.create_task(self._tick())
+
+    async def _open(
+        self, links: list[DeviceLink], bindings: Bindings, settings: SimulationSettings, host: str, port: int
+    ) -> int:
+        """Starts the server behind one address; the port that it got."""
+        modbus = [link for link in links if isinstance(link, ModbusLink)]
+        opcua = [link for link in links if isinstance(link, OpcuaLink)]
+        if modbus and opcua:
+            raise SimulationError(
+                f"links {modbus[0].name} and {opcua[0].name} lead to {host}:{port}, but speak Modbus and OPC-UA; "
+                "give one of them another port"
+            )
+        if opcua:
+            return await self._open_opcua(opcua, bindings, settings, host, port)
+        by_number: dict[int, list[ModbusDevice]] = {}
+        for device in (device for link in modbus for device in link.devices):
+            by_number.setdefault(device.unit, []).append(device)
+        server = ModbusServer(
+            {number: Unit(self.plant, devices, bindings) for number, devices in by_number.items()},
+            catch_up=self.catch_up,
+            seconds=self.clock.wall_seconds,
+            unknown_unit=settings.unknown_unit,
+        )
+        self._servers.append(server)
+        return await server.start(host, port)
+
+    async def _open_opcua(
+        self, links: list[OpcuaLink], bindings: Bindings, settings: SimulationSettings, host: str, port: int
+    ) -> int:
+        if importlib.util.find_spec("asyncua") is None:
+            raise SimulationError(
+                f"link {links[0].name} speaks OPC-UA, which needs the package asyncua; "
+                "install it with: pip install 'scowl-edge[opcua]'"
+            )
+        # Sites without such a link do without the library: it is large.
+        from simulators.opcua_server import OpcuaServer
+
+        folder = settings.pki or self._folders.enter_context(TemporaryDirectory(prefix="scowl-edge-simulator-"))
+        server = OpcuaServer(
+            links,
+            self.plant,
+            bindings,
+            Path(folder),
+            catch_up=self.catch_up,
+            seconds=self.clock.wall_seconds,
+        )
+        self._servers.append(server)
+        opened = await server.start(host, port)
+        self.opcua |= dict.fromkeys((link.name for link in links), server)
+        return opened
 
     async def run(self) -> None:
         """Waits as long as the plant goes on; a fault in its physics comes out here."""
@@ -146,6 +202,7 @@ class Simulator:
             await self._control.close()
         for server in self._servers:
             await server.close()
+        self._folders.close()
 
 
 async def serve(
@@ -189,11 +246,37 @@ def settings_of(assembly: Assembly) -> SimulationSettings:
 
 def links_in_words(assembly: Assembly, ports: Mapping[str, int]) -> list[str]:
     """A line for each link: where it listens, and who answers there."""
-    return [
-        f"{link.name}: Modbus TCP on {link.host}:{ports[link.name]}, "
-        + ", ".join(f"unit {device.unit} = {device.name}" for device in link.devices)
-        for link in assembly.links
-    ]
+    return [_in_words(link) for link in moved(assembly.links, ports)]
+
+
+def _in_words(link: DeviceLink) -> str:
+    if isinstance(link, ModbusLink):
+        units = ", ".join(f"unit {device.unit} = {device.name}" for device in link.devices)
+        return f"{link.name}: Modbus TCP on {link.host}:{link.port}, {units}"
+    return f"{link.name}: OPC-UA on {link.endpoint}, {', '.join(device.name for device in link.devices)}"
+
+
+def moved(links: Iterable[DeviceLink], ports: Mapping[str, int]) -> tuple[DeviceLink, ...]:
+    """The links as they are with other ports, by name of the link."""
+    return tuple(_moved(link, ports[link.name]) for link in links)
+
+
+def _moved(link: DeviceLink, port: int) -> DeviceLink:
+    if isinstance(link, ModbusLink):
+        return replace(link, port=port)
+    host, _ = address_of(link)
+    parts = urlsplit(link.endpoint)
+    return replace(
+        link, endpoint=parts._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").geturl()
+    )
+
+
+def address_of(link: DeviceLink) -> tuple[str, int]:
+    """Host and port of a link."""
+    if isinstance(link, ModbusLink):
+        return link.host, link.port
+    parts = urlsplit(link.endpoint)
+    return str(parts.hostname), parts.port or OPCUA_PORT
 
 
 def _host_port(text: str) -> tuple[str, int]:

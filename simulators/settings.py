@@ -65,7 +65,7 @@ MODELS: Mapping[str, Mapping[str, Knob]] = {
 """Models of devices, each with its own numbers."""
 
 _WORDS = {"building": {"shape"}, "home": {"shape"}, "feeder": {"rating"}, "grid": {"rating"}}
-_TOP = ("control", "seed", "weather", "front", "start_hour", "load", "unknown_unit", "unmetered", "devices")
+_TOP = ("control", "seed", "weather", "front", "start_hour", "load", "unknown_unit", "unmetered", "pki", "devices")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +102,8 @@ class SimulationSettings:
     """Exception code for units that nobody simulates; 0: silence."""
     unmetered: Mapping[str, float] = field(default_factory=dict)
     """Load in W that no device accounts for, by rating."""
+    pki: str = ""
+    """Folder of the certificates of OPC-UA servers; empty: one that goes with the simulator."""
     devices: Mapping[str, DeviceSettings] = field(default_factory=dict)
 
 
@@ -195,6 +197,7 @@ class _Reader:
                 name: self._measure(value, quantity.POWER, ("unmetered", name), 0.0)
                 for name, value in self._mapping(top.get("unmetered"), ("unmetered",), ratings).items()
             },
+            pki=str(top.get("pki", default.pki)),
             devices={
                 name: self._device(value, ("devices", name), ratings)
                 for name, value in self._mapping(top.get("devices"), ("devices",), devices).items()

@@ -19,7 +19,7 @@ from scowl_edge.journal.records import sending_record
 from scowl_edge.loop import Wire, request_of
 from scowl_edge.model.command import OutcomeKind, Verb, WriteClass
 from scowl_edge.model.effect import Effect, Plan, Read, Write
-from scowl_edge.model.event import LinkChanged, Order, Outcome, Stopping
+from scowl_edge.model.event import AnyOrder, LinkChanged, Order, Outcome, Stopping
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.site import NONE
 from scowl_edge.turn import Clocks, Turn, resume
@@ -176,7 +176,11 @@ class World:
 
     def order(self, target: str, mode: str, who: str = "operator", why: str = "story", until_utc_ms: int = 0) -> None:
         """An order as the API would give it; empty target = the region."""
-        self.inbox.event(Order(target=target, mode=mode, who=who, why=why, until_utc_ms=until_utc_ms))
+        self.say(Order(target=target, mode=mode, who=who, why=why, until_utc_ms=until_utc_ms))
+
+    def say(self, order: AnyOrder) -> None:
+        """Any order as the API would give it."""
+        self.inbox.event(order)
 
     def stop(self) -> None:
         """SIGTERM."""
