@@ -9,7 +9,7 @@ from typing import Any
 
 from scowl_edge.assembly.signals import Rounding
 from scowl_edge.config import Document
-from scowl_edge.devices.declaration import ModbusLink, Secret
+from scowl_edge.devices.declaration import DeviceLink, Secret
 from scowl_edge.model.site import Site
 
 
@@ -30,7 +30,7 @@ class PointInfo:
     """Age beyond that up to which its last value is held."""
     poll_ms: int
     type: str
-    """Type on the wire."""
+    """Type on the wire; empty where an OPC-UA server says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class Assembly:
     site: Site
     points: tuple[PointInfo, ...]
     """The point table; devices in the order of the file, their points in theirs."""
-    links: tuple[ModbusLink, ...]
+    links: tuple[DeviceLink, ...]
     signals: tuple[SignalBinding, ...]
     """Parallel to `site.signals`."""
     actuators: tuple[ActuatorBinding, ...]

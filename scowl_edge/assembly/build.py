@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from scowl_edge.assembly.assembly import (
-    Assembly,
-    HttpSettings,
-    JournalSettings,
-    PointInfo,
-    TelemetrySettings,
-    TlsSettings,
-)
+from scowl_edge.assembly.assembly import Assembly, HttpSettings, JournalSettings, TelemetrySettings, TlsSettings
+from scowl_edge.assembly.declare import PointTable, declare, secret
 from scowl_edge.assembly.http_schema import Http
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, StorageRole
 from scowl_edge.assembly.roles import consumer, generator, storage
-from scowl_edge.assembly.schema import Configuration, DeviceSection, PointSection, RatingSection
-from scowl_edge.assembly.section import Source
+from scowl_edge.assembly.schema import Configuration, RatingSection
 from scowl_edge.assembly.wiring import Wiring
 from scowl_edge.config import Document
-from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Secret, Table
-from scowl_edge.model.command import WriteClass
 from scowl_edge.model.event import DeviceMode, RegionMode
-from scowl_edge.model.quantity import CURRENT, POINT_UNITS, TIME, Quantity
+from scowl_edge.model.quantity import CURRENT, Quantity
 from scowl_edge.model.site import NONE, Bus, BusKind, Device, Policy, Rating, RatingKind, Site
-
-_DEFAULT_HOLD_MS = TIME("60 s")
-_BIT_TABLES = (Table.COIL, Table.DISCRETE)
 
 
 def build(configuration: Configuration, document: Document) -> Assembly:
     """The assembly of a configuration without faults."""
     fingerprint = hashlib.sha256(document.text.encode()).hexdigest()
-    table = _PointTable()
-    devices: dict[str, list[ModbusDevice]] = {name: [] for name in configuration.links}
-    for name, device in configuration.devices.items():
-        devices[device.link].append(table.add(name, device, configuration))
+    table, links = declare(configuration)
     site, wiring = _site(configuration, table, fingerprint)
     return Assembly(
         site=site,
         points=tuple(table.rows),
-        links=tuple(
-            ModbusLink(
-                name=name,
-                host=link.host,
-                port=link.port,
-                timeout_ms=link.timeout,
-                connect_timeout_ms=link.connect_timeout,
-                reconnect_ms=link.reconnect,
-                max_gap=link.max_gap,
-                max_read=link.max_read,
-                pause_ms=link.pause,
-                read_only=link.read_only,
-                devices=tuple(devices[name]),
-            )
-            for name, link in configuration.links.items()
-        ),
+        links=links,
         signals=tuple(wiring.signal_bindings),
         actuators=tuple(wiring.actuator_bindings),
         http=http_settings(configuration.http),
@@ -96,11 +65,6 @@ def http_settings(section: Http) -> HttpSettings:
     )
 
 
-def secret(source: Source) -> Secret:
-    """Where a secret lies."""
-    return Secret(file=source.file or "", credential=source.credential or "")
-
-
 def telemetry_path(configuration: Configuration) -> Path:
     """As given, else beside the journal."""
     if configuration.telemetry.path is not None:
@@ -113,69 +77,6 @@ def split_listen(listen: str) -> tuple[str, int]:
     """Host (without brackets) and port of HOST:PORT."""
     host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-@dataclass(slots=True)
-class _PointTable:
-    """Rows of the point table, and where each device's begin."""
-
-    rows: list[PointInfo] = field(default_factory=list)
-    index: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def add(self, name: str, device: DeviceSection, configuration: Configuration) -> ModbusDevice:
-        link = configuration.links[device.link]
-        fresh_ms = device.fresh_for or link.fresh_for or 3 * device.poll
-        hold_ms = next((hold for hold in (device.hold_for, link.hold_for) if hold is not None), _DEFAULT_HOLD_MS)
-        first = len(self.rows)
-        points = []
-        for point_name, section in device.points.items():
-            point = modbus_point(point_name, section, fresh_ms=fresh_ms, hold_ms=hold_ms)
-            points.append(point)
-            self.index[name, point_name] = len(self.rows)
-            self.rows.append(
-                PointInfo(
-                    device=name,
-                    name=point_name,
-                    unit=point.base_unit,
-                    link=device.link,
-                    access=point.access,
-                    fresh_ms=point.fresh_for_ms,
-                    hold_ms=point.hold_for_ms,
-                    poll_ms=device.poll,
-                    type=point.type,
-                )
-            )
-        return ModbusDevice(name=name, unit=device.unit, poll_ms=device.poll, points=tuple(points), first_point=first)
-
-
-def modbus_point(name: str, section: PointSection, *, fresh_ms: int, hold_ms: int) -> ModbusPoint:
-    """One point with its defaults filled in."""
-    table = Table(section.table)
-    wire_type = "bool" if table in _BIT_TABLES else section.type or "uint16"
-    meaning = POINT_UNITS[section.unit]
-    registers = {"int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4}.get(wire_type, 1)
-    return ModbusPoint(
-        name=name,
-        table=table,
-        address=section.address,
-        type=wire_type,
-        order=section.order or ("ABCDEFGH" if registers == 4 else "ABCD"),
-        length=section.length or registers,
-        bit=section.bit if section.bit is not None else -1,
-        scale=section.scale,
-        offset=section.offset,
-        scale_factor=section.scale_factor or "",
-        nan=section.nan,
-        unit=section.unit,
-        to_base=meaning.to_base,
-        base_unit=meaning.base,
-        access=section.access,
-        write_class=WriteClass(section.write_class or "volatile"),
-        fresh_for_ms=section.fresh_for or fresh_ms,
-        hold_for_ms=hold_ms if section.hold_for is None else section.hold_for,
-        low=section.min,
-        high=section.max,
-    )
 
 
 def per_phase_va(amount: Quantity | None, *, phases: int, voltage_mv: int) -> int:
@@ -204,7 +105,7 @@ def ordered_ratings(ratings: dict[str, RatingSection]) -> list[str]:
     return ordered
 
 
-def _site(configuration: Configuration, table: _PointTable, fingerprint: str) -> tuple[Site, Wiring]:
+def _site(configuration: Configuration, table: PointTable, fingerprint: str) -> tuple[Site, Wiring]:
     buses = {name: BusKind(bus.kind) for name, bus in configuration.buses.items()} or {"main": BusKind.SYNCHRONOUS}
     ratings = ordered_ratings(configuration.ratings)
     wiring = Wiring(configuration, table.rows, table.index, tuple(buses), ratings)

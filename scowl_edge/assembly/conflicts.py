@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scowl_edge.assembly.build import per_phase_va
+from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
+from scowl_edge.assembly.link_schema import ModbusLinkSection
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, StorageRole
-from scowl_edge.assembly.schema import DeviceSection, RatingSection
+from scowl_edge.assembly.schema import RatingSection
 from scowl_edge.assembly.signals import phases_of
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault
@@ -29,7 +31,9 @@ def _units(structure: Structure) -> Iterator[Fault]:
     for name, device in structure.configuration.devices.items():
         link = links.get(device.link)
         unsure = {("links", device.link, "host"), ("devices", name, "link")}
-        if link is None or unsure & structure.assumed:
+        if not isinstance(link, ModbusLinkSection) or not isinstance(device, ModbusDeviceSection):
+            continue
+        if unsure & structure.assumed:
             continue
         address = (link.host.lower(), link.port, device.unit)
         first = taken.setdefault(address, name)

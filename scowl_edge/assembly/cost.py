@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scowl_edge.assembly.assembly import Assembly
-from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus.link import link_cost
 from scowl_edge.model.command import Verb
 from scowl_edge.model.site import NONE, Actuator, Consumer, Generator, Site, Storage
@@ -46,7 +46,50 @@ def cost_lines(assembly: Assembly, *, round_trip_ms: float = ROUND_TRIP_MS) -> I
         yield reaction_line(reaction_ms(assembly, rating.name))
 
 
-def _link_line(link: ModbusLink, round_trip_ms: float) -> str:
+def _link_line(link: DeviceLink, round_trip_ms: float) -> str:
+    return _opcua_line(link, round_trip_ms) if isinstance(link, OpcuaLink) else _modbus_line(link, round_trip_ms)
+
+
+def _opcua_line(link: OpcuaLink, round_trip_ms: float) -> str:
+    cost = opcua_cost(link, reply_ms=round_trip_ms)
+    read = f"{cost.requests_per_s:.4g} requests a second, load {100 * cost.load_fraction:.3g} %"
+    asked = f"at most {read} while all of them are silent" if link.subscribe else f"{read} by list reads"
+    return (
+        f"link {link.name}: {cost.items} {'nodes subscribed to' if link.subscribe else 'nodes'}, {asked}, at "
+        f"{round_trip_ms:g} ms a request, a silent server delays its devices by at most {_seconds(cost.worst_delay_ms)}"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpcuaCost:
+    """What a session is asked to do, from its link's declaration alone."""
+
+    items: int
+    """Values that are subscribed to, or read each poll."""
+    requests_per_s: float
+    """List reads when every value has to be asked for: no subscription, or a silent one."""
+    load_fraction: float
+    """Share of the time in which such a read is under way when every reply takes `reply_ms`."""
+    worst_delay_ms: int
+    """Until a server that stays silent is taken for down: one time-out; its devices wait for nobody else."""
+
+
+def opcua_cost(link: OpcuaLink, *, reply_ms: float) -> OpcuaCost:
+    """Works out a session's load without touching it; devices of the same poll are read together."""
+    items: dict[int, int] = {}
+    for device in link.devices:
+        readable = sum("r" in point.access for point in device.points)
+        items[device.poll_ms] = items.get(device.poll_ms, 0) + readable
+    requests_per_s = sum(-(-count // (link.max_items or count)) * 1000 / poll for poll, count in items.items() if count)
+    return OpcuaCost(
+        items=sum(items.values()),
+        requests_per_s=requests_per_s,
+        load_fraction=requests_per_s * reply_ms / 1000,
+        worst_delay_ms=link.timeout_ms,
+    )
+
+
+def _modbus_line(link: ModbusLink, round_trip_ms: float) -> str:
     cost = link_cost(link, reply_ms=round_trip_ms)
     units = len({device.unit for device in link.devices})
     line = (

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 
 from scowl_edge.assembly.assembly import Assembly
 from scowl_edge.assembly.conflicts import excesses
-from scowl_edge.assembly.cost import ROUND_TRIP_MS
+from scowl_edge.assembly.cost import ROUND_TRIP_MS, opcua_cost
+from scowl_edge.assembly.device_schema import ModbusDeviceSection
+from scowl_edge.assembly.opcua_findings import opcua_findings
+from scowl_edge.assembly.point_schema import ModbusPointSection
+from scowl_edge.assembly.port_findings import port_findings
 from scowl_edge.assembly.role_schema import PowerRole
-from scowl_edge.assembly.schema import DeviceSection, PointSection
 from scowl_edge.assembly.signals import ACTUATORS, bindings, kind_of
 from scowl_edge.assembly.structure import Structure, examine
 from scowl_edge.config import Fault, Path
+from scowl_edge.devices.declaration import OpcuaLink
 from scowl_edge.drivers.modbus.link import link_cost
 from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.quantity import TIME
@@ -33,6 +37,8 @@ def warnings(assembly: Assembly) -> tuple[Fault, ...]:
     found = {
         *_addresses(structure),
         *_links(assembly, structure),
+        *opcua_findings(assembly, structure),
+        *port_findings(assembly, structure),
         *_ratings(assembly, structure),
         *_buses(assembly, structure),
         *_devices(assembly, structure),
@@ -44,6 +50,8 @@ def warnings(assembly: Assembly) -> tuple[Fault, ...]:
 
 def _addresses(structure: Structure) -> Iterator[Fault]:
     for name, device in structure.configuration.devices.items():
+        if not isinstance(device, ModbusDeviceSection):
+            continue
         for table, base in _REFERENCE_BASE.items():
             points = {key: point for key, point in device.points.items() if point.table == table}
             yield from _numbered_in_a_row(structure, name, points, table, base)
@@ -57,7 +65,7 @@ def _addresses(structure: Structure) -> Iterator[Fault]:
 
 
 def _numbered_in_a_row(
-    structure: Structure, device: str, points: dict[str, PointSection], table: str, base: int
+    structure: Structure, device: str, points: dict[str, ModbusPointSection], table: str, base: int
 ) -> Iterator[Fault]:
     if not points or not all(base <= point.address <= base + _REFERENCE_SPAN - 1 for point in points.values()):
         return
@@ -72,7 +80,7 @@ def _numbered_in_a_row(
 
 
 def _counted_from_one(
-    structure: Structure, device: str, points: dict[str, PointSection], section: DeviceSection
+    structure: Structure, device: str, points: dict[str, ModbusPointSection], section: ModbusDeviceSection
 ) -> Iterator[Fault]:
     if len(points) < _FEWEST_ODD or not all(point.address % 2 for point in points.values()):
         return
@@ -88,21 +96,27 @@ def _counted_from_one(
 
 
 def _links(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
-    taken: dict[tuple[str, int], str] = {}
+    taken: dict[tuple[str, int, str], str] = {}
     for link in assembly.links:
         fault = structure.document.fault
         path: Path = ("links", link.name)
-        first = taken.setdefault((link.host.lower(), link.port), link.name)
+        user = link.user if isinstance(link, OpcuaLink) else ""
+        first = taken.setdefault((link.host.lower(), link.port, user), link.name)
         if first != link.name:
             what = f"links {first} and {link.name} both lead to {link.host}:{link.port}"
-            yield fault((*path, "host"), what, "many devices take only one connection: put the devices on one link")
+            place = "endpoint" if isinstance(link, OpcuaLink) else "host"
+            yield fault((*path, place), what, "many devices take only one connection: put the devices on one link")
         if not link.devices:
             yield fault(path, f"no device is on link {link.name}", "take it out, or name it in a device", at_key=True)
             continue
-        load = link_cost(link, reply_ms=ROUND_TRIP_MS).load_fraction
+        if isinstance(link, OpcuaLink):
+            load = opcua_cost(link, reply_ms=ROUND_TRIP_MS).load_fraction
+        else:
+            load = link_cost(link, reply_ms=ROUND_TRIP_MS).load_fraction
         if load > _BUSY:
+            raised = "raise `max_items`" if isinstance(link, OpcuaLink) else "raise `max_gap`"
             what = f"polling takes {100 * load:.0f} % of link {link.name} at {ROUND_TRIP_MS:g} ms a request"
-            yield fault(path, what, "poll slower, raise `max_gap`, or split the devices over links", at_key=True)
+            yield fault(path, what, f"poll slower, {raised}, or split the devices over links", at_key=True)
 
 
 def _ratings(assembly: Assembly, structure: Structure) -> Iterator[Fault]:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from scowl_edge.assembly.kinds import NAME, Kind, found
-from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, MeterRole, StorageRole
 from scowl_edge.assembly.section import Section
 from scowl_edge.config import parse
 
@@ -29,20 +28,23 @@ class Key:
     fixed_default: bool
     """Whether `default` can be written in a file as it stands."""
     kind: Kind | None
-    """None for sections, mappings of sections, and the role."""
+    """None for sections and mappings of sections."""
     section: type[Section] | None
-    """What stands below, for sections and mappings of them."""
+    """What stands below, for sections and mappings of them; None where there are `variants`."""
     entry: Kind | None
     """What each value is, for mappings of plain values."""
     mapping: bool
     """Whether names of one's own choice stand below."""
-    roles: tuple[type[Section], ...] = ()
+    variants: tuple[type[Section], ...] = ()
+    """Sections of which one stands below: kinds of roles, links, devices."""
 
 
 def keys(section: type[Section]) -> Iterator[Key]:
-    """All keys of a section, inherited ones first, in the order of the schema."""
-    for name, field in section.model_fields.items():
-        yield _key(field.alias or name, field)
+    """All keys of a section, its own ones first, in the order of the schema."""
+    for name in dict.fromkeys(name for part in section.__mro__ for name in vars(part).get("__annotations__", ())):
+        field = section.model_fields.get(name)
+        if field is not None:
+            yield _key(field.alias or name, field)
 
 
 def own_keys(section: type[Section], beyond: type[Section]) -> list[Key]:
@@ -57,13 +59,12 @@ def _key(name: str, field: FieldInfo) -> Key:
     kind = kind or inner_kind
     section: type[Section] | None = None
     entry: Kind | None = None
+    variants: tuple[type[Section], ...] = ()
     mapping = get_origin(annotation) is dict
-    roles: tuple[type[Section], ...] = ()
     if mapping:
-        value, entry = _plain(get_args(annotation)[1])
-        section = value if isinstance(value, type) and issubclass(value, Section) else None
-    elif get_origin(annotation) in (Union, UnionType):
-        roles = (GeneratorRole, ConsumerRole, StorageRole, MeterRole)
+        annotation, entry = _plain(get_args(annotation)[1])
+    if get_origin(annotation) in (Union, UnionType):
+        variants = tuple(_plain(part)[0] for part in get_args(annotation))
     elif isinstance(annotation, type) and issubclass(annotation, Section):
         section = annotation
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -83,7 +84,7 @@ def _key(name: str, field: FieldInfo) -> Key:
         section=section,
         entry=entry,
         mapping=mapping,
-        roles=roles,
+        variants=variants,
     )
 
 
@@ -122,15 +123,17 @@ def _object(section: type[Section]) -> dict[str, Any]:
 
 def _property(key: Key) -> dict[str, Any]:
     schema: dict[str, Any]
-    if key.roles:
-        schema = {"anyOf": [_object(role) for role in key.roles]}
-    elif key.mapping:
-        entry = key.entry.json() if key.entry is not None else _object(key.section) if key.section is not None else {}
-        schema = {"type": "object", "additionalProperties": entry}
-        if key.section is not None:
-            schema["propertyNames"] = NAME.json()
+    below: dict[str, Any] = {}
+    if key.variants:
+        below = {"anyOf": [_object(variant) for variant in key.variants]}
     elif key.section is not None:
-        schema = _object(key.section)
+        below = _object(key.section)
+    if key.mapping:
+        schema = {"type": "object", "additionalProperties": key.entry.json() if key.entry is not None else below}
+        if below:
+            schema["propertyNames"] = NAME.json()
+    elif below:
+        schema = below
     elif key.kind is not None:
         schema = key.kind.json()
     else:
@@ -145,10 +148,8 @@ def _property(key: Key) -> dict[str, Any]:
 
 def type_words(key: Key) -> str:
     """What is written there, for the tables of the reference."""
-    if key.roles:
-        return "mapping (role)"
     if key.mapping:
         return "mapping of names"
-    if key.section is not None:
+    if key.section is not None or key.variants:
         return "mapping"
     return key.kind.label if key.kind is not None else found(key.default)

@@ -10,10 +10,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scowl_edge.assembly.build import modbus_point
+from scowl_edge.assembly.declare import modbus_point
+from scowl_edge.assembly.device_schema import ModbusDeviceSection, OpcuaDeviceSection
 from scowl_edge.assembly.http_schema import Http, Tls
 from scowl_edge.assembly.keys import Key, json_schema, keys, own_keys, type_words
 from scowl_edge.assembly.kinds import Measure
+from scowl_edge.assembly.link_schema import ModbusLinkSection, OpcuaLinkSection
+from scowl_edge.assembly.point_schema import ModbusPointSection, OpcuaPointSection
 from scowl_edge.assembly.role_schema import (
     ConsumerRole,
     Failsafe,
@@ -27,10 +30,7 @@ from scowl_edge.assembly.role_schema import (
 from scowl_edge.assembly.schema import (
     BusSection,
     Configuration,
-    DeviceSection,
     Journal,
-    Link,
-    PointSection,
     RatingSection,
     Region,
     SiteSection,
@@ -50,16 +50,19 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("(top level)", Configuration),
     ("site", SiteSection),
     ("http", Http),
-    ("http.token, http.viewer, http.tls.certificate, http.tls.key", Source),
+    ("http.token, http.viewer, http.tls.certificate, http.tls.key, links.NAME.password", Source),
     ("http.tls", Tls),
     ("journal", Journal),
     ("telemetry", Telemetry),
-    ("links.NAME", Link),
+    ("links.NAME, type modbus-tcp", ModbusLinkSection),
+    ("links.NAME, type opcua", OpcuaLinkSection),
     ("region", Region),
     ("buses.NAME", BusSection),
     ("ratings.NAME", RatingSection),
-    ("devices.NAME", DeviceSection),
-    ("devices.NAME.points.NAME", PointSection),
+    ("devices.NAME, on a modbus-tcp link", ModbusDeviceSection),
+    ("devices.NAME, on an opcua link", OpcuaDeviceSection),
+    ("devices.NAME.points.NAME, on a modbus-tcp link", ModbusPointSection),
+    ("devices.NAME.points.NAME, on an opcua link", OpcuaPointSection),
     ("devices.NAME.role, every kind", RoleSection),
     ("devices.NAME.role, every kind but meter", PowerRole),
     ("devices.NAME.role.failsafe", Failsafe),
@@ -124,7 +127,7 @@ def _keys() -> Iterator[str]:
         yield "|---|---|---|---|---|---|"
         yield from (_row(key) for key in rows)
     yield ""
-    yield "Known, but not yet supported in this version: links of type `opcua`, and `template` of a device."
+    yield "Known, but not yet supported in this version: `template` of a device."
 
 
 def _row(key: Key) -> str:
@@ -143,7 +146,7 @@ def _row(key: Key) -> str:
 
 def _wire(wire_type: str, order: str, value: float) -> str:
     """The bytes of a value on the wire, grouped in registers; taken from the encoder itself."""
-    section = PointSection.model_validate({"address": 0, "type": wire_type, "order": order, "access": "rw"})
+    section = ModbusPointSection.model_validate({"address": 0, "type": wire_type, "order": order, "access": "rw"})
     encoded = encode(modbus_point("example", section, fresh_ms=1, hold_ms=1), value)
     assert isinstance(encoded, Registers)
     data = encoded.data.hex().upper()

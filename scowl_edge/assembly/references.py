@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
 from scowl_edge.assembly.kinds import suggest
 from scowl_edge.assembly.role_schema import PowerRole, RoleSection
-from scowl_edge.assembly.schema import DeviceSection
 from scowl_edge.assembly.signals import ACTUATORS, SIGNALS, bindings, kind_of, units_for
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault, Path
@@ -20,7 +20,8 @@ def reference_faults(structure: Structure) -> Iterator[Fault]:
         yield from _name(structure, ("devices", name, "link"), device.link, "links", "link")
         if device.role is not None:
             yield from _role(structure, name, device, device.role)
-        yield from _scale_factors(structure, name, device)
+        if isinstance(device, ModbusDeviceSection):
+            yield from _scale_factors(structure, name, device)
 
 
 def _name(structure: Structure, path: Path, name: str | None, section: str, noun: str) -> Iterator[Fault]:
@@ -128,7 +129,7 @@ def _unit(
         yield fault((*path, "access"), f"{point} serves as `{signal}`, but cannot be read", "write access r or rw")
 
 
-def _scale_factors(structure: Structure, name: str, device: DeviceSection) -> Iterator[Fault]:
+def _scale_factors(structure: Structure, name: str, device: ModbusDeviceSection) -> Iterator[Fault]:
     points = structure.names("devices", name, "points")
     for point, section in device.points.items():
         if section.scale_factor is None:

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from scowl_edge.assembly.device_schema import AnyDevice
 from scowl_edge.assembly.http_schema import Http
-from scowl_edge.assembly.kinds import Choice, Flag, Measure, Named, Number, Numbers, Order, Text, Whole
-from scowl_edge.assembly.role_schema import Role
+from scowl_edge.assembly.kinds import Choice, Flag, Measure, Named, Text, Whole
+from scowl_edge.assembly.link_schema import AnyLink
 from scowl_edge.assembly.section import Delay, Magnitude, Name, Positive, Section, Share, duration, key
-from scowl_edge.model.event import DeviceMode, RegionMode
-from scowl_edge.model.quantity import (
-    APPARENT,
-    CURRENT,
-    FRACTION,
-    POINT_UNITS,
-    POWER,
-    SIZE,
-    TIME,
-    VOLTAGE,
-    Quantity,
-)
-
-REGISTER_TYPES = (
-    "int16",
-    "uint16",
-    "int32",
-    "uint32",
-    "float32",
-    "int64",
-    "uint64",
-    "float64",
-    "string",
-    "bits",
-)
-TABLES = ("holding", "input", "coil", "discrete")
+from scowl_edge.model.event import RegionMode
+from scowl_edge.model.quantity import APPARENT, CURRENT, FRACTION, POWER, SIZE, TIME, VOLTAGE, Quantity
 
 
 class SiteSection(Section):
@@ -75,42 +52,6 @@ class Telemetry(Section):
     )
     limit: Annotated[int, Measure(SIZE, low="1 MB")] = key(
         SIZE("500 MB"), "Most that the file may take on the disk; the oldest values go first.", "2 GB"
-    )
-
-
-class Link(Section):
-    """One TCP connection and all units behind it. Trouble behind one link never delays another link."""
-
-    type: Annotated[str, Choice(("modbus-tcp",))] = key(
-        ..., "Kind of the link. `opcua` is known but not yet supported in this version.", "modbus-tcp"
-    )
-    host: Annotated[str, Text("a host name or address")] = key(..., "Host name or IP address.", "192.168.1.20")
-    port: Annotated[int, Whole(1, 65535)] = key(502, "TCP port.", "502")
-    timeout: Annotated[int, duration("1 ms", "60 s")] = key(
-        TIME("500 ms"), "Longest wait for the reply to one request; after it the unit counts as silent.", "500 ms"
-    )
-    connect_timeout: Annotated[int, duration("1 ms", "60 s")] = key(
-        TIME("2 s"), "Longest wait for the connection to open.", "2 s"
-    )
-    reconnect: Annotated[int, duration("100 ms", "1 h")] = key(
-        TIME("5 s"), "Longest pause between attempts to connect; the pauses grow up to it.", "5 s"
-    )
-    max_gap: Annotated[int, Whole(0, 124)] = key(
-        8,
-        "Most unused registers that may be read along to join two points into one request. Set 0 for devices that "
-        "refuse to read addresses they do not have.",
-        "0",
-    )
-    max_read: Annotated[int, Whole(1, 125)] = key(120, "Most registers in one request.", "64")
-    pause: Annotated[int, duration("0 ms", "10 s")] = key(
-        TIME("0 ms"), "Quiet time between two requests, for slow gateways.", "20 ms"
-    )
-    read_only: Annotated[bool, Flag()] = key(False, "Never write anything on this link.", "true")
-    fresh_for: Positive | None = key(
-        None, "Age up to which values of this link count as fresh.", "3 s", shown="3 times the device's poll"
-    )
-    hold_for: Delay | None = key(
-        None, "Age beyond `fresh_for` up to which the last value is held.", "60 s", shown="60 s"
     )
 
 
@@ -205,86 +146,6 @@ class RatingSection(Section):
     )
 
 
-class PointSection(Section):
-    """One value of a device, as it lies on the wire and as it is meant."""
-
-    table: Annotated[str, Choice(TABLES)] = key(
-        "holding", "Table of the device: `holding`, `input` (registers), `coil`, `discrete` (bits).", "input"
-    )
-    address: Annotated[int, Whole(0, 65535)] = key(..., "Protocol address, counted from 0.", "100")
-    type: Annotated[str, Choice((*REGISTER_TYPES, "bool"))] | None = key(
-        None, "How the registers are read.", "float32", shown="uint16; bool in the tables of bits"
-    )
-    order: Annotated[str, Order()] | None = key(
-        None, "Order of the bytes on the wire.", "CDAB", shown="ABCD; ABCDEFGH for 64 bits"
-    )
-    length: Annotated[int, Whole(1, 125)] | None = key(
-        None, "Registers of a string, two characters each. Required for strings, not for others.", "16", shown="none"
-    )
-    bit: Annotated[int, Whole(0, 15)] | None = key(
-        None, "Number of one bit of a `bits` register, 0 = least significant.", "3", shown="the whole register"
-    )
-    scale: Annotated[float, Number(nonzero=True)] = key(1.0, "Factor from raw value to `unit`.", "0.1")
-    offset: Annotated[float, Number()] = key(0.0, "Added after scaling, in `unit`.", "-40")
-    scale_factor: Annotated[str, Named("a point of the same device")] | None = key(
-        None, "Point whose value is a power of ten that `scale` is multiplied with.", "power_sf", shown="none"
-    )
-    nan: Annotated[tuple[float, ...], Numbers()] = key(
-        (), "Raw values that mean 'not available'. NaN of a float register always does.", "[0x8000]"
-    )
-    unit: Annotated[str, Choice(tuple(POINT_UNITS))] = key(
-        "", "Unit of the value after scale and offset.", '"%"', shown='"" (a plain number)'
-    )
-    access: Annotated[str, Choice(("r", "w", "rw"))] = key(
-        "r", "`r` read, `w` write only, `rw` both; only w and rw can be commanded.", "rw"
-    )
-    write_class: Annotated[str, Choice(("volatile", "stored", "pulse"))] | None = key(
-        None,
-        "`volatile`: may be written as often as needed. `stored`: wears out, so written on change only and within "
-        "`daily_budget`. `pulse`: each write is an action, never repeated unseen.",
-        "stored",
-        shown="volatile",
-    )
-    fresh_for: Positive | None = key(
-        None, "Age up to which the value counts as fresh.", "3 s", shown="that of the device"
-    )
-    hold_for: Delay | None = key(
-        None, "Age beyond `fresh_for` up to which the last value is held.", "60 s", shown="that of the device"
-    )
-    min: Annotated[float, Number()] | None = key(
-        None, "Smaller values are taken as implausible (bad quality); in `unit`.", "-50", shown="none"
-    )
-    max: Annotated[float, Number()] | None = key(
-        None, "Larger values are taken as implausible (bad quality); in `unit`.", "2500", shown="none"
-    )
-
-
-class DeviceSection(Section):
-    """One unit behind a link: its points, and what it is for the site."""
-
-    link: Annotated[str, Named("a link")] = key(..., "Link it is reached through.", "plc")
-    unit: Annotated[int, Whole(0, 255)] = key(1, "Unit identifier (slave address) on the link.", "3")
-    poll: Annotated[int, duration("10 ms", "1 h")] = key(TIME("1 s"), "How often its points are read.", "1 s")
-    fresh_for: Positive | None = key(
-        None, "Age up to which its values count as fresh.", "3 s", shown="that of the link, else 3 times `poll`"
-    )
-    hold_for: Delay | None = key(
-        None, "Age beyond `fresh_for` up to which the last value is held.", "60 s", shown="that of the link, else 60 s"
-    )
-    mode: Annotated[str, Choice([mode.value for mode in DeviceMode if mode is not DeviceMode.LOCAL])] = key(
-        "auto",
-        "`auto`: the region steers it. `manual`: left to people. `out-of-service`: read, never written. An order "
-        "through the API outlives a restart and wins over this key.",
-        "manual",
-    )
-    points: dict[Name, PointSection] = key(
-        {}, "Its values by name.", "{power: {address: 100, type: float32, unit: kW}}", shown="none"
-    )
-    role: Role | None = key(
-        None, "What it is for the site; a device without a role is only read.", "{kind: meter}", shown="none"
-    )
-
-
 class Configuration(Section):
     """The whole file."""
 
@@ -296,13 +157,13 @@ class Configuration(Section):
         Journal(), "The file from which decisions can be repeated.", "{keep: 30 d}", shown="as below"
     )
     telemetry: Telemetry = key(Telemetry(), "The file of trends and old events.", "{keep: 7 d}", shown="as below")
-    links: dict[Name, Link] = key({}, "Connections to devices, by name.", "{plc: {...}}", shown="none")
+    links: dict[Name, AnyLink] = key({}, "Connections to devices, by name.", "{plc: {...}}", shown="none")
     region: Region = key(Region(), "How the site is run as a whole.", "{mode: auto}", shown="as below")
     buses: dict[Name, BusSection] = key(
         {}, "Buses by name.", "{main: {kind: synchronous}}", shown="{main: {kind: synchronous}}"
     )
     ratings: dict[Name, RatingSection] = key({}, "Limits of places, by name.", "{grid: {...}}", shown="none")
-    devices: dict[Name, DeviceSection] = key({}, "Devices by name.", "{wind-1: {...}}", shown="none")
+    devices: dict[Name, AnyDevice] = key({}, "Devices by name.", "{wind-1: {...}}", shown="none")
     simulation: dict[str, Any] | None = key(
         None,
         "What `scowl-edge simulator` and `scowl-edge demo` play behind these links; the daemon does not read it.",

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scowl_edge.assembly.device_schema import DeviceSection
 from scowl_edge.assembly.role_schema import PowerRole
-from scowl_edge.assembly.schema import DeviceSection, RatingSection
+from scowl_edge.assembly.schema import RatingSection
 from scowl_edge.model.command import Verb
 from scowl_edge.model.quantity import POINT_UNITS, VOLTAGE
 

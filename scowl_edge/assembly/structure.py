@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from scowl_edge.assembly.device_schema import DEVICES, BehindOpcua
+from scowl_edge.assembly.keys import keys
 from scowl_edge.assembly.kinds import found, suggest
+from scowl_edge.assembly.link_schema import LINKS, link_tag
+from scowl_edge.assembly.point_schema import ModbusPointSection, OpcuaPointSection
+from scowl_edge.assembly.protocol import MODBUS, OPCUA
 from scowl_edge.assembly.role_schema import ROLES
 from scowl_edge.assembly.schema import Configuration
 from scowl_edge.assembly.section import Section
 from scowl_edge.config import Document, Fault, Path, parse
 
-_OPCUA = "opcua"
 _MOST_REPAIRS = 100
 """Each repair takes out or fills in what the last one laid bare, so nesting bounds them far below this."""
 
@@ -61,6 +65,7 @@ def examine(document: Document) -> Structure:
         data = {"site": {"id": "unnamed"}}
     data, early = _without_unsupported(document, data)
     faults += early
+    data = _by_protocol(document, data)
     assumed: set[Path] = set()
     faulty: set[Path] = set()
     for attempt in range(_MOST_REPAIRS):
@@ -77,33 +82,43 @@ def examine(document: Document) -> Structure:
 
 
 def _without_unsupported(document: Document, data: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """Takes out what is known but not supported yet, with everything that depends on it."""
+    """Takes out what is known but not supported yet."""
     faults: list[Fault] = []
-    data = dict(data)
-    links = data.get("links")
-    refused: set[str] = set()
-    if isinstance(links, dict):
-        refused = {name for name, link in links.items() if isinstance(link, dict) and link.get("type") == _OPCUA}
-        data["links"] = {name: link for name, link in links.items() if name not in refused}
-        for name in refused:
-            what = f"links of type opcua are not yet supported in this version (link {name})"
-            faults.append(document.fault(("links", name, "type"), what, "use modbus-tcp, or take the link out"))
     devices = data.get("devices")
     if isinstance(devices, dict):
         kept = {}
         for name, device in devices.items():
-            if isinstance(device, dict):
-                link = device.get("link")
-                if isinstance(link, str) and link in refused:
-                    continue
-                if "template" in device:
-                    what = "`template` is not yet supported in this version"
-                    todo = "write the device's points and role here"
-                    faults.append(document.fault(("devices", name, "template"), what, todo, at_key=True))
-                    device = {key: value for key, value in device.items() if key != "template"}
+            if isinstance(device, dict) and "template" in device:
+                what = "`template` is not yet supported in this version"
+                todo = "write the device's points and role here"
+                faults.append(document.fault(("devices", name, "template"), what, todo, at_key=True))
+                device = {key: value for key, value in device.items() if key != "template"}
             kept[name] = device
-        data["devices"] = kept
+        data = {**data, "devices": kept}
     return data, faults
+
+
+def _by_protocol(document: Document, data: dict[str, Any]) -> dict[str, Any]:
+    """Marks the devices whose keys are those of OPC-UA."""
+    devices = data.get("devices")
+    if not isinstance(devices, dict):
+        return data
+    marked = {
+        name: BehindOpcua(device) if isinstance(device, dict) and protocol_of(document, name) == OPCUA else device
+        for name, device in devices.items()
+    }
+    return {**data, "devices": marked}
+
+
+def protocol_of(document: Document, device: str) -> str:
+    """The protocol that a device's keys are those of: its link's, or its points' where there is no such link."""
+    link = document.get(("devices", device, "link"))
+    found_link = document.get(("links", link)) if isinstance(link, str) else None
+    if isinstance(found_link, dict):
+        return link_tag(found_link)
+    points = document.get(("devices", device, "points"))
+    parts = points.values() if isinstance(points, dict) else ()
+    return OPCUA if any(isinstance(point, dict) and "node" in point for point in parts) else MODBUS
 
 
 def _translate(document: Document, detail: ErrorDetails) -> Fault | None:
@@ -127,6 +142,9 @@ def _translate(document: Document, detail: ErrorDetails) -> Fault | None:
         case "extra_forbidden":
             allowed = _keys_at(document, path[:-1])
             what = f"{key} is no key of {_describe(path[:-1])}"
+            foreign = _foreign(document, path)
+            if foreign is not None:
+                return document.fault(path, what + foreign.why, foreign.todo, at_key=True)
             tight, colon, value = str(path[-1]).partition(":")
             if colon and tight in allowed and document.get(path) is None:
                 return document.fault(
@@ -160,7 +178,9 @@ def _path(loc: tuple[int | str, ...]) -> tuple[Path, bool]:
     at_name = bool(path) and path[-1] == "[key]"
     if at_name:
         path.pop()
-    # The role's union inserts the kind of role into the location.
+    # Each union inserts which of its sections it is about: the protocol, then the kind of role.
+    if len(path) > 2 and path[0] in ("links", "devices"):
+        del path[2]
     if len(path) > 3 and path[0] == "devices" and path[2] == "role":
         del path[3]
     return tuple(path), at_name
@@ -196,12 +216,61 @@ def _model_at(document: Document, path: Path) -> type[Section] | None:
             # The name of an entry takes a step of its own.
             depth += 1
             model = _inner(get_args(model)[1])
-        elif get_origin(model) in (Union, UnionType):
-            kind = document.get((*path[:depth], "kind"))
-            model = ROLES.get(kind) if isinstance(kind, str) else None
+        if get_origin(model) in (Union, UnionType):
+            model = _variant(document, path[:depth])
         if not (isinstance(model, type) and issubclass(model, Section)):
             return None
     return model if isinstance(model, type) else None
+
+
+def _variant(document: Document, path: Path) -> type[Section] | None:
+    """Which of several sections checks the mapping at a path."""
+    match path:
+        case ("links", _):
+            return LINKS[link_tag(document.get(path))]
+        case ("devices", name):
+            return DEVICES[protocol_of(document, str(name))]
+        case _:
+            kind = document.get((*path, "kind"))
+            return ROLES.get(kind) if isinstance(kind, str) else None
+
+
+class _Foreign(NamedTuple):
+    why: str
+    todo: str
+
+
+def _foreign(document: Document, path: Path) -> _Foreign | None:
+    """What to say of a key that the same thing has behind another protocol."""
+    section = _model_at(document, path[:-1])
+    match path:
+        case ("links", _, name):
+            other = next((p for p, link in LINKS.items() if link is not section and name in _names(link)), None)
+            if other is not None:
+                return _Foreign(
+                    f", since it is of type {link_tag(document.get(path[:-1]))}", f"only {other} links have it"
+                )
+        case ("devices", device, "unit"):
+            return _Foreign(_behind(document, str(device)), "take it out: a node is named by its point alone")
+        case ("devices", device, "points", _, name):
+            if section is OpcuaPointSection and name in _names(ModbusPointSection):
+                had = name != "address" or "node" in (document.get(path[:-1]) or {})
+                todo = "take it out" if had else 'write `node: "nsu=URI;s=NAME"` instead'
+                return _Foreign(_behind(document, str(device)), todo)
+            if section is ModbusPointSection and name in _names(OpcuaPointSection):
+                todo = "take it out" if name != "node" else "write `table` and `address` instead, or name another link"
+                return _Foreign(_behind(document, str(device)), todo)
+    return None
+
+
+def _behind(document: Document, device: str) -> str:
+    link = document.get(("devices", device, "link"))
+    known = isinstance(document.get(("links", link)), dict) if isinstance(link, str) else False
+    return f", since its link {link} is of type {protocol_of(document, device)}" if known else ""
+
+
+def _names(section: type[Section]) -> list[str]:
+    return [key.name for key in keys(section)]
 
 
 def _inner(annotation: Any) -> Any:
@@ -221,7 +290,7 @@ def _inner(annotation: Any) -> Any:
 
 def _keys_at(document: Document, path: Path) -> list[str]:
     model = _model_at(document, path)
-    return [field.alias or name for name, field in model.model_fields.items()] if model is not None else []
+    return _names(model) if model is not None else []
 
 
 def _example(document: Document, path: Path) -> str:
@@ -270,5 +339,6 @@ def _repaired(
 def _without(value: Any, path: Path, doomed: set[Path]) -> Any:
     """A copy, so that parts which the file shares by aliases can be repaired apart."""
     if isinstance(value, dict):
-        return {key: _without(part, (*path, key), doomed) for key, part in value.items() if (*path, key) not in doomed}
+        kept = {key: _without(part, (*path, key), doomed) for key, part in value.items() if (*path, key) not in doomed}
+        return BehindOpcua(kept) if isinstance(value, BehindOpcua) else kept
     return value

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from scowl_edge.assembly.assembly import ActuatorBinding, PointInfo, SignalBinding
+from scowl_edge.assembly.declare import write_class
+from scowl_edge.assembly.device_schema import DeviceSection
 from scowl_edge.assembly.role_schema import PowerRole, StorageRole
-from scowl_edge.assembly.schema import Configuration, DeviceSection
+from scowl_edge.assembly.schema import Configuration
 from scowl_edge.assembly.signals import (
     ACTUATORS,
     DEFAULT_VOLTAGE_MV,
@@ -136,10 +138,10 @@ class Wiring:
         expiry = NONE
         if verb is Verb.SHED and "shed_expiry" in bound and self._writable(device, bound["shed_expiry"]):
             expiry = self._points[name, bound["shed_expiry"]]
-        write_class = WriteClass(point.write_class or "volatile")
+        wear = write_class(point)
         budget = role.daily_budget
         if budget is None:
-            budget = _STORED_BUDGET if write_class is WriteClass.STORED else 0
+            budget = _STORED_BUDGET if wear is WriteClass.STORED else 0
         low, high = _bounds(role, verb)
         failsafe, device_timeout_ms = _failsafe(role, verb)
         self._actuator_index[name, signal] = len(self.actuators)
@@ -152,7 +154,7 @@ class Wiring:
                 tolerance=tolerance_w(role) if verb in (Verb.LIMIT, Verb.SETPOINT, Verb.SHED) else 0,
                 settle_ms=role.settle,
                 hold_polls=role.hold_polls,
-                write_class=write_class,
+                write_class=wear,
                 low=low,
                 high=high,
                 ramp_w_s=role.ramp or 0,

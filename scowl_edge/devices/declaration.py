@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from scowl_edge.model.command import WriteClass
 
@@ -122,6 +123,10 @@ OPCUA_TYPES = (
 """Scalar types of OPC-UA that a point may have; `datetime` is read as seconds since 1970."""
 
 
+OPCUA_PORT = 4840
+"""Where servers listen whose endpoint names no port."""
+
+
 class SecurityPolicy(StrEnum):
     """Policies of OPC 10000-7 that are spoken; each but `NONE` needs a certificate on both sides."""
 
@@ -215,6 +220,16 @@ class OpcuaLink:
     """Most nodes in one request, beside the server's own limits; 0 = only those."""
     read_only: bool
     devices: tuple[OpcuaDevice, ...]
+
+    @property
+    def host(self) -> str:
+        """Host of the endpoint, in lower case; IPv6 without brackets."""
+        return urlsplit(self.endpoint).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port of the endpoint."""
+        return urlsplit(self.endpoint).port or OPCUA_PORT
 
 
 DeviceLink = ModbusLink | OpcuaLink

@@ -45,7 +45,7 @@ def _every_key() -> list[tuple[type[Section], Key]]:
         seen.add(section)
         for key in keys(section):
             found.append((section, key))
-            pending += [*([key.section] if key.section is not None else []), *key.roles]
+            pending += [*([key.section] if key.section is not None else []), *key.variants]
     return found
 
 

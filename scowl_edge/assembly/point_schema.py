@@ -1,0 +1,114 @@
+"""Keys of points: where a value lies, by protocol, and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from scowl_edge.assembly.kinds import Choice, Named, Number, Numbers, Order, Whole
+from scowl_edge.assembly.opcua_kinds import DataType, Node
+from scowl_edge.assembly.section import Delay, Positive, Section, key
+from scowl_edge.devices.declaration import OPCUA_TYPES
+from scowl_edge.model.quantity import POINT_UNITS
+
+REGISTER_TYPES = (
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "float32",
+    "int64",
+    "uint64",
+    "float64",
+    "string",
+    "bits",
+)
+TABLES = ("holding", "input", "coil", "discrete")
+NO_VALUE = "none"
+"""Type of a method without arguments."""
+
+
+class PointSection(Section):
+    """What all points know."""
+
+    type: str | None
+    scale: Annotated[float, Number(nonzero=True)] = key(1.0, "Factor from raw value to `unit`.", "0.1")
+    offset: Annotated[float, Number()] = key(0.0, "Added after scaling, in `unit`.", "-40")
+    nan: Annotated[tuple[float, ...], Numbers()] = key(
+        (), "Raw values that mean 'not available'. NaN of a float always does.", "[0x8000]"
+    )
+    unit: Annotated[str, Choice(tuple(POINT_UNITS))] = key(
+        "", "Unit of the value after scale and offset.", '"%"', shown='"" (a plain number)'
+    )
+    access: Annotated[str, Choice(("r", "w", "rw"))] = key(
+        "r", "`r` read, `w` write only, `rw` both; only w and rw can be commanded.", "rw"
+    )
+    write_class: Annotated[str, Choice(("volatile", "stored", "pulse"))] | None = key(
+        None,
+        "`volatile`: may be written as often as needed. `stored`: wears out, so written on change only and within "
+        "`daily_budget`. `pulse`: each write is an action, never repeated unseen.",
+        "stored",
+        shown="volatile",
+    )
+    fresh_for: Positive | None = key(
+        None, "Age up to which the value counts as fresh.", "3 s", shown="that of the device"
+    )
+    hold_for: Delay | None = key(
+        None, "Age beyond `fresh_for` up to which the last value is held.", "60 s", shown="that of the device"
+    )
+    min: Annotated[float, Number()] | None = key(
+        None, "Smaller values are taken as implausible (bad quality); in `unit`.", "-50", shown="none"
+    )
+    max: Annotated[float, Number()] | None = key(
+        None, "Larger values are taken as implausible (bad quality); in `unit`.", "2500", shown="none"
+    )
+
+
+class ModbusPointSection(PointSection):
+    """One value of a device on a Modbus link, as it lies on the wire and as it is meant."""
+
+    table: Annotated[str, Choice(TABLES)] = key(
+        "holding", "Table of the device: `holding`, `input` (registers), `coil`, `discrete` (bits).", "input"
+    )
+    address: Annotated[int, Whole(0, 65535)] = key(..., "Protocol address, counted from 0.", "100")
+    type: Annotated[str, Choice((*REGISTER_TYPES, "bool"))] | None = key(
+        None, "How the registers are read.", "float32", shown="uint16; bool in the tables of bits"
+    )
+    order: Annotated[str, Order()] | None = key(
+        None, "Order of the bytes on the wire.", "CDAB", shown="ABCD; ABCDEFGH for 64 bits"
+    )
+    length: Annotated[int, Whole(1, 125)] | None = key(
+        None, "Registers of a string, two characters each. Required for strings, not for others.", "16", shown="none"
+    )
+    bit: Annotated[int, Whole(0, 15)] | None = key(
+        None, "Number of one bit of a `bits` register, 0 = least significant.", "3", shown="the whole register"
+    )
+    scale_factor: Annotated[str, Named("a point of the same device")] | None = key(
+        None, "Point whose value is a power of ten that `scale` is multiplied with.", "power_sf", shown="none"
+    )
+
+
+class OpcuaPointSection(PointSection):
+    """One value of a device on an OPC-UA link, as its server holds it and as it is meant."""
+
+    node: Annotated[str, Node()] = key(
+        ...,
+        "Node of the value; of a method: the object that it is called on. `nsu=` names the namespace by its URI, which "
+        "holds when the server numbers its namespaces anew; `ns=` by its index.",
+        '"nsu=urn:site;s=Hall/Power"',
+    )
+    type: Annotated[str, DataType((*OPCUA_TYPES, NO_VALUE))] | None = key(
+        None,
+        "Data type of the value. Where the server has another one the point is bad, and says so. `none`: a method "
+        "without arguments.",
+        "double",
+        shown="as the server says",
+    )
+    index: Annotated[int, Whole(0, 2**31 - 1)] | None = key(
+        None, "Element of an array, counted from 0.", "2", shown="none: a single value"
+    )
+    method: Annotated[str, Node()] | None = key(
+        None,
+        "Method that a command calls, on the object `node`, with the value as its one argument. Needs `access: w`.",
+        '"nsu=urn:site;s=Hall/SetLimit"',
+        shown="none: the value is written",
+    )
