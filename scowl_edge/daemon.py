@@ -9,8 +9,10 @@ import signal
 import sys
 from collections import ChainMap
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -23,6 +25,7 @@ from scowl_edge.assembly.signals import Rounding
 from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
+from scowl_edge.devices.declaration import DeviceLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusTcpDriver
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
 from scowl_edge.journal.file import recover_file
@@ -40,6 +43,9 @@ from scowl_edge.supervision import Supervised
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web.app import create_app, listen
 from scowl_edge.web.published import Check, History, StoreFigures
+
+if TYPE_CHECKING:
+    from scowl_edge.drivers.opcua import OpcuaDriver
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +71,7 @@ class Daemon:
 
         Raises:
             JournalError: the journal cannot be opened or read.
-            StartError: a clock rate with anything that is not loopback.
+            StartError: a clock rate with anything that is not loopback, or a link that needs a missing package.
         """
         if clock_rate != 1:
             refuse_foreign(assembly)
@@ -73,6 +79,7 @@ class Daemon:
         self.rate = clock_rate
         system = SystemClock()
         self.clock: Clock = system if clock_rate == 1 else RateClock(clock_rate, system)
+        self.drivers = {link.name: _driver(link, self.clock, clock_rate) for link in assembly.links}
         self.commit_seconds: list[float] = []
         self._utc_ok = False
         recovery = recover_file(assembly.journal.path)
@@ -90,7 +97,6 @@ class Daemon:
             [s.gain for s in assembly.signals],
             [_ROUNDINGS[s.rounding] for s in assembly.signals],
         )
-        self.drivers = {link.name: ModbusTcpDriver(link, self.clock, rate=clock_rate) for link in assembly.links}
         self.core = Core(assembly.site)
         now = Clocks(mono_ms=self.clock.mono_ms(), utc_ms=self.clock.utc_ms(), utc_ok=self.clock.utc_ok())
         turn = resume(
@@ -339,6 +345,25 @@ def _bytes_on_disk(database: Path) -> int:
         with contextlib.suppress(OSError):
             size += path.stat().st_size
     return size
+
+
+def _driver(link: DeviceLink, clock: Clock, rate: int) -> ModbusTcpDriver | OpcuaDriver:
+    """The driver of a link.
+
+    Raises:
+        StartError: it needs a package that is not installed.
+    """
+    if not isinstance(link, OpcuaLink):
+        return ModbusTcpDriver(link, clock, rate=rate)
+    if find_spec("asyncua") is None:
+        raise StartError(
+            f"link {link.name} is of type opcua, which needs the package asyncua; "
+            "install it with: pip install 'scowl-edge[opcua]'"
+        )
+    # Imported here: a site without OPC-UA pays nothing for it.
+    from scowl_edge.drivers.opcua import OpcuaDriver
+
+    return OpcuaDriver(link, clock, rate=rate)
 
 
 def refuse_foreign(assembly: Assembly) -> None:

@@ -16,7 +16,7 @@ from scowl_edge import logs
 from scowl_edge.assembly import Assembly, load
 from scowl_edge.cli.run import on_fastest_loop
 from scowl_edge.daemon import run as run_daemon
-from simulators.serving import links_in_words, serve
+from simulators.serving import links_in_words, moved, serve
 
 _PACKAGE = Path(scowl_edge.__file__).parent
 _PLACES = (_PACKAGE / "examples" / "demo.yaml", _PACKAGE.parent / "examples" / "demo.yaml")
@@ -55,7 +55,7 @@ async def _demo(assembly: Assembly, http: str | None, clock_rate: int) -> None:
         for line in links_in_words(assembly, simulator.ports):
             typer.echo(line)
         typer.echo(f"simulator's control: http://{simulator.control_host}:{simulator.control_port}")
-        links = tuple(replace(link, port=simulator.ports[link.name]) for link in assembly.links)
+        links = moved(assembly.links, simulator.ports)
         listen = http or _free(assembly.http.host, assembly.http.port)
         plant = asyncio.create_task(simulator.run())
         daemon = asyncio.create_task(run_daemon(replace(assembly, links=links), http=listen, clock_rate=clock_rate))
