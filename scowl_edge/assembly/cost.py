@@ -54,8 +54,9 @@ def _opcua_line(link: OpcuaLink, round_trip_ms: float) -> str:
     cost = opcua_cost(link, reply_ms=round_trip_ms)
     read = f"{cost.requests_per_s:.4g} requests a second, load {100 * cost.load_fraction:.3g} %"
     asked = f"at most {read} while all of them are silent" if link.subscribe else f"{read} by list reads"
+    nodes = f"{cost.items} node{'' if cost.items == 1 else 's'}{' subscribed to' if link.subscribe else ''}"
     return (
-        f"link {link.name}: {cost.items} {'nodes subscribed to' if link.subscribe else 'nodes'}, {asked}, at "
+        f"link {link.name}: {nodes}, {asked}, at "
         f"{round_trip_ms:g} ms a request, a silent server delays its devices by at most {_seconds(cost.worst_delay_ms)}"
     )
 

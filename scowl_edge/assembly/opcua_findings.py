@@ -83,8 +83,9 @@ def _namespaces(link: OpcuaLink, structure: Structure) -> Iterator[Fault]:
     ]
     if by_index:
         device, point = by_index[0]
-        count = f"{len(by_index)} points" if len(by_index) > 1 else "one point"
-        what = f"{count} of link {link.name} name a namespace by its index, which may be another after a change there"
+        who = f"{len(by_index)} points" if len(by_index) > 1 else "one point"
+        names = "name" if len(by_index) > 1 else "names"
+        what = f"{who} of link {link.name} {names} a namespace by its index, which may be another after a change there"
         todo = "write nsu=URI instead of ns=INDEX, with the URI from the server's list of namespaces"
         yield structure.document.fault(("devices", device, "points", point.name, "node"), what, todo)
 
