@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench stories laws clean
+.PHONY: help demo test lint bench stories laws clean install uninstall
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -50,6 +50,15 @@ stories: $(STAMP) ## Run the stories in real time with many more kills; takes ho
 
 laws: $(STAMP) ## Run the laws of the core on many more random regions
 	@SCOWL_HYPOTHESIS=long exec $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 14400 tests/unit/control/test_laws.py $(ARGS)
+
+# PREFIX, DESTDIR, EXTRAS, SOURCE, PIP_OPTIONS and PURGE are explained in the script. Its environment is its own.
+EXTRAS ?= opcua
+export PREFIX DESTDIR EXTRAS SOURCE PIP_OPTIONS PURGE
+install: ## As root: install the systemd service, or upgrade it; settings are kept
+	@PYTHON=$(PYTHON) sh deploy/systemd/install.sh install
+
+uninstall: ## As root: remove the service; PURGE=1 also removes its settings and data
+	@sh deploy/systemd/install.sh uninstall
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var
