@@ -1,5 +1,5 @@
 #!/bin/sh
-# What some tests need from the system, on Debian and its kin: the Modbus client and library that are not ours.
+# What some tests need from the system, on Debian and its kin: the Modbus client and library, Prometheus.
 # As root it installs what is missing; as anybody else it says what to run once, and those tests are skipped.
 set -eu
 
@@ -8,6 +8,7 @@ command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v mbpoll >/dev/null 2>&1 || missing="$missing mbpoll"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
+command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 if ! pkg-config --exists libmodbus 2>/dev/null; then missing="$missing libmodbus-dev"; fi
 [ -n "$missing" ] || exit 0
 

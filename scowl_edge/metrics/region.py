@@ -51,7 +51,7 @@ def _shelved(alarm: AlarmView) -> bool:
 def _standing(view: RegionView) -> Iterator[Sample]:
     for alarm in view.alarms:
         kind, _, source = alarm.key.partition(":")
-        where = labels(("kind", kind), ("source", source), ("priority", alarm.priority))
+        where = labels(("kind", kind), ("source", alarm.source or source), ("priority", alarm.priority))
         yield where, 0 if _shelved(alarm) else 1
 
 
@@ -74,6 +74,11 @@ def _device_modes(view: RegionView) -> Iterator[Sample]:
 
 
 _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] = (
+    (Family("scowl_site_info", "gauge", "The site's name, as a label."), lambda v: [(labels(("site", v.site)), 1)]),
+    (
+        Family("scowl_device_info", "gauge", "What never changes of a device, as labels."),
+        lambda v: ((labels(("device", d.name), ("link", d.link), ("kind", d.kind)), 1) for d in v.devices),
+    ),
     (
         Family("scowl_device_up", "gauge", "1 if the device answers, 0 if not; absent before it was first tried."),
         lambda v: ((labels(("device", d.name)), int(d.up)) for d in v.devices if d.up is not None),
@@ -92,10 +97,10 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
     ),
     (Family("scowl_device_mode", "gauge", "1 for the mode that a device is in, 0 for the others."), _device_modes),
     (
-        Family("scowl_device_state_info", "gauge", "The device's kind and its state in the region, as labels."),
-        lambda v: (
-            (labels(("device", d.name), ("kind", d.kind), ("state", d.state), ("tree", d.tree)), 1) for d in v.devices
+        Family(
+            "scowl_device_state_info", "gauge", "A device's state in the region and the tree it hangs on, as labels."
         ),
+        lambda v: ((labels(("device", d.name), ("state", d.state), ("tree", d.tree)), 1) for d in v.devices),
     ),
     (
         Family("scowl_region_mode", "gauge", "1 for the mode that the region is in, 0 for the others."),
