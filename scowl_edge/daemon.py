@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from scowl_edge import __version__
 from scowl_edge.assembly import Assembly, assemble
-from scowl_edge.assembly.assembly import PointInfo
+from scowl_edge.assembly.assembly import PointInfo, TlsSettings
 from scowl_edge.assembly.signals import Rounding
 from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
-from scowl_edge.devices.declaration import DeviceLink, OpcuaLink
+from scowl_edge.devices.declaration import DeviceLink, OpcuaLink, Secret
 from scowl_edge.drivers.modbus import ModbusTcpDriver
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
 from scowl_edge.journal.file import recover_file
@@ -41,7 +39,7 @@ from scowl_edge.notify import Manager, attend
 from scowl_edge.service import answer_to_reload, status_line
 from scowl_edge.supervision import Supervised
 from scowl_edge.turn import Clocks, resume
-from scowl_edge.web.app import create_app, listen
+from scowl_edge.web import LiveFeed, TlsFiles, TokenSource, create_app, listen
 from scowl_edge.web.published import Check, History, StoreFigures
 
 if TYPE_CHECKING:
@@ -202,6 +200,18 @@ class Daemon:
         if step != self._view_step:
             self._view, self._view_step = self.core.view(), step
         return self._view
+
+    async def settled(self) -> None:
+        """Returns when what the core holds is durable, or known not to be."""
+        while not self.loop.settled.is_set():
+            await self.loop.settled.wait()
+
+    async def stepped(self, after: int) -> None:
+        """Returns when a step with a greater number is settled."""
+        while self.loop.turn.step <= after:
+            self.loop.turned.clear()
+            await self.loop.turned.wait()
+        await self.settled()
 
     def health(self) -> Mapping[str, Check]:
         """The daemon's own checks."""
@@ -402,20 +412,22 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
     """
     host, port = assembly.http.host, assembly.http.port
     if http is not None:
-        host, port = _host_port(http)
+        host, port = _host_port(http, secured=assembly.http.tls is not None)
     daemon = Daemon(assembly, clock_rate=clock_rate)
+    feed = LiveFeed(daemon)
     metrics = Metrics(daemon)
     manager = Manager(os.environ)
     stopped = False
     # Signals are heard until the very end: one that comes while the journal is closed must not cut that short.
     with _on_signals(daemon, manager) as signals:
         try:
+            settings = assembly.http
             app = create_app(
-                daemon, metrics, host=host,
-                token_file=assembly.http.token_file, token_credential=assembly.http.token_credential,
+                daemon, metrics, host=host, names=settings.names, feed=feed,
+                operator=TokenSource("token", settings.token_file, settings.token_credential),
+                viewer=TokenSource("viewer", settings.viewer_file, settings.viewer_credential),
             )  # fmt: skip
-            app.middlewares.append(_durable_first(daemon))
-            listener = await listen(app, host, port)
+            listener = await listen(app, host, port, tls=_tls_files(settings.tls))
             try:
                 print(listener.url, flush=True)
                 log.info("started", site=assembly.site.name, boot=daemon.loop.turn.boot, step=daemon.loop.turn.step)
@@ -445,15 +457,25 @@ async def _attended(manager: Manager, daemon: Daemon) -> AsyncIterator[None]:
         await asyncio.gather(attending, return_exceptions=True)
 
 
-def _durable_first(daemon: Daemon) -> Middleware:
-    """Nothing is shown that a crash could still undo: who looks during the barrier is answered after it."""
+def _tls_files(settings: TlsSettings | None) -> TlsFiles | None:
+    if settings is None:
+        return None
+    return TlsFiles(
+        certificate=_path_of(settings.certificate, "certificate"), key=_path_of(settings.key, "key")
+    )
 
-    @web.middleware
-    async def settled(request: web.Request, handler: Handler) -> web.StreamResponse:
-        await daemon.loop.settled.wait()
-        return await handler(request)
 
-    return settled
+def _path_of(secret: Secret, what: str) -> Path:
+    """Where a secret of `http: tls:` lies. Raises StartError for a credential without a service manager."""
+    if secret.file:
+        return Path(secret.file)
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if directory is None:
+        raise StartError(
+            f"http: tls: {what} is the credential {secret.credential!r}, but $CREDENTIALS_DIRECTORY is not set: "
+            "start under systemd with LoadCredential, or give `{file: PATH}`"
+        )
+    return Path(directory) / secret.credential
 
 
 class _Signals:
@@ -532,14 +554,13 @@ def _on_signals(daemon: Daemon, manager: Manager) -> Iterator[_Signals]:
             loop.remove_signal_handler(number)
 
 
-def _host_port(text: str) -> tuple[str, int]:
+def _host_port(text: str, *, secured: bool) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise StartError(f"--http {text!r} is not HOST:PORT; for example 127.0.0.1:8080")
     host = host.strip("[]")
-    if host != "localhost" and not _is_loopback(host):
+    if not secured and host != "localhost" and not _is_loopback(host):
         raise StartError(
-            f"--http {text}: plain HTTP is served on loopback only; put a reverse proxy with TLS in front, "
-            "or listen on 127.0.0.1"
+            f"--http {text}: plain HTTP is served on loopback only; configure `http: tls:`, or listen on 127.0.0.1"
         )
     return host, int(port)

@@ -1,62 +1,61 @@
-"""`/api/v1` and the probes: each endpoint reads the published state, two put an order into the inbox."""
+"""`/api/v1` and the probes: what is now; orders, and what was, stand in files of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+import asyncio
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import orjson
-import structlog
 from aiohttp import web
 
-from scowl_edge.model.event import Order
 from scowl_edge.model.view import RegionView
-from scowl_edge.web import present, wire
-from scowl_edge.web.authority import TokenGate, check_origin
+from scowl_edge.web import answers, present
+from scowl_edge.web.authority import OPEN, Authority
 from scowl_edge.web.endpoint import Endpoint
+from scowl_edge.web.history_api import HistoryApi
+from scowl_edge.web.live import LiveFeed
+from scowl_edge.web.names import unknown
 from scowl_edge.web.openapi import document
-from scowl_edge.web.orders import DeviceOrderIn, OrderIn, RegionOrderIn, read_order, until_utc_ms
+from scowl_edge.web.order_api import OrderApi
+from scowl_edge.web.origin import OriginCheck
 from scowl_edge.web.points import PointJudge
 from scowl_edge.web.problem import Refused
 from scowl_edge.web.published import Published
+from scowl_edge.web.queries import LiveQuery, read_query
+from scowl_edge.web.wire import DeviceOut, PointOut, RegionOut
 
 _NOT_YET = (HTTPStatus.SERVICE_UNAVAILABLE,)
 _UNKNOWN = (HTTPStatus.NOT_FOUND,)
-_ORDER_PROBLEMS = (
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.MISDIRECTED_REQUEST,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
 _DEVICE = {"device": "Name of a device in the configuration."}
 _POINT = {"point": "Name of a point of that device."}
 
-_log = structlog.get_logger(__name__)
+
+def _json(answer: Any, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return _text(orjson.dumps(answer), status)
 
 
-def _json(answer: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(answer), content_type="application/json", headers=headers)
+def _text(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _list(name: str, step: int, rendered: bytes) -> web.Response:
+    return _text(b'{"step":%d,"%b":%b}' % (step, name.encode(), rendered))
 
 
 class Api:
     """The endpoints over one published state."""
 
-    def __init__(self, published: Published, gate: TokenGate, own_host: str) -> None:
-        """`own_host` is the address listened on, without the port."""
+    def __init__(self, published: Published, feed: LiveFeed, authority: Authority, origin: OriginCheck) -> None:
         self._published = published
-        self._gate = gate
-        self._own_host = own_host
+        self._feed = feed
+        self._authority = authority
         self._judge = PointJudge(published)
-        self.endpoints = self._endpoints()
-        self._document = orjson.dumps(document(self.endpoints, published.versions["version"]))
+        self._age = present.DataAge(published)
+        orders = OrderApi(published, self._view, authority, origin)
+        history = HistoryApi(published, self._view, self._index_of)
+        self.endpoints = (*self._endpoints(), *history.endpoints, *orders.endpoints)
+        self._document = b""
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
         v1 = "/api/v1"
@@ -65,42 +64,42 @@ class Api:
                 path="/healthz",
                 handler=self.healthz,
                 summary="Whether the daemon itself works",
-                answer=wire.HealthOut,
+                answer=answers.HealthOut,
                 also=_NOT_YET,
             ),
             Endpoint(
                 path="/readyz",
                 handler=self.readyz,
                 summary="Whether the first step is done and every link was tried once",
-                answer=wire.ReadyOut,
+                answer=answers.ReadyOut,
                 also=_NOT_YET,
             ),
             Endpoint(
                 path=f"{v1}/region",
                 handler=self.region,
                 summary="The region: balance, mode, ladder",
-                answer=wire.RegionOut,
+                answer=RegionOut,
                 problems=_NOT_YET,
             ),
             Endpoint(
                 path=f"{v1}/trees",
                 handler=self.trees,
                 summary="Distribution trees with load against safe load",
-                answer=wire.TreesOut,
+                answer=answers.TreesOut,
                 problems=_NOT_YET,
             ),
             Endpoint(
                 path=f"{v1}/devices",
                 handler=self.devices,
                 summary="All devices",
-                answer=wire.DevicesOut,
+                answer=answers.DevicesOut,
                 problems=_NOT_YET,
             ),
             Endpoint(
                 path=f"{v1}/devices/{{device}}",
                 handler=self.device,
                 summary="One device",
-                answer=wire.DeviceOut,
+                answer=DeviceOut,
                 problems=_UNKNOWN + _NOT_YET,
                 parameters=_DEVICE,
             ),
@@ -108,7 +107,7 @@ class Api:
                 path=f"{v1}/devices/{{device}}/points",
                 handler=self.points,
                 summary="All points of a device as they are now",
-                answer=wire.PointsOut,
+                answer=answers.PointsOut,
                 problems=_UNKNOWN,
                 parameters=_DEVICE,
             ),
@@ -116,7 +115,7 @@ class Api:
                 path=f"{v1}/devices/{{device}}/points/{{point}}",
                 handler=self.point,
                 summary="One point as it is now",
-                answer=wire.PointOut,
+                answer=PointOut,
                 problems=_UNKNOWN,
                 parameters=_DEVICE | _POINT,
             ),
@@ -124,43 +123,31 @@ class Api:
                 path=f"{v1}/ratings",
                 handler=self.ratings,
                 summary="Ratings with their head-room",
-                answer=wire.RatingsOut,
+                answer=answers.RatingsOut,
                 problems=_NOT_YET,
             ),
             Endpoint(
                 path=f"{v1}/alarms",
                 handler=self.alarms,
                 summary="Standing alarms, worst first",
-                answer=wire.AlarmsOut,
+                answer=answers.AlarmsOut,
                 problems=_NOT_YET,
             ),
             Endpoint(
                 path=f"{v1}/decisions",
                 handler=self.decisions,
                 summary="The last decisions with their reasons, newest first",
-                answer=wire.DecisionsOut,
+                answer=answers.DecisionsOut,
                 problems=_NOT_YET,
             ),
             Endpoint(
-                method="POST",
-                path=f"{v1}/devices/{{device}}/mode",
-                handler=self.order_device_mode,
-                summary="Set the mode of a device",
-                answer=wire.AcceptedOut,
-                status=HTTPStatus.ACCEPTED,
-                problems=_UNKNOWN + _ORDER_PROBLEMS,
-                body=DeviceOrderIn,
-                parameters=_DEVICE,
-            ),
-            Endpoint(
-                method="POST",
-                path=f"{v1}/region/mode",
-                handler=self.order_region_mode,
-                summary="Set the mode of the region",
-                answer=wire.AcceptedOut,
-                status=HTTPStatus.ACCEPTED,
-                problems=_ORDER_PROBLEMS,
-                body=RegionOrderIn,
+                path=f"{v1}/live",
+                handler=self.live,
+                summary="All of it after each step, as server-sent events: `event: state`, its data a LiveOut",
+                answer=str,
+                content_type="text/event-stream",
+                query=LiveQuery,
+                problems=(HTTPStatus.BAD_REQUEST, *_NOT_YET),
             ),
             Endpoint(
                 path=f"{v1}/openapi.json",
@@ -173,43 +160,55 @@ class Api:
     async def healthz(self, request: web.Request) -> web.Response:
         """200 while all vital checks are good, else 503."""
         checks = {
-            name: wire.CheckOut(ok=check.ok, detail=check.detail, vital=check.vital)
+            name: answers.CheckOut(ok=check.ok, detail=check.detail, vital=check.vital)
             for name, check in self._published.health().items()
         }
         ok = all(check.ok for check in checks.values() if check.vital)
-        answer = wire.HealthOut(ok=ok, version=self._published.versions["version"], checks=checks)
+        answer = answers.HealthOut(ok=ok, version=self._published.versions["version"], checks=checks)
         return _json(answer, HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def readyz(self, request: web.Request) -> web.Response:
         """200 once the first step is done and every link was tried, else 503."""
         stepped, waiting = self._published.region() is not None, self._judge.links_not_tried()
         ready = stepped and not waiting
-        answer = wire.ReadyOut(ready=ready, first_step_done=stepped, links_not_tried=waiting)
+        answer = answers.ReadyOut(ready=ready, first_step_done=stepped, links_not_tried=waiting)
         return _json(answer, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def openapi(self, request: web.Request) -> web.Response:
         """The OpenAPI document."""
-        return web.Response(body=self._document, content_type="application/json")
+        if not self._document:
+            # Made when somebody asks: a start should not wait for it.
+            self._document = await asyncio.to_thread(self._describe)
+        return _text(self._document)
+
+    def _describe(self) -> bytes:
+        closed = [] if self._authority.reading_open else [e.path for e in self.endpoints if e.path not in OPEN]
+        return orjson.dumps(document(self.endpoints, self._published.versions["version"], closed))
 
     async def region(self, request: web.Request) -> web.Response:
         """The region after its last step."""
-        return _json(present.region(self._view(), present.oldest_data_s(self._published)))
+        return _json(present.region(self._view(), self._age.oldest_s()))
+
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """Everything after each step, until the viewer leaves."""
+        query = read_query(request, LiveQuery)
+        return await self._feed.serve(request, query.every, self._authority.may_read)
 
     async def trees(self, request: web.Request) -> web.Response:
         """All trees."""
-        view = self._view()
-        return _json(wire.TreesOut(step=view.step, trees=[present.tree(tree) for tree in view.trees]))
+        lists = await self._feed.renderer.lists(self._view())
+        return _list("trees", lists.view.step, lists.trees)
 
     async def devices(self, request: web.Request) -> web.Response:
         """All devices."""
-        view = self._view()
-        return _json(wire.DevicesOut(step=view.step, devices=[present.device(device) for device in view.devices]))
+        lists = await self._feed.renderer.lists(self._view())
+        return _list("devices", lists.view.step, lists.devices)
 
     async def device(self, request: web.Request) -> web.Response:
         """One device."""
         name, devices = request.match_info["device"], {device.name: device for device in self._view().devices}
         if name not in devices:
-            raise _unknown("device", name, devices)
+            raise unknown("device", name, devices)
         return _json(present.device(devices[name]))
 
     async def points(self, request: web.Request) -> web.Response:
@@ -217,64 +216,38 @@ class Api:
         device = request.match_info["device"]
         indices = self._judge.of_device.get(device)
         if indices is None:
-            raise _unknown("device", device, self._judge.of_device)
-        return _json(wire.PointsOut(device=device, points=present.points(self._published, self._judge, indices)))
+            raise unknown("device", device, self._judge.of_device)
+        return _json(answers.PointsOut(device=device, points=present.points(self._published, self._judge, indices)))
 
     async def point(self, request: web.Request) -> web.Response:
         """One point."""
+        return _json(present.points(self._published, self._judge, [self._index_of(request)])[0])
+
+    async def ratings(self, request: web.Request) -> web.Response:
+        """All ratings."""
+        lists = await self._feed.renderer.lists(self._view())
+        return _list("ratings", lists.view.step, lists.ratings)
+
+    async def alarms(self, request: web.Request) -> web.Response:
+        """All standing alarms."""
+        lists = await self._feed.renderer.lists(self._view())
+        return _list("alarms", lists.view.step, lists.alarms)
+
+    async def decisions(self, request: web.Request) -> web.Response:
+        """The last decisions."""
+        lists = await self._feed.renderer.lists(self._view())
+        return _list("decisions", lists.view.step, lists.decisions)
+
+    def _index_of(self, request: web.Request) -> int:
+        """Index in the table of the point that a request names."""
         device, name = request.match_info["device"], request.match_info["point"]
         index = self._judge.index.get((device, name))
         if index is None:
             if device not in self._judge.of_device:
-                raise _unknown("device", device, self._judge.of_device)
+                raise unknown("device", device, self._judge.of_device)
             names = [self._published.points[i].name for i in self._judge.of_device[device]]
-            raise _unknown(f"point of {device}", name, names)
-        return _json(present.points(self._published, self._judge, [index])[0])
-
-    async def ratings(self, request: web.Request) -> web.Response:
-        """All ratings."""
-        view = self._view()
-        return _json(wire.RatingsOut(step=view.step, ratings=[present.rating(rating) for rating in view.ratings]))
-
-    async def alarms(self, request: web.Request) -> web.Response:
-        """All standing alarms."""
-        view = self._view()
-        return _json(wire.AlarmsOut(step=view.step, alarms=present.alarms(view.alarms)))
-
-    async def decisions(self, request: web.Request) -> web.Response:
-        """The last decisions."""
-        view = self._view()
-        listed = [present.decision(decision) for decision in view.decisions]
-        return _json(wire.DecisionsOut(step=view.step, decisions=listed))
-
-    async def order_device_mode(self, request: web.Request) -> web.Response:
-        """Puts a device's mode into the inbox."""
-        await self._may_order(request)
-        order = await read_order(request, DeviceOrderIn, self._published.utc_ms())
-        name, known = request.match_info["device"], [device.name for device in self._view().devices]
-        if name not in known:
-            raise _unknown("device", name, known)
-        return self._accept(request, name, order.mode, order, f"/api/v1/devices/{quote(name, safe='')}")
-
-    async def order_region_mode(self, request: web.Request) -> web.Response:
-        """Puts the region's mode into the inbox."""
-        await self._may_order(request)
-        order = await read_order(request, RegionOrderIn, self._published.utc_ms())
-        self._view()
-        return self._accept(request, "", order.mode, order, "/api/v1/region")
-
-    async def _may_order(self, request: web.Request) -> None:
-        check_origin(request, self._own_host)
-        await self._gate.check(request)
-
-    def _accept(self, request: web.Request, target: str, mode: str, order: OrderIn, location: str) -> web.Response:
-        until_ms = until_utc_ms(order.until)
-        self._published.order(Order(target=target, mode=mode, who=order.who, why=order.why, until_utc_ms=until_ms))
-        _log.info("order taken", target=target or "region", mode=mode, who=order.who, why=order.why)
-        answer = wire.AcceptedOut(
-            location=location, mode=mode, who=order.who, why=order.why, until=present.iso_or_none(until_ms)
-        )
-        return _json(answer, HTTPStatus.ACCEPTED, {"Location": location})
+            raise unknown(f"point of {device}", name, names)
+        return index
 
     def _view(self) -> RegionView:
         view = self._published.region()
@@ -287,10 +260,3 @@ class Api:
                 headers={"Retry-After": "1"},
             )
         return view
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> Refused:
-    names = list(known)
-    close = get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names[:20]) or 'none'}."
-    return Refused(HTTPStatus.NOT_FOUND, "unknown-name", "Unknown name", f"There is no {what} {name!r}; {hint}")

@@ -1,26 +1,19 @@
-"""The one port: page, API, probes and metrics, and the socket that they are served on."""
+"""The one port's contents: page, API, live stream, probes and metrics."""
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Mapping
-from pathlib import Path
-
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from scowl_edge.model.errors import ScowlError
 from scowl_edge.web.api import Api
-from scowl_edge.web.authority import TokenGate
+from scowl_edge.web.authority import Authority, TokenSource, guard
+from scowl_edge.web.live import LiveFeed
 from scowl_edge.web.orders import BODY_LIMIT_BYTES
+from scowl_edge.web.origin import OriginCheck
 from scowl_edge.web.page import Page
-from scowl_edge.web.problem import problems
+from scowl_edge.web.problem import common_headers, problems
 from scowl_edge.web.published import Published
 from scowl_edge.web.scrape import Exposition, Scrape
-
-
-class ListenError(ScowlError):
-    """The port cannot be listened on."""
 
 
 def create_app(
@@ -28,52 +21,52 @@ def create_app(
     exposition: Exposition,
     *,
     host: str = "127.0.0.1",
-    token_file: Path | None = None,
-    token_credential: str | None = None,
-    environ: Mapping[str, str] = os.environ,
+    names: tuple[str, ...] = (),
+    operator: TokenSource | None = None,
+    viewer: TokenSource | None = None,
+    feed: LiveFeed | None = None,
 ) -> web.Application:
-    """All that is served; `host` is the address it will be served on, which orders must name."""
-    api = Api(published, TokenGate(token_file, token_credential, environ), host)
-    page = Page(published)
+    """All that is served.
 
-    app = web.Application(middlewares=[problems], client_max_size=BODY_LIMIT_BYTES)
+    Args:
+        published: what there is to show.
+        exposition: what `/metrics` serves.
+        host: the address it will be served on, which orders must name.
+        names: public names beside it.
+        operator: the token of who may order; without it nobody may.
+        viewer: the token of who may read; without it reading is open on loopback, else the operator's alone.
+        feed: the live stream, if somebody else wants to look at its counters.
+    """
+    feed = feed or LiveFeed(published)
+    authority = Authority(
+        operator or TokenSource("token", None, None), viewer or TokenSource("viewer", None, None), host
+    )
+    api = Api(published, feed, authority, OriginCheck(host, names))
+    page = Page(published, reading_is_open=authority.reading_open)
+    app = web.Application(
+        middlewares=[problems, guard(authority), _durable_first(published)], client_max_size=BODY_LIMIT_BYTES
+    )
+    app.on_response_prepare.append(common_headers)
+    app.on_shutdown.append(feed.close)
+    app.cleanup_ctx.append(feed.running)
     app.router.add_get("/", page.serve)
-    app.router.add_get("/metrics", Scrape(exposition).serve)
+    app.router.add_get("/static/{name}", page.serve_static)
+    app.router.add_get("/metrics", Scrape(exposition).serve, allow_head=False)
     for endpoint in api.endpoints:
-        if endpoint.method == "GET":
-            app.router.add_get(endpoint.path, endpoint.handler)
-        else:
+        if endpoint.method == "POST":
             app.router.add_post(endpoint.path, endpoint.handler)
+        else:
+            # What streams has no length to tell beforehand.
+            app.router.add_get(endpoint.path, endpoint.handler, allow_head=endpoint.content_type == "application/json")
     return app
 
 
-class Listener:
-    """A served app. `url` says where, with the port that a configured port 0 became."""
+def _durable_first(published: Published) -> Middleware:
+    """Nothing is shown that a crash could still undo: who looks while the disk is waited for is answered after it."""
 
-    def __init__(self, runner: web.AppRunner, url: str) -> None:
-        self._runner = runner
-        self.url = url
+    @web.middleware
+    async def settled(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await published.settled()
+        return await handler(request)
 
-    async def close(self) -> None:
-        """Stops listening and ends open requests within a second."""
-        await self._runner.cleanup()
-
-
-async def listen(app: web.Application, host: str, port: int) -> Listener:
-    """Serves the app. Raises ListenError."""
-    # Bodies stay as sent: orders are small, and what cannot be unpacked would never reach our problem documents.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=30.0, auto_decompress=False)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        await runner.cleanup()
-        advice = {
-            errno.EADDRINUSE: "another program uses it; choose another with `http: listen:` or --http",
-            errno.EACCES: "ports below 1024 need a right of their own; choose a higher one",
-            errno.EADDRNOTAVAIL: "this machine does not have the address",
-        }.get(error.errno or 0, "check `http: listen:`")
-        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror or error}; {advice}") from error
-    address = runner.addresses[0]
-    shown = f"[{host}]" if ":" in host else host
-    return Listener(runner, f"http://{shown}:{address[1]}")
+    return settled

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import numpy as np
 
+from scowl_edge.model.event import Rank
 from scowl_edge.model.reason import Reason, words
 from scowl_edge.model.signal import Cause, Quality
-from scowl_edge.model.view import ActuatorView, AlarmView, DecisionView, DeviceView, RatingView, RegionView, TreeView
+from scowl_edge.model.view import (
+    ActuatorView,
+    AlarmView,
+    DecisionView,
+    DeviceView,
+    EventView,
+    RatingView,
+    RegionView,
+    TreeView,
+)
 from scowl_edge.web import wire
 from scowl_edge.web.points import PointJudge
-from scowl_edge.web.published import Published
+from scowl_edge.web.published import Published, TrendRow
 
 _PRIORITIES: tuple[wire.Priority, ...] = ("critical", "high", "medium", "low")
+_PRIORITY: dict[str, wire.Priority] = {priority: priority for priority in _PRIORITIES}
 _QUALITIES: dict[int, wire.QualityName] = {Quality.GOOD: "good", Quality.UNCERTAIN: "uncertain", Quality.BAD: "bad"}
 _ACCESSES: dict[str, wire.Access] = {"r": "r", "w": "w", "rw": "rw"}
 _LAST_UTC_MS = 253_402_300_799_999
@@ -42,7 +54,7 @@ def _reason_or_none(why: Reason | None) -> wire.ReasonOut | None:
 
 def region(view: RegionView, oldest_data_s: float | None) -> wire.RegionOut:
     """The region with its alarms counted."""
-    standing = [alarm.priority for alarm in view.alarms]
+    standing = [alarm.priority for alarm in view.alarms if not alarm.shelved_until_utc_ms]
     return wire.RegionOut(
         site=view.site,
         step=view.step,
@@ -67,6 +79,7 @@ def region(view: RegionView, oldest_data_s: float | None) -> wire.RegionOut:
         conservation_error_w=view.conservation_error_w,
         consumers=dict(view.consumers),
         alarms={priority: standing.count(priority) for priority in _PRIORITIES},
+        alarms_shelved=len(view.alarms) - len(standing),
         worst_alarm=next((priority for priority in _PRIORITIES if priority in standing), None),
         oldest_data_s=oldest_data_s,
     )
@@ -87,6 +100,18 @@ def tree(view: TreeView) -> wire.TreeOut:
     )
 
 
+def _ordered(view: ActuatorView) -> wire.OrderedOut | None:
+    if view.ordered is None:
+        return None
+    return wire.OrderedOut(
+        value=view.ordered,
+        rank="operator" if view.ordered_rank == Rank.OPERATOR else "user",
+        who=view.ordered_who,
+        why=view.ordered_why,
+        until=iso_or_none(view.ordered_until_utc_ms),
+    )
+
+
 def _actuator(view: ActuatorView) -> wire.ActuatorOut:
     return wire.ActuatorOut(
         verb=view.verb,
@@ -96,6 +121,9 @@ def _actuator(view: ActuatorView) -> wire.ActuatorOut:
         claim_class=view.klass,
         reason=_reason_or_none(view.reason),
         stays_as_left=view.stays_as_left,
+        low=view.low,
+        high=view.high,
+        ordered=_ordered(view),
     )
 
 
@@ -120,6 +148,10 @@ def device(view: DeviceView) -> wire.DeviceOut:
         unserved_w=view.unserved_w,
         why=_reason_or_none(view.why),
         actuators=[_actuator(actuator) for actuator in view.actuators],
+        down_cause=view.down_cause,
+        veto=wire.VetoOut(
+            active=view.vetoed, by=view.veto_who, why=view.veto_why, until=iso_or_none(view.veto_until_utc_ms)
+        ),
     )
 
 
@@ -136,26 +168,67 @@ def rating(view: RatingView) -> wire.RatingOut:
         unmetered_w=view.unmetered_w,
         metered=view.metered,
         fresh=view.fresh,
+        uses=[wire.UseOut(device=device, net_w=net_w) for device, net_w in view.uses],
     )
 
 
-def alarms(views: tuple[AlarmView, ...]) -> list[wire.AlarmOut]:
-    """All alarms, worst first, then oldest first."""
+def worst_first(views: Iterable[AlarmView]) -> list[AlarmView]:
+    """Alarms by priority, then the oldest first."""
     rank: dict[str, int] = {priority: n for n, priority in enumerate(_PRIORITIES)}
-    ordered = sorted(
-        ((_PRIORITIES[rank[view.priority]], view) for view in views),
-        key=lambda pair: (rank[pair[0]], pair[1].since_utc_ms, pair[1].key),
+    return sorted(views, key=lambda view: (rank[view.priority], view.since_utc_ms, view.key))
+
+
+def alarm(view: AlarmView) -> wire.AlarmOut:
+    """One standing alarm."""
+    return wire.AlarmOut(
+        key=view.key,
+        priority=_PRIORITY[view.priority],
+        since=iso(view.since_utc_ms),
+        since_trusted=view.since_utc_ok,
+        cause=reason(view.cause),
+        source=view.source,
+        acknowledged=_acknowledged(view),
+        shelved=_shelved(view),
     )
-    return [
-        wire.AlarmOut(
-            key=view.key,
-            priority=priority,
-            since=iso(view.since_utc_ms),
-            since_trusted=view.since_utc_ok,
-            cause=reason(view.cause),
-        )
-        for priority, view in ordered
-    ]
+
+
+def alarms(views: Iterable[AlarmView]) -> list[wire.AlarmOut]:
+    """All alarms, worst first, then oldest first."""
+    return [alarm(view) for view in worst_first(views)]
+
+
+def _acknowledged(view: AlarmView) -> wire.AcknowledgedOut | None:
+    if not view.acknowledged_utc_ms:
+        return None
+    return wire.AcknowledgedOut(
+        by=view.acknowledged_by, why=view.acknowledged_why, at=iso_or_none(view.acknowledged_utc_ms)
+    )
+
+
+def _shelved(view: AlarmView) -> wire.ShelvedOut | None:
+    if not view.shelved_until_utc_ms:
+        return None
+    return wire.ShelvedOut(by=view.shelved_by, why=view.shelved_why, until=iso_or_none(view.shelved_until_utc_ms))
+
+
+def event(view: EventView) -> wire.EventOut:
+    """One event."""
+    return wire.EventOut(
+        seq=view.seq,
+        source_time=iso_or_none(view.source_utc_ms),
+        receive_time=iso_or_none(view.utc_ms),
+        time_trusted=view.utc_ok,
+        kind=view.kind,
+        source=view.source,
+        priority=_PRIORITY.get(view.priority),
+        who=view.who,
+        text=reason(view.text),
+    )
+
+
+def trend_row(row: TrendRow) -> wire.TrendRowOut:
+    """One stretch of a trend."""
+    return wire.TrendRowOut(time=iso(row.utc_ms), low=row.low, mean=row.mean, high=row.high)
 
 
 def decision(view: DecisionView) -> wire.DecisionOut:
@@ -199,10 +272,21 @@ def points(published: Published, judge: PointJudge, indices: list[int]) -> list[
     return out
 
 
+class DataAge:
+    """How old the oldest of all data is."""
+
+    def __init__(self, published: Published) -> None:
+        self._published = published
+        self._readable = np.array([i for i, p in enumerate(published.points) if "r" in p.access], np.intp)
+
+    def oldest_s(self) -> float | None:
+        """Age of the oldest last good value of all points that are read; None if one of them never had any."""
+        if not len(self._readable):
+            return None
+        oldest_ms = int(self._published.table.good_ms[self._readable].min())
+        return (self._published.mono_ms() - oldest_ms) / 1000 if oldest_ms >= 0 else None
+
+
 def oldest_data_s(published: Published) -> float | None:
-    """Age of the oldest last good value of all points that are read, in s; None if one of them never had any."""
-    good_ms = published.table.good_ms[[i for i, point in enumerate(published.points) if "r" in point.access]]
-    if not len(good_ms):
-        return None
-    oldest_ms = int(good_ms.min())
-    return (published.mono_ms() - oldest_ms) / 1000 if oldest_ms >= 0 else None
+    """`DataAge.oldest_s` for who asks once."""
+    return DataAge(published).oldest_s()

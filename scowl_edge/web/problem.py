@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import ValidationError
 
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.web.wire import FieldFault, Problem
@@ -17,13 +19,10 @@ CONTENT_TYPE = "application/problem+json"
 _COMMON_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
-    "Server": "scowl-edge",
     "X-Content-Type-Options": "nosniff",
 }
 
 _log = structlog.get_logger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Refused(ScowlError):
@@ -68,6 +67,12 @@ class Refused(ScowlError):
         )
 
 
+def faults_of(error: ValidationError, whole: str) -> list[FieldFault]:
+    """What pydantic found wrong, field by field; `whole` names what the fields lie in."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [FieldFault(field=".".join(map(str, f["loc"])) or whole, detail=f["msg"]) for f in found]
+
+
 def _of_http_exception(error: web.HTTPException, request: web.Request) -> Refused:
     """What aiohttp itself refuses: unknown paths, methods, bodies that are too large."""
     status = HTTPStatus(error.status)
@@ -88,22 +93,26 @@ def _of_http_exception(error: web.HTTPException, request: web.Request) -> Refuse
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers every failed request with a problem document, and every request with the common headers."""
-    response: web.StreamResponse
+    """Answers every failed request with a problem document."""
     try:
-        response = await handler(request)
+        return await handler(request)
     except Refused as refused:
-        response = refused.response(request)
+        return refused.response(request)
     except web.HTTPException as error:
-        response = _of_http_exception(error, request).response(request)
+        return _of_http_exception(error, request).response(request)
     except Exception:  # noqa: BLE001
         # A defect of ours must not end the server, and what it says is nobody's business outside.
         _log.exception("request failed", method=request.method, path=request.rel_url.raw_path)
-        response = Refused(
+        return Refused(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal",
             "Internal error",
             "The daemon failed to answer this request; its log says where.",
         ).response(request)
-    response.headers.update(_COMMON_HEADERS)
-    return response
+
+
+async def common_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries, streams included; a handler that says otherwise is left to it."""
+    for name, value in _COMMON_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "scowl-edge"

@@ -160,6 +160,12 @@ class Published(Protocol):
     def region(self) -> RegionView | None:
         """The view after the last step; None until the first."""
 
+    async def settled(self) -> None:
+        """Returns when nothing that `region()` would show could still be undone by a crash."""
+
+    async def stepped(self, after: int) -> None:
+        """Returns when a step with a greater number is settled."""
+
     def health(self) -> Mapping[str, Check]:
         """Named checks, e.g. `journal`, `loop`, `links`."""
 

@@ -1,4 +1,4 @@
-"""The JSON of `/api/v1`, declared once: served from here, and the OpenAPI document is generated from here.
+"""The objects of `/api/v1`, declared once: served from here, and the OpenAPI document is generated from here.
 
 Values are in base units with the unit in the key; + is consumption, - is production. Times are ISO 8601 in UTC with ms.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-_CLOSED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+CLOSED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 Priority = Literal["critical", "high", "medium", "low"]
 QualityName = Literal["good", "uncertain", "bad"]
@@ -23,7 +23,7 @@ OrderableRegionMode = Literal["advisory", "auto", "hold"]
 class ReasonOut:
     """Why something is as it is."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     code: str
     """Stable name of the reason."""
@@ -37,7 +37,7 @@ class ReasonOut:
 class RegionOut:
     """The region after its last step."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     site: str
     step: int
@@ -71,8 +71,10 @@ class RegionOut:
     consumers: dict[str, int]
     """Number of consumers by state."""
     alarms: dict[Priority, int]
-    """Number of standing alarms by priority."""
+    """Number of standing alarms by priority, without those that are shelved."""
+    alarms_shelved: int
     worst_alarm: Priority | None
+    """Of those that are not shelved."""
     oldest_data_s: float | None
     """Age of the oldest value that is read from a device; null if some point was never read well."""
 
@@ -81,7 +83,7 @@ class RegionOut:
 class TreeOut:
     """One distribution tree."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     name: str
     """Its generator, store or grid connection."""
@@ -98,10 +100,24 @@ class TreeOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderedOut:
+    """A value that a person ordered and that still counts."""
+
+    __pydantic_config__ = CLOSED
+
+    value: int
+    rank: Literal["operator", "user"]
+    """operator: held in MANUAL; user: before contracts, sheds and economy, behind safety."""
+    who: str
+    why: str
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActuatorOut:
     """What a device should do, was told, and does."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     verb: str
     target: int | None
@@ -113,13 +129,30 @@ class ActuatorOut:
     reason: ReasonOut | None
     stays_as_left: bool
     """The device keeps its last value although nobody commands it now."""
+    low: int
+    """Least value that may be ordered: W, 0 or 1, or a number, as the verb has it."""
+    high: int
+    """Greatest value that may be ordered."""
+    ordered: OrderedOut | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VetoOut:
+    """A user's word that a device is not to be made use of."""
+
+    __pydantic_config__ = CLOSED
+
+    active: bool
+    by: str
+    why: str
+    until: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceOut:
     """One device as the region sees it."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     name: str
     link: str
@@ -144,13 +177,27 @@ class DeviceOut:
     unserved_w: int
     why: ReasonOut | None
     actuators: list[ActuatorOut]
+    down_cause: str
+    """Why it does not answer; empty while it does."""
+    veto: VetoOut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseOut:
+    """What one device takes of a rating."""
+
+    __pydantic_config__ = CLOSED
+
+    device: str
+    net_w: int
+    """+ consumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingOut:
     """One rating and its head-room."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     name: str
     kind: str
@@ -164,13 +211,37 @@ class RatingOut:
     unmetered_w: int
     metered: bool
     fresh: bool
+    uses: list[UseOut]
+    """What flows through it, the largest first; the rest is unmetered or smaller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgedOut:
+    """Who has seen an alarm."""
+
+    __pydantic_config__ = CLOSED
+
+    by: str
+    why: str
+    at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShelvedOut:
+    """Who put an alarm out of sight, and until when."""
+
+    __pydantic_config__ = CLOSED
+
+    by: str
+    why: str
+    until: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmOut:
     """One standing alarm."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     key: str
     """Kind and object, e.g. device-down:wind-1."""
@@ -179,13 +250,56 @@ class AlarmOut:
     since_trusted: bool
     """Whether the wall clock was synchronised then."""
     cause: ReasonOut
+    source: str
+    """Device, link or rating that it is about; empty for the daemon itself."""
+    acknowledged: AcknowledgedOut | None
+    shelved: ShelvedOut | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventOut:
+    """One thing that happened."""
+
+    __pydantic_config__ = CLOSED
+
+    seq: int
+    """Counts up by one from the first boot of the journal."""
+    source_time: str | None
+    """When it happened, as the place where it happened knows it."""
+    receive_time: str | None
+    """When the region took it in."""
+    time_trusted: bool
+    """Whether the wall clock was synchronised then."""
+    kind: str
+    """alarm-raised, alarm-cleared, alarm-acknowledged, alarm-shelved, alarm-unshelved, link-up, link-down, device-up,
+    device-down, order, order-ended, boot, stop, journal-gap, step-failed."""
+    source: str
+    """Device, link or rating; empty for the region itself."""
+    priority: Priority | None
+    """Of the alarm; null for other kinds."""
+    who: str
+    """Person who did it; empty where nobody did."""
+    text: ReasonOut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendRowOut:
+    """What a point did in one stretch of time; all three are null where it had no good value."""
+
+    __pydantic_config__ = CLOSED
+
+    time: str
+    """Begin of the stretch."""
+    low: float | None
+    mean: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionOut:
     """One thing that the region decided."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     step: int
     time: str
@@ -199,7 +313,7 @@ class DecisionOut:
 class PointOut:
     """One point of a device."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     device: str
     point: str
@@ -222,118 +336,10 @@ class PointOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TreesOut:
-    """All distribution trees."""
-
-    __pydantic_config__ = _CLOSED
-
-    step: int
-    trees: list[TreeOut]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DevicesOut:
-    """All devices."""
-
-    __pydantic_config__ = _CLOSED
-
-    step: int
-    devices: list[DeviceOut]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RatingsOut:
-    """All ratings, outer before inner."""
-
-    __pydantic_config__ = _CLOSED
-
-    step: int
-    ratings: list[RatingOut]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmsOut:
-    """All standing alarms, worst first, then oldest first."""
-
-    __pydantic_config__ = _CLOSED
-
-    step: int
-    alarms: list[AlarmOut]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionsOut:
-    """The last decisions, newest first."""
-
-    __pydantic_config__ = _CLOSED
-
-    step: int
-    decisions: list[DecisionOut]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointsOut:
-    """All points of one device."""
-
-    __pydantic_config__ = _CLOSED
-
-    device: str
-    points: list[PointOut]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckOut:
-    """One check of the daemon's own health."""
-
-    __pydantic_config__ = _CLOSED
-
-    ok: bool
-    detail: str
-    vital: bool
-    """Whether it decides on the status code."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthOut:
-    """The daemon's own health."""
-
-    __pydantic_config__ = _CLOSED
-
-    ok: bool
-    version: str
-    checks: dict[str, CheckOut]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyOut:
-    """Whether the daemon did its first step and tried every link once."""
-
-    __pydantic_config__ = _CLOSED
-
-    ready: bool
-    first_step_done: bool
-    links_not_tried: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptedOut:
-    """An order that the next step will see."""
-
-    __pydantic_config__ = _CLOSED
-
-    location: str
-    """Where its effect shows."""
-    mode: str
-    who: str
-    why: str
-    until: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FieldFault:
     """One fault of one field of a request."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     field: str
     detail: str
@@ -343,7 +349,7 @@ class FieldFault:
 class Problem:
     """A problem document as of RFC 9457."""
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     type: str
     title: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import numpy as np
 
 from scowl_edge.inbox import PointTable
 from scowl_edge.metrics import Metrics
-from scowl_edge.model.event import Order
+from scowl_edge.model.event import AnyOrder
 from scowl_edge.model.reason import Reason
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.view import (
@@ -25,7 +27,7 @@ from scowl_edge.model.view import (
     TreeView,
 )
 from scowl_edge.web import Check, Listener, create_app, listen
-from scowl_edge.web.published import StoreFigures
+from scowl_edge.web.published import History, StoreFigures
 from tests.integration.web.contract import must_conform
 
 NOON_UTC_MS = 1_772_366_400_250
@@ -87,7 +89,13 @@ class State:
     view: RegionView | None = None
     checks: dict[str, Check] = field(default_factory=lambda: {"loop": Check(ok=True, detail="2 ms late at most")})
     now_ms: int = NOW_MS
-    orders: list[Order] = field(default_factory=list)
+    orders: list[AnyOrder] = field(default_factory=list)
+    history: History | None = None
+    turned: asyncio.Event = field(default_factory=asyncio.Event)
+    durable: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.durable.set()
 
     def region(self) -> RegionView | None:
         return self.view
@@ -101,7 +109,22 @@ class State:
     def utc_ms(self) -> int:
         return NOON_UTC_MS + self.now_ms - NOW_MS
 
-    def order(self, order: Order) -> None:
+    async def settled(self) -> None:
+        await self.durable.wait()
+
+    async def stepped(self, after: int) -> None:
+        while self.view is None or self.view.step <= after:
+            self.turned.clear()
+            await self.turned.wait()
+        await self.settled()
+
+    def step(self, **changes: object) -> None:
+        """The region does a step."""
+        before = self.view.step if self.view is not None else 0
+        self.view = region_view(**({"step": before + 1} | changes))
+        self.turned.set()
+
+    def order(self, order: AnyOrder) -> None:
         self.orders.append(order)
 
     def read(self, point: int, value: float, *, cause: Cause = Cause.NONE, source_utc_ms: int = 0) -> None:
@@ -260,3 +283,14 @@ async def serving(state: State, **arguments: object) -> tuple[Listener, Metrics]
     """A server on a free port."""
     metrics = Metrics(state)
     return await listen(create_app(state, metrics, **arguments), "127.0.0.1", 0), metrics  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def serving_site(state: State, token_file: Path = Path(), **arguments: object) -> AsyncIterator[Site]:
+    """A server and a client of it, ended with the block."""
+    listener, metrics = await serving(state, **arguments)
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Site(state, metrics, listener.url, http, token_file)
+    finally:
+        await listener.close()

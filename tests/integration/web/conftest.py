@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from tests.integration.web.cabinet import TOKEN, Site, State, region_view, serving
+from scowl_edge.web import TokenSource
+from tests.integration.web.cabinet import TOKEN, Site, State, region_view, serving_site
 
 
 @pytest.fixture
@@ -24,7 +24,5 @@ async def site(state: State, tmp_path: Path) -> AsyncIterator[Site]:
     """A server with a token file."""
     token_file = tmp_path / "token"
     token_file.write_text(TOKEN + "\n")
-    listener, metrics = await serving(state, token_file=token_file)
-    async with aiohttp.ClientSession() as http:
-        yield Site(state, metrics, listener.url, http, token_file)
-    await listener.close()
+    async with serving_site(state, token_file, operator=TokenSource("token", token_file, None)) as site:
+        yield site

@@ -6,12 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from scowl_edge.model.event import Order
-from scowl_edge.web import orders
-from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, serving
+from scowl_edge.web import TokenSource, orders
+from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, serving_site
 
 DEVICE_MODE = "/api/v1/devices/hall-a/mode"
 REGION_MODE = "/api/v1/region/mode"
@@ -77,24 +76,18 @@ async def test_missing_or_empty_token_file_403(site: Site) -> None:
 
 
 async def test_no_token_configured_403(state: State) -> None:
-    listener, metrics = await serving(state)
-    async with aiohttp.ClientSession() as http:
-        site = Site(state, metrics, listener.url, http, Path())
+    async with serving_site(state) as site:
         assert "No token is configured" in (await site.order(DEVICE_MODE, 403, ORDER)).body["detail"]
-    await listener.close()
 
 
 async def test_token_from_a_credential(state: State, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(TOKEN)
-    listener, metrics = await serving(state, token_credential="token", environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    async with aiohttp.ClientSession() as http:
-        await Site(state, metrics, listener.url, http, Path()).order(DEVICE_MODE, 202, ORDER)
-    await listener.close()
-    listener, metrics = await serving(state, token_credential="token", environ={})
-    async with aiohttp.ClientSession() as http:
-        refused = await Site(state, metrics, listener.url, http, Path()).order(DEVICE_MODE, 403, ORDER)
+    (tmp_path / "edge-token").write_text(TOKEN)
+    source = TokenSource("token", None, "edge-token", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    async with serving_site(state, operator=source) as site:
+        await site.order(DEVICE_MODE, 202, ORDER)
+    async with serving_site(state, operator=TokenSource("token", None, "edge-token", {})) as site:
+        refused = await site.order(DEVICE_MODE, 403, ORDER)
         assert "$CREDENTIALS_DIRECTORY is not set" in refused.body["detail"]
-    await listener.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,301 @@
+"""Orders of `/api/v1`: checked, logged, and put into the inbox for the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from urllib.parse import quote
+
+import orjson
+import structlog
+from aiohttp import web
+
+from scowl_edge.model.event import AlarmAction, AlarmOrder, AnyOrder, Order, Rank, RegionMode, ValueOrder, Veto
+from scowl_edge.model.view import ActuatorView, DeviceView, RegionView
+from scowl_edge.web import present
+from scowl_edge.web.answers import AcceptedOut, ModeAcceptedOut
+from scowl_edge.web.authority import Authority
+from scowl_edge.web.endpoint import Endpoint
+from scowl_edge.web.names import unknown
+from scowl_edge.web.orders import (
+    WHO,
+    WHY,
+    AlarmIn,
+    AnyIn,
+    DeviceOrderIn,
+    HoldIn,
+    OrderIn,
+    RegionOrderIn,
+    ShelveIn,
+    SignedIn,
+    ValueIn,
+    VetoIn,
+    of_field,
+    read_order,
+    until_utc_ms,
+)
+from scowl_edge.web.origin import OriginCheck
+from scowl_edge.web.problem import Refused
+from scowl_edge.web.published import Published
+
+_PROBLEMS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.MISDIRECTED_REQUEST,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+_DEVICE = {"device": "Name of a device in the configuration."}
+_ALARM = {"key": "Key of a standing alarm, e.g. device-down:wind-1; a / in it is written %2F."}
+
+_log = structlog.get_logger(__name__)
+
+
+class OrderApi:
+    """The endpoints that change something."""
+
+    def __init__(
+        self, published: Published, view: Callable[[], RegionView], authority: Authority, origin: OriginCheck
+    ) -> None:
+        """`view` gives the region after its last step, or raises Refused before the first."""
+        self._published = published
+        self._view = view
+        self._authority = authority
+        self._origin = origin
+        device, alarm = "/api/v1/devices/{device}", "/api/v1/alarms/{key}"
+        self.endpoints = (
+            _endpoint(
+                "/api/v1/region/mode",
+                self.order_region_mode,
+                "Set the mode of the region",
+                RegionOrderIn,
+                ModeAcceptedOut,
+            ),
+            _endpoint("/api/v1/region/hold", self.order_region_hold, "Hold the region, in one action", HoldIn),
+            _endpoint(
+                f"{device}/mode",
+                self.order_device_mode,
+                "Set the mode of a device",
+                DeviceOrderIn,
+                ModeAcceptedOut,
+                _DEVICE,
+            ),
+            _endpoint(
+                f"{device}/manual",
+                self.order_device_manual,
+                "Take a device into MANUAL and hold it at a value within its envelope",
+                ValueIn,
+                parameters=_DEVICE,
+            ),
+            _endpoint(
+                f"{device}/override",
+                self.order_device_override,
+                "Set a user's value, which goes before contracts, sheds and economy, behind safety",
+                ValueIn,
+                parameters=_DEVICE,
+            ),
+            _endpoint(
+                f"{device}/veto",
+                self.order_device_veto,
+                "Keep a device from being made use of, or no longer",
+                VetoIn,
+                parameters=_DEVICE,
+            ),
+            _endpoint(
+                f"{alarm}/acknowledge", self.order_alarm_acknowledge, "Acknowledge an alarm", AlarmIn, parameters=_ALARM
+            ),
+            _endpoint(
+                f"{alarm}/shelve", self.order_alarm_shelve, "Put an alarm out of sight", ShelveIn, parameters=_ALARM
+            ),
+            _endpoint(
+                f"{alarm}/unshelve",
+                self.order_alarm_unshelve,
+                "Take an alarm off the shelf",
+                AlarmIn,
+                parameters=_ALARM,
+            ),
+        )
+
+    async def order_region_mode(self, request: web.Request) -> web.Response:
+        """Sets the region's mode."""
+        with _told(request):
+            asked = await self._read(request, RegionOrderIn)
+            return self._set_region(request, asked, asked.mode)
+
+    async def order_region_hold(self, request: web.Request) -> web.Response:
+        """Sets the region's mode to hold."""
+        with _told(request):
+            return self._set_region(request, await self._read(request, HoldIn), RegionMode.HOLD)
+
+    def _set_region(self, request: web.Request, asked: OrderIn, mode: str) -> web.Response:
+        self._view()
+        until_ms = until_utc_ms(asked.until)
+        order = Order(target="", mode=mode, who=asked.who, why=asked.why, until_utc_ms=until_ms)
+        return self._accept(request, order, "/api/v1/region")
+
+    async def order_device_mode(self, request: web.Request) -> web.Response:
+        """Sets a device's mode."""
+        with _told(request):
+            asked = await self._read(request, DeviceOrderIn)
+            name, until_ms = self._device(request).name, until_utc_ms(asked.until)
+            order = Order(target=name, mode=asked.mode, who=asked.who, why=asked.why, until_utc_ms=until_ms)
+            return self._accept(request, order, _place(name))
+
+    async def order_device_manual(self, request: web.Request) -> web.Response:
+        """Holds a device at an operator's value."""
+        return await self._order_value(request, Rank.OPERATOR)
+
+    async def order_device_override(self, request: web.Request) -> web.Response:
+        """Sets a user's value."""
+        return await self._order_value(request, Rank.USER)
+
+    async def _order_value(self, request: web.Request, rank: Rank) -> web.Response:
+        with _told(request):
+            asked = await self._read(request, ValueIn)
+            device = self._device(request)
+            _check_envelope(device, asked)
+            order = ValueOrder(
+                device=device.name,
+                verb=asked.verb.value,
+                value=asked.value,
+                rank=rank,
+                who=asked.who,
+                why=asked.why,
+                until_utc_ms=until_utc_ms(asked.until),
+            )
+            return self._accept(request, order, _place(device.name))
+
+    async def order_device_veto(self, request: web.Request) -> web.Response:
+        """Sets or lifts a veto."""
+        with _told(request):
+            asked = await self._read(request, VetoIn)
+            name, until_ms = self._device(request).name, until_utc_ms(asked.until)
+            order = Veto(device=name, active=asked.active, who=asked.who, why=asked.why, until_utc_ms=until_ms)
+            return self._accept(request, order, _place(name))
+
+    async def order_alarm_acknowledge(self, request: web.Request) -> web.Response:
+        """Acknowledges an alarm."""
+        with _told(request):
+            return self._act(request, await self._read(request, AlarmIn), AlarmAction.ACKNOWLEDGE, 0)
+
+    async def order_alarm_shelve(self, request: web.Request) -> web.Response:
+        """Puts an alarm out of sight."""
+        with _told(request):
+            asked = await self._read(request, ShelveIn)
+            return self._act(request, asked, AlarmAction.SHELVE, until_utc_ms(asked.until))
+
+    async def order_alarm_unshelve(self, request: web.Request) -> web.Response:
+        """Takes an alarm off the shelf."""
+        with _told(request):
+            return self._act(request, await self._read(request, AlarmIn), AlarmAction.UNSHELVE, 0)
+
+    def _act(self, request: web.Request, asked: SignedIn, action: AlarmAction, until_ms: int) -> web.Response:
+        key, known = request.match_info["key"], [alarm.key for alarm in self._view().alarms]
+        if key not in known:
+            raise unknown("standing alarm", key, known)
+        order = AlarmOrder(key=key, action=action, who=asked.who, why=asked.why, until_utc_ms=until_ms)
+        return self._accept(request, order, "/api/v1/alarms")
+
+    async def _read(self, request: web.Request, model: type[AnyIn]) -> AnyIn:
+        """The body of a request that may order."""
+        self._origin.check(request)
+        await self._authority.may_order(request)
+        return await read_order(request, model, self._published.utc_ms())
+
+    def _device(self, request: web.Request) -> DeviceView:
+        name, devices = request.match_info["device"], {device.name: device for device in self._view().devices}
+        if name not in devices:
+            raise unknown("device", name, devices)
+        return devices[name]
+
+    def _accept(self, request: web.Request, order: AnyOrder, location: str) -> web.Response:
+        self._published.order(order)
+        _log.info("order taken", path=request.rel_url.raw_path, remote=request.remote, **_shown(order))
+        who, why, until = order.who, order.why, present.iso_or_none(order.until_utc_ms)
+        answer: AcceptedOut | ModeAcceptedOut
+        if isinstance(order, Order) and request.path.endswith("/mode"):
+            answer = ModeAcceptedOut(location=location, mode=order.mode, who=who, why=why, until=until)
+        else:
+            answer = AcceptedOut(location=location, who=who, why=why, until=until)
+        return web.Response(
+            status=HTTPStatus.ACCEPTED,
+            body=orjson.dumps(answer),
+            content_type="application/json",
+            headers={"Location": location},
+        )
+
+
+def _endpoint(
+    path: str,
+    handler: Callable[[web.Request], object],
+    summary: str,
+    body: type[SignedIn],
+    answer: type = AcceptedOut,
+    parameters: dict[str, str] | None = None,
+) -> Endpoint:
+    return Endpoint(
+        method="POST",
+        path=path,
+        handler=handler,  # type: ignore[arg-type]
+        summary=summary,
+        answer=answer,
+        status=HTTPStatus.ACCEPTED,
+        problems=((HTTPStatus.NOT_FOUND,) if parameters else ()) + _PROBLEMS,
+        body=body,
+        parameters=parameters or {},
+    )
+
+
+@contextmanager
+def _told(request: web.Request) -> Iterator[None]:
+    """Logs an order that is refused, with who it says to be from."""
+    try:
+        yield
+    except (Refused, web.HTTPException) as error:
+        _log.warning(
+            "order refused",
+            path=request.rel_url.raw_path,
+            remote=request.remote,
+            status=int(error.status),
+            because=str(error),
+            who=request.get(WHO, ""),
+            why=request.get(WHY, ""),
+        )
+        raise
+
+
+def _shown(order: AnyOrder) -> dict[str, object]:
+    """An order's fields for the log."""
+    until = present.iso_or_none(order.until_utc_ms)
+    told: dict[str, object] = {"who": order.who, "why": order.why, "until": until}
+    match order:
+        case Order():
+            return told | {"target": order.target or "region", "mode": order.mode}
+        case ValueOrder():
+            return told | {"target": order.device, "verb": order.verb, "value": order.value, "rank": order.rank.value}
+        case Veto():
+            return told | {"target": order.device, "veto": order.active}
+        case AlarmOrder():
+            return told | {"target": order.key, "action": order.action.value}
+
+
+def _check_envelope(device: DeviceView, asked: ValueIn) -> None:
+    actuators: dict[str, ActuatorView] = {actuator.verb: actuator for actuator in device.actuators}
+    actuator = actuators.get(asked.verb.value)
+    if actuator is None:
+        has = ", ".join(actuators) or "nothing that can be commanded"
+        raise of_field("verb", f"{device.name} has no {asked.verb.value}; it has {has}.")
+    if asked.value is not None and not actuator.low <= asked.value <= actuator.high:
+        envelope = f"from {actuator.low} to {actuator.high}"
+        raise of_field(
+            "value", f"{asked.value} lies outside of what {device.name}'s {actuator.verb} may be: {envelope}."
+        )
+
+
+def _place(device: str) -> str:
+    return f"/api/v1/devices/{quote(device, safe='')}"
