@@ -285,7 +285,7 @@ class OpcuaServer:
     async def _build(self) -> None:
         """Makes every node anew, in the namespaces as they are numbered now."""
         table = self._plan.namespaces(self._uri, self._shift)
-        await self._server.delete_nodes([self._server.get_node(node) for node in self._own])
+        await self._server.delete_nodes([self._server.get_node(node) for node in self._own], recursive=True)
         self._own, self._shown = [], []
         await self._server.nodes.namespace_array.write_value(table)
 

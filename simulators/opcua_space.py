@@ -15,6 +15,8 @@ _fill: Any = standard_address_space.fill_address_space
 _in_any_order: Any = standard_address_space.PostponeReferences
 _ROOTS = range(84, 92)
 """Root and the folders below it."""
+_RULES = (78, 80, 83, 11508, 11510)
+"""Modelling rules, which the arguments of methods refer to."""
 _SERVER = 2253
 _SERVER_PARTS = (2254, 2255, 2256, 2267, 2268, 2994)
 """Arrays of servers and namespaces, status, service level, capabilities with operation limits, auditing."""
@@ -53,7 +55,7 @@ def _wanted() -> tuple[list[Any], list[Any]]:
     kept = {
         number
         for number, node in nodes.items()
-        if node.NodeClass in _TYPES or number in _ROOTS or number == _SERVER or hangs_below(number)
+        if node.NodeClass in _TYPES or number in _ROOTS or number in _RULES or number == _SERVER or hangs_below(number)
     }
     references = [
         reference
