@@ -141,6 +141,12 @@ def check(
 def status(
     url: Annotated[str, typer.Argument(help="Address of the daemon.")] = "http://127.0.0.1:8080",
     once: Annotated[bool, typer.Option("--once", help="Print once and exit; without a terminal always.")] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", show_default=False, help="Holds a viewer's or an operator's token, where reading needs one."
+        ),
+    ] = None,
 ) -> None:
     """Show a running daemon's region as a live table; Ctrl-C ends it.
 
@@ -148,7 +154,7 @@ def status(
     """
     from scowl_edge.cli import status as command
 
-    command.status(url, once=once or not sys.stdout.isatty())
+    command.status(url, once=once or not sys.stdout.isatty(), token_file=token_file)
 
 
 @main.command(epilog="Example: scowl-edge replay scowl-edge.db")
@@ -194,3 +200,81 @@ def simulator(
     from scowl_edge.cli import simulator as command
 
     command.simulator(file, clock_rate=clock_rate, control=control)
+
+
+pki = typer.Typer(
+    name="pki",
+    help="Show and change which certificates are trusted on secured OPC-UA links.",
+    epilog="A secured link trusts nobody at first: it shows up as down, and the server's certificate lies among the "
+    "rejected. Look at it with `scowl-edge pki show`, compare the thumbprint with what the server's own tool shows, "
+    "then `scowl-edge pki trust THUMBPRINT`. The server must trust ours the same way.",
+    no_args_is_help=True,
+)
+main.add_typer(pki)
+
+PkiFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--pki", metavar="FOLDER", show_default=False, help="The folder of certificates. [default: scowl-edge-pki]"
+    ),
+]
+PkiConfig = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", show_default=False, help="Take the folder from this configuration."),
+]
+PkiLink = Annotated[
+    str | None,
+    typer.Option("--link", metavar="NAME", show_default=False, help="Which link of it, where they have several."),
+]
+
+
+@pki.command("show", epilog="Example: scowl-edge pki show --config site.yaml --link scada")
+def pki_show(folder: PkiFolder = None, config: PkiConfig = None, link: PkiLink = None) -> None:
+    """Show the own certificate (made if there is none), and those that are trusted and rejected.
+
+    The own one is what each server must be told to trust; its key never leaves the folder. The rejected ones were
+    shown by servers that this side does not trust yet.
+    """
+    from scowl_edge.cli import pki as command
+
+    command.show(command.folder_of(folder, config, link))
+
+
+@pki.command("trust", epilog="Example: scowl-edge pki trust 3F2A9C --pki /var/lib/scowl-edge/pki")
+def pki_trust(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="THUMBPRINT|FILE",
+            show_default=False,
+            help="Of a rejected certificate (its first 6 digits or more), or a file in DER or PEM.",
+        ),
+    ],
+    folder: PkiFolder = None,
+    config: PkiConfig = None,
+    link: PkiLink = None,
+) -> None:
+    """Trust a server's certificate: one that was rejected, or one from a file.
+
+    Compare the thumbprint with what the server's own tool shows before you do: whoever holds the key of a trusted
+    certificate can stand between daemon and server.
+    """
+    from scowl_edge.cli import pki as command
+
+    command.trust(command.folder_of(folder, config, link), what)
+
+
+@pki.command("forget", epilog="Example: scowl-edge pki forget 3F2A9C --config site.yaml")
+def pki_forget(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="THUMBPRINT", show_default=False, help="Of a certificate (its first 6 digits or more)."),
+    ],
+    folder: PkiFolder = None,
+    config: PkiConfig = None,
+    link: PkiLink = None,
+) -> None:
+    """Trust a certificate no more. One that is not trusted anyway is deleted."""
+    from scowl_edge.cli import pki as command
+
+    command.forget(command.folder_of(folder, config, link), what)
