@@ -100,7 +100,7 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
         Family(
             "scowl_device_state_info", "gauge", "A device's state in the region and the tree it hangs on, as labels."
         ),
-        lambda v: ((labels(("device", d.name), ("state", d.state), ("tree", d.tree)), 1) for d in v.devices),
+        lambda v: ((labels(("device", d.name), ("state", d.state), ("tree", d.tree or "none")), 1) for d in v.devices),
     ),
     (
         Family("scowl_region_mode", "gauge", "1 for the mode that the region is in, 0 for the others."),
