@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, JournalFull, PointWrite, Sink, WriteRequest
-from scowl_edge.drivers.errors import DriverError, LinkLost, Refused, Unsendable
+from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, Refused, Unsendable
 from scowl_edge.drivers.schedule import FOREVER, Job, Schedule, Ticket, Turn, TurnKind, jitter
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Cause, Quality, Reading
 
 RECONNECT_FIRST_MS = 250
+REFUSED_FIRST_MS, REFUSED_LONGEST_MS = 2_000, 30_000
+"""Pauses after a connection that only a person can help: to ask often would lock accounts and fill the other's log."""
 FRUITLESS_CONNECTS = 2
 """Connections in a row that may end without one answer before the link counts as down."""
 SILENT_BEFORE_REOPEN = 3
@@ -132,6 +134,7 @@ class Bus:
         self._alarm: asyncio.Future[None] | None = None
         self._fruitless = 0
         self._attempts = 0
+        self._refusals = 0
         self._silent_in_row = 0
         self._reopen_after = SILENT_BEFORE_REOPEN
         self._afresh = True
@@ -194,8 +197,7 @@ class Bus:
                     sink, f"{self._fruitless} connections in a row ended before any answer; see the device's log"
                 )
             if self._link_up is False:
-                pause_ms = min(RECONNECT_FIRST_MS << min(self._attempts, 16), self._config.reconnect_ms)
-                until_ms = self._now() + int(pause_ms * jitter(self._config.link, self._attempts))
+                until_ms = self._now() + int(self._pause_ms() * jitter(self._config.link, self._attempts))
                 while self._now() < until_ms:
                     await self._sleep(until_ms)
                 self._attempts += 1
@@ -203,14 +205,14 @@ class Bus:
                 self._progress_ms = self._now()
                 await self._port.open(lambda result: self._count(sink, result), self._wake)
             except DriverError as error:
-                self._link_down(sink, str(error))
+                self._link_down(sink, str(error), refused=isinstance(error, NotAdmitted))
                 continue
             self._fruitless += 1
             now_ms = self._now()
             self._schedule.opened(now_ms, afresh=self._afresh)
             self._afresh = False
             if self._link_up is not True:
-                self._link_up, self._down_cause = True, ""
+                self._link_up, self._down_cause, self._refusals = True, "", 0
                 sink.event(LinkChanged(link=self._config.link, device="", up=True, at_ms=now_ms, cause="connected"))
             return
 
@@ -220,8 +222,20 @@ class Bus:
             self._progress_ms = self._now()
         sink.requests(self._config.link, result)
 
-    def _link_down(self, sink: Sink, cause: str) -> None:
+    def _pause_ms(self) -> int:
+        if self._refusals:
+            longest_ms = max(self._config.reconnect_ms, REFUSED_LONGEST_MS)
+            return min(REFUSED_FIRST_MS << min(self._refusals - 1, 16), longest_ms)
+        return min(RECONNECT_FIRST_MS << min(self._attempts, 16), self._config.reconnect_ms)
+
+    def _link_down(self, sink: Sink, cause: str, *, refused: bool = False) -> None:
+        before, self._refusals = self._refusals, self._refusals + 1 if refused else 0
         if self._link_up is False:
+            if (before or refused) and not self._down_cause.endswith(f": {cause}"):
+                # What a person must do has changed.
+                self._down_cause = f"link {self._config.link} is down: {cause}"
+                at_ms = self._now()
+                sink.event(LinkChanged(link=self._config.link, device="", up=False, at_ms=at_ms, cause=cause))
             return
         self._afresh = True
         self._link_up, self._down_cause = False, f"link {self._config.link} is down: {cause}"

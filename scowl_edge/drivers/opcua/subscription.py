@@ -1,0 +1,183 @@
+"""One subscription for all of a link: created, listened to, and created anew when it goes silent.
+
+Imported only when a driver connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from asyncua import ua
+
+from scowl_edge.drivers.errors import BadReply, DriverError, LinkLost
+from scowl_edge.drivers.opcua.places import Place
+from scowl_edge.drivers.opcua.session import Session
+
+KEEP_ALIVE_MS = 5_000
+"""How often a server that has nothing new says that it lives."""
+LEAST_INTERVAL_MS = 50
+MOST_AT_ONCE = 1_000
+"""Values in one notification: bounds how long one holds the loop up."""
+_PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.25, 60.0
+
+Deliver = Callable[[list[tuple[Place, ua.DataValue]]], None]
+
+
+class Subscription:
+    """Monitors places and hands on what they bring. `run` ends only with the session or by cancellation."""
+
+    def __init__(
+        self,
+        session: Session,
+        places: Sequence[Place],
+        *,
+        timeout_s: float,
+        rate: float,
+        now: Callable[[], int],
+        deliver: Deliver,
+    ) -> None:
+        """Sends nothing yet.
+
+        Args:
+            session: Where to.
+            places: What is monitored; those that the server refuses stay unmonitored.
+            timeout_s: Longest delay of a sign of life, in real seconds.
+            rate: Seconds of the driver's clock in a real one: intervals shrink with it.
+            now: The driver's clock, ms.
+            deliver: Takes what each notification brings.
+        """
+        self.interval_ms = 0.0
+        """Publishing interval in real ms, as the server revised it; 0 while there is no subscription."""
+        self.created = 0
+        """Subscriptions created so far."""
+        self._session = session
+        self._places = tuple(places)
+        self._timeout_s = timeout_s
+        self._rate = rate
+        self._now = now
+        self._deliver = deliver
+        self._id = 0
+        self._silent_after_s = 0.0
+        self._sequence = 0
+        self._acknowledged: list[ua.SubscriptionAcknowledgement] = []
+        self._waiting: asyncio.Task[ua.PublishResult] | None = None
+
+    def restart(self) -> None:
+        """Gives the present subscription up for a new one: it lives, but brings no news."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def run(self) -> None:
+        """Serves until the session is gone."""
+        pause_s = _PAUSE_FIRST_S
+        try:
+            while True:
+                try:
+                    await self._create()
+                    while True:
+                        await self._listen()
+                        pause_s = _PAUSE_FIRST_S
+                except LinkLost:
+                    return
+                except DriverError:
+                    # Silent, ended by the server or refused. What it no longer brings is read until it does again.
+                    self._drop()
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, _PAUSE_LONGEST_S)
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        self.interval_ms = 0.0
+        for place in self._places:
+            place.unmonitored()
+            place.received_ms = -1
+
+    async def _create(self) -> None:
+        if self._id:
+            stale, self._id = self._id, 0
+            try:
+                await self._session.unsubscribe(stale)
+            except LinkLost:
+                raise
+            except DriverError:
+                pass  # it is gone already, or the server will drop it by its lifetime
+        shortest = max(min(place.poll_ms for place in self._places) / self._rate, LEAST_INTERVAL_MS)
+        result = await self._session.subscribe(
+            ua.CreateSubscriptionParameters(
+                RequestedPublishingInterval=shortest,
+                RequestedLifetimeCount=max(round(60_000 / shortest), 30),
+                RequestedMaxKeepAliveCount=max(round(KEEP_ALIVE_MS / shortest), 1),
+                MaxNotificationsPerPublish=MOST_AT_ONCE,
+            )
+        )
+        self._id, self._sequence = int(result.SubscriptionId), 0
+        self._acknowledged = []
+        self.interval_ms = float(result.RevisedPublishingInterval)
+        self._silent_after_s = self.interval_ms * int(result.RevisedMaxKeepAliveCount) / 1000 + self._timeout_s
+        await self._monitor()
+        self.created += 1
+
+    async def _monitor(self) -> None:
+        requests = [
+            ua.MonitoredItemCreateRequest(
+                ItemToMonitor=ua.ReadValueId(NodeId=place.node, AttributeId=ua.AttributeIds.Value),
+                MonitoringMode=ua.MonitoringMode.Reporting,
+                RequestedParameters=ua.MonitoringParameters(
+                    ClientHandle=handle, SamplingInterval=place.poll_ms / self._rate, QueueSize=1
+                ),
+            )
+            for handle, place in enumerate(self._places)
+        ]
+        results = await self._session.monitor(self._id, requests)
+        now_ms = self._now()
+        for place, result in zip(self._places, results, strict=True):
+            if result.StatusCode.is_good():
+                place.monitored_ms, place.sampling_ms = (
+                    now_ms,
+                    round(float(result.RevisedSamplingInterval) * self._rate),
+                )
+
+    async def _publish(self, acknowledged: list[ua.SubscriptionAcknowledgement]) -> ua.PublishResult:
+        self._waiting = asyncio.ensure_future(self._session.publish(acknowledged, self._silent_after_s))
+        try:
+            return await self._waiting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise BadReply("the subscription brings no news") from None
+        finally:
+            self._waiting = None
+
+    async def _listen(self) -> None:
+        """One notification or sign of life."""
+        acknowledged, self._acknowledged = self._acknowledged, []
+        result = await self._publish(acknowledged)
+        if result.SubscriptionId != self._id:
+            return
+        message = result.NotificationMessage
+        if not message.NotificationData:
+            return
+        self._acknowledged.append(
+            ua.SubscriptionAcknowledgement(SubscriptionId=self._id, SequenceNumber=message.SequenceNumber)
+        )
+        if self._sequence and message.SequenceNumber != self._sequence % 0xFFFFFFFF + 1:
+            for place in self._places:  # something between was lost: read what it may have been
+                place.received_ms = -1
+        self._sequence = int(message.SequenceNumber)
+        news: list[tuple[Place, ua.DataValue]] = []
+        for part in message.NotificationData:
+            if isinstance(part, ua.StatusChangeNotification):
+                raise BadReply(f"the server ended the subscription ({part.Status.name})")
+            if isinstance(part, ua.DataChangeNotification):
+                news += [
+                    (self._places[item.ClientHandle], item.Value)
+                    for item in part.MonitoredItems
+                    if 0 <= item.ClientHandle < len(self._places)
+                ]
+        if news:
+            for place, data in news:
+                place.notified, place.doubted_ms = data.Value.Value if data.Value is not None else None, -1
+            self._deliver(news)
