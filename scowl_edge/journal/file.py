@@ -9,13 +9,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from scowl_edge.contracts import Record
+from scowl_edge.journal.packing import Damaged, Unpacker
 from scowl_edge.journal.records import SNAPSHOT, JournalError, read_snapshot
 from scowl_edge.journal.recovery import Recovery, recover
 from scowl_edge.journal.segments import Segment, segments
@@ -47,8 +47,10 @@ SNAPSHOTS = "record INDEXED BY record_snapshot WHERE kind = 'snapshot'"
 BOOTS = "record INDEXED BY record_boot WHERE kind = 'boot'"
 """Left to itself SQLite looks for these by walking back through all records."""
 
-_WORTH_PACKING = 128
-"""Bytes below which zlib's head eats what it saves."""
+_AT_ONCE = 500
+"""Records that are read in one transaction: a longer one would keep the writer's log from being folded in."""
+LOG_LIMIT = 1 << 20
+"""Bytes that the write-ahead log keeps once it was folded in."""
 
 
 class WriterLock:
@@ -116,7 +118,9 @@ def connect(path: Path, *, writable: bool, busy_ms: int = 1_000) -> sqlite3.Conn
     )
     if writable:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 16777216")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
+        # Folding in is the keeper's, between commits; this is for when it does not get to it.
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
     return connection
 
 
@@ -130,6 +134,10 @@ def prepare(path: Path) -> sqlite3.Connection:
     try:
         connection = connect(path, writable=True)
         if _is_blank(connection):
+            # Before the first page is written, else it would not count; a maker that died may have written one.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if path.stat().st_size:
+                connection.execute("VACUUM")
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise JournalError(f"open journal {path}: this file system does not bear WAL mode; choose a local one")
             connection.executescript(_SCHEMA)
@@ -170,24 +178,15 @@ def _unreadable(path: Path, error: Exception) -> JournalError:
     return JournalError(f"open journal {path}: {error}; if it is damaged, {_MOVE_AWAY}")
 
 
-def pack(payload: bytes) -> tuple[int, bytes]:
-    """(1, compressed) where that is smaller, else (0, as it is)."""
-    if len(payload) > _WORTH_PACKING:
-        packed = zlib.compress(payload, 1)
-        if len(packed) < len(payload):
-            return 1, packed
-    return 0, payload
+_Row = tuple[int, int, int, str, int, bytes]
+_COLUMNS = "seq, boot, step, kind, packed, payload"
 
 
-_Row = tuple[int, int, str, int, bytes]
-_COLUMNS = "boot, step, kind, packed, payload"
-
-
-def _record(row: _Row) -> Record:
-    boot, step, kind, packed, payload = row
+def _record(row: _Row, unpacker: Unpacker) -> Record:
+    _, boot, step, kind, form, stored = row
     try:
-        return Record(boot=boot, step=step, kind=kind, payload=zlib.decompress(payload) if packed else payload)
-    except zlib.error as error:
+        return Record(boot=boot, step=step, kind=kind, payload=unpacker.unpack(kind, form, stored))
+    except Damaged as error:
         raise JournalError(
             f"the {kind} record of step {step} (boot {boot}) is damaged: {error}; {_MOVE_AWAY}"
         ) from error
@@ -228,15 +227,23 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def _from(path: Path, connection: sqlite3.Connection, first: int) -> Iterator[Record]:
+    """From one record on; `first` must be a snapshot, a boot, or before all.
+
+    Retention may delete meanwhile: it takes a segment from its end, so what is left can always be unpacked.
+    """
+    unpacker = Unpacker()
+    page = f"SELECT {_COLUMNS} FROM record WHERE seq >= ? ORDER BY seq LIMIT {_AT_ONCE}"
     try:
-        for row in connection.execute(f"SELECT {_COLUMNS} FROM record WHERE seq >= ? ORDER BY seq", (first,)):
-            try:
-                yield _record(row)
-            except JournalError:
-                # A damaged snapshot can be done without; the reader of the stream sees that its checksum is wrong.
-                if row[2] != SNAPSHOT:
-                    raise
-                yield Record(boot=row[0], step=row[1], kind=SNAPSHOT, payload=b"")
+        while rows := connection.execute(page, (first,)).fetchall():
+            for row in rows:
+                try:
+                    yield _record(row, unpacker)
+                except JournalError:
+                    # A damaged snapshot can be done without; the reader of the stream sees that its checksum is wrong.
+                    if row[3] != SNAPSHOT:
+                        raise
+                    yield Record(boot=row[1], step=row[2], kind=SNAPSHOT, payload=b"")
+            first = rows[-1][0] + 1
     except sqlite3.Error as error:
         raise _unreadable(path, error) from error
 
@@ -261,18 +268,18 @@ def recover_file(path: Path) -> Recovery:
 
 def _tail(path: Path, connection: sqlite3.Connection) -> Iterator[Record]:
     """The last boot before the last usable snapshot, and all from that snapshot on; everything if there is none."""
-    last_of = "SELECT seq, {columns} FROM {kind} AND seq < ? ORDER BY seq DESC LIMIT 1"
+    last_of = "SELECT {columns} FROM {kind} AND seq < ? ORDER BY seq DESC LIMIT 1"
     last_snapshot, last_boot = (last_of.format(columns=_COLUMNS, kind=kind) for kind in (SNAPSHOTS, BOOTS))
     before = 1 << 62
     while (found := connection.execute(last_snapshot, (before,)).fetchone()) is not None:
         before = found[0]
         try:
-            read_snapshot(_record(found[1:]))
+            read_snapshot(_record(found, Unpacker()))
         except JournalError:
             continue
         boot = connection.execute(last_boot, (before,)).fetchone()
         if boot is not None:
-            yield _record(boot[1:])
+            yield _record(boot, Unpacker())
         yield from _from(path, connection, before)
         return
     yield from _from(path, connection, 0)

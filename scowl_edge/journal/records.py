@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from scowl_edge.contracts import Record
+from scowl_edge.journal.columns import Columns, NotColumns
 from scowl_edge.model.codec import CodecError, decode, digest, encode
 from scowl_edge.model.command import CommandId
 from scowl_edge.model.effect import Effect, Inputs, Plan
@@ -89,7 +90,7 @@ def snapshot_record(boot: int, step: int, state: bytes) -> Record:
 
 def inputs_record(boot: int, inputs: Inputs) -> Record:
     """What a step is about to see."""
-    return Record(boot=boot, step=inputs.tick.step, kind=INPUTS, payload=encode(inputs))
+    return Record(boot=boot, step=inputs.tick.step, kind=INPUTS, payload=Columns.of(inputs).join())
 
 
 def plan_record(boot: int, plan: Plan) -> Record:
@@ -114,7 +115,10 @@ def read_boot(record: Record) -> BootRecord:
 
 def read_inputs(record: Record) -> Inputs:
     """Raises JournalError where the payload is not one."""
-    return _read(Inputs, record)
+    try:
+        return Columns.parse(record.payload).inputs()
+    except (NotColumns, CodecError) as error:
+        raise _unreadable(record, error) from error
 
 
 def read_plan(record: Record) -> PlanRecord:
@@ -151,7 +155,11 @@ def _read(kind: type[T], record: Record) -> T:
     try:
         return decode(kind, record.payload)
     except CodecError as error:
-        raise JournalError(
-            f"the {record.kind} record of step {record.step} (boot {record.boot}) cannot be read: {error}; "
-            "it is damaged or another version wrote it: use that version, or move the journal away"
-        ) from error
+        raise _unreadable(record, error) from error
+
+
+def _unreadable(record: Record, error: Exception) -> JournalError:
+    return JournalError(
+        f"the {record.kind} record of step {record.step} (boot {record.boot}) cannot be read: {error}; "
+        "it is damaged or another version wrote it: use that version, or move the journal away"
+    )

@@ -13,13 +13,16 @@ from itertools import islice
 from pathlib import Path
 
 from scowl_edge.contracts import JournalFull, Record
-from scowl_edge.journal.file import SNAPSHOTS, WriterLock, connect, pack, prepare
-from scowl_edge.journal.records import BOOT, KINDS, JournalError
+from scowl_edge.journal.file import WriterLock, connect, prepare
+from scowl_edge.journal.keeping import Keeper
+from scowl_edge.journal.packing import Packer
+from scowl_edge.journal.records import KINDS, JournalError
 
 _INSERT = "INSERT INTO record (boot, step, kind, packed, written_utc_ms, payload) VALUES (?, ?, ?, ?, ?, ?)"
 _BACK_OFF_MIN_S = 0.05
 _BACK_OFF_MAX_S = 2.0
-_DELETE_AT_ONCE = 500
+_BETWEEN_STEPS_S = 0.02
+"""Pause between two steps of keeping, so that they never take the disk for themselves."""
 
 
 class SqliteJournal:
@@ -33,6 +36,8 @@ class SqliteJournal:
         healthy: Whether the last attempt to write succeeded.
         last_error: What the last failed attempt was told, empty while healthy.
         commits, records_written, bytes_written: Counts since the start; bytes as stored.
+        keeper: What keeps the file small; its figures may be read from any thread.
+        keeping_error: What its last step was told if it failed, else empty. That keeps no record from being written.
         records_refused: Records not taken since the start because the queue was full.
     """
 
@@ -41,6 +46,7 @@ class SqliteJournal:
         path: Path,
         *,
         keep_ms: int = 0,
+        limit_bytes: int = 0,
         utc_ms: Callable[[], int | None] = lambda: None,
         on_commit: Callable[[float], None] | None = None,
         max_records: int = 20_000,
@@ -54,7 +60,9 @@ class SqliteJournal:
         Args:
             path: The database file; its directory must exist.
             keep_ms: Records are deleted once a snapshot older than this has made them superfluous; 0 keeps all.
-            utc_ms: Wall clock, None while it cannot be trusted; then nothing is deleted. Called by the writer thread.
+            limit_bytes: The oldest segments are deleted while the file and its log are larger; 0: no bound.
+            utc_ms: Wall clock, None while it cannot be trusted; then nothing is deleted for its age. Called by the
+                writer thread.
             on_commit: Told the seconds that each commit took, on the writer thread.
             max_records: Most records that may wait.
             max_bytes: Most bytes of payload that may wait.
@@ -66,18 +74,19 @@ class SqliteJournal:
             JournalError: Another process writes it, or it cannot be opened, is damaged, or of another format.
         """
         self.healthy = True
-        self.last_error = ""
+        self.last_error = self.keeping_error = ""
         self.commits = self.records_written = self.bytes_written = self.records_refused = 0
         self._path = path
-        self._keep_ms = keep_ms
+        self._packer = Packer()
+        self.keeper = Keeper(path, keep_ms=keep_ms, limit_bytes=limit_bytes, utc_ms=utc_ms)
         self._utc_ms = utc_ms
         self._on_commit = on_commit
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._linger_s = linger_ms / 1000
         self._busy_ms = busy_ms
-        self._retention_every_s = retention_every_ms / 1000
-        self._next_retention = 0.0
+        self._keep_every_s = retention_every_ms / 1000
+        self._next_keeping = self._no_step_before = 0.0
         self._lock = WriterLock(path)
         try:
             self._connection: sqlite3.Connection | None = prepare(path)
@@ -213,13 +222,15 @@ class SqliteJournal:
             while self._await_work(back_off_s):
                 try:
                     self._commit()
-                    self._retain()
                     back_off_s = 0.0
                     self._settle(failed="")
                 except (sqlite3.Error, OSError) as error:
                     self._recover_connection(error)
                     back_off_s = min(max(2 * back_off_s, _BACK_OFF_MIN_S), _BACK_OFF_MAX_S)
                     self._settle(failed=f"{type(error).__name__}: {error}")
+                else:
+                    # After those who wait were answered: none of them waits for more than one step of it.
+                    self._keep()
         finally:
             # Also when a defect of ours ended the loop: whoever waits must not wait for a dead thread.
             with self._changed:
@@ -246,7 +257,7 @@ class SqliteJournal:
                 if now >= until:
                     if self._queue and (self._closing or self._waiting or self._is_due(now)):
                         return True
-                    if self._keep_ms and now >= self._next_retention:
+                    if (at := self._next_step()) is not None and now >= at:
                         return True
                 self._changed.wait(self._pause_s(now, until))
 
@@ -259,8 +270,8 @@ class SqliteJournal:
         pauses = []
         if self._queue:
             pauses.append(self._oldest + self._linger_s - now)
-        if self._keep_ms:
-            pauses.append(self._next_retention - now)
+        if (at := self._next_step()) is not None:
+            pauses.append(at - now)
         return max(min(pauses), 0.0) if pauses else None
 
     def _commit(self) -> None:
@@ -274,9 +285,9 @@ class SqliteJournal:
         stored = 0
         rows = []
         for record in batch:
-            packed, payload = pack(record.payload)
+            form, payload = self._packer.pack(record)
             stored += len(payload)
-            rows.append((record.boot, record.step, record.kind, packed, utc_ms, payload))
+            rows.append((record.boot, record.step, record.kind, form, utc_ms, payload))
         started = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_INSERT, rows)
@@ -291,6 +302,7 @@ class SqliteJournal:
             self.commits += 1
             self.records_written += len(batch)
             self.bytes_written += stored
+        self.keeper.wrote(stored)
         if self._on_commit is not None:
             self._on_commit(took_s)
 
@@ -324,6 +336,8 @@ class SqliteJournal:
 
     def _recover_connection(self, error: Exception) -> None:
         """Rolls back; a connection that met more than a full or busy disk is not trusted any further."""
+        # Whether what was written last is in the file is not certain: what comes next must not lean on it.
+        self._packer.restart()
         if self._connection is None:
             return
         code = getattr(error, "sqlite_errorcode", None)
@@ -338,31 +352,27 @@ class SqliteJournal:
             self._connection.close()
         self._connection = None
 
-    def _retain(self) -> None:
-        """One small step of deleting what a snapshot older than `keep_ms` has made superfluous.
+    def _next_step(self) -> float | None:
+        """When the keeper is to do its next step; None if only a commit can give it something to do."""
+        if self.keeper.fold_due:
+            return self._no_step_before
+        return max(self._next_keeping, self._no_step_before) if self.keeper.bounded else None
 
-        Whole segments go, never part of one. The boot that the oldest kept snapshot belongs to stays, with all later
-        ones: without its configuration no replay could begin. Freed pages are used again; the file does not shrink.
-        """
-        now = time.monotonic()
-        if not self._keep_ms or now < self._next_retention:
+    def _keep(self) -> None:
+        """One step of keeping the file small, if it is time."""
+        at, now = self._next_step(), time.monotonic()
+        if at is None or now < at or self._closing:
             return
-        self._next_retention = now + self._retention_every_s
-        utc_ms = self._utc_ms()
-        if utc_ms is None:
-            return
-        connection = self._connected()
-        first_kept = connection.execute(
-            f"SELECT seq, boot FROM {SNAPSHOTS} AND written_utc_ms < ? ORDER BY seq DESC LIMIT 1",
-            (utc_ms - self._keep_ms,),
-        ).fetchone()
-        if first_kept is None:
-            return
-        seq, boot = first_kept
-        deleted = connection.execute(
-            "DELETE FROM record WHERE seq IN "
-            "(SELECT seq FROM record WHERE seq < ? AND (kind <> ? OR boot < ?) ORDER BY seq LIMIT ?)",
-            (seq, BOOT, boot, _DELETE_AT_ONCE),
-        ).rowcount
-        if deleted == _DELETE_AT_ONCE:
-            self._next_retention = now
+        folding = self.keeper.fold_due
+        try:
+            more = self.keeper.step(self._connected())
+            self.keeping_error = ""
+            rest_s = _BETWEEN_STEPS_S
+        except (sqlite3.Error, OSError) as error:
+            more = False
+            rest_s = self._keep_every_s
+            self.keeping_error = f"{type(error).__name__}: {error}"
+            self._recover_connection(error)
+        self._no_step_before = time.monotonic() + rest_s
+        if not folding:
+            self._next_keeping = time.monotonic() + (rest_s if more else self._keep_every_s)
