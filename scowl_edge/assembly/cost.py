@@ -66,7 +66,7 @@ class OpcuaCost:
     """What a session is asked to do, from its link's declaration alone."""
 
     items: int
-    """Values that are subscribed to, or read each poll."""
+    """Nodes that are subscribed to, or read each poll; elements of one array count once."""
     requests_per_s: float
     """List reads when every value has to be asked for: no subscription, or a silent one."""
     load_fraction: float
@@ -79,7 +79,7 @@ def opcua_cost(link: OpcuaLink, *, reply_ms: float) -> OpcuaCost:
     """Works out a session's load without touching it; devices of the same poll are read together."""
     items: dict[int, int] = {}
     for device in link.devices:
-        readable = sum("r" in point.access for point in device.points)
+        readable = len({point.node for point in device.points if "r" in point.access})
         items[device.poll_ms] = items.get(device.poll_ms, 0) + readable
     requests_per_s = sum(-(-count // (link.max_items or count)) * 1000 / poll for poll, count in items.items() if count)
     return OpcuaCost(

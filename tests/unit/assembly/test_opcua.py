@@ -41,6 +41,7 @@ devices:
     points:
       power: {node: "nsu=urn:site;s=Hall/Power", type: double, unit: kW, scale: -1, min: -5, max: 5, fresh_for: 2 s}
       phase: {node: "nsu=urn:site;s=Hall/Phases", index: 2, unit: A, nan: [-1]}
+      first: {node: "nsu=urn:site;s=Hall/Phases", index: 0, unit: A}
       state: {node: "i=2258"}
       more: {node: "i=2259"}
       start: {node: "nsu=urn:site;s=Hall", method: "nsu=urn:site;s=Start", type: none, access: w}
@@ -101,12 +102,14 @@ def test_the_point_table_goes_through_all_links() -> None:
     (hall,) = scada().devices
     assert (hall.first_point, hall.poll_ms) == (1, 250)
     assert assembly.points[1].type == "double"
-    assert assembly.links[2].devices[0].first_point == 7
+    assert assembly.links[2].devices[0].first_point == 8
 
 
 def test_cost() -> None:
     cost = opcua_cost(scada(), reply_ms=20)
-    assert (cost.items, cost.requests_per_s, cost.worst_delay_ms) == (4, 8.0, 1_500), "2 reads of at most 3, 4 a second"
+    assert (cost.items, cost.requests_per_s, cost.worst_delay_ms) == (4, 8.0, 1_500), (
+        "an array is one node; 2 reads of at most 3, 4 times a second"
+    )
     assert cost.load_fraction == pytest.approx(0.16)
     _, scada_line, plain_line = cost_lines(assemble(SITE, "f"))
     assert scada_line == (

@@ -68,14 +68,44 @@ def test_every_key_is_documented_with_a_valid_example_and_default(section: type[
             pytest.fail(f"{section.__name__}.{key.name}: {written!r} {wrong.what}")
 
 
-def test_worked_example_of_the_document_checks_clean() -> None:
+def _worked(site: str) -> str:
     text = reference.DOCUMENT.read_text(encoding="utf-8")
-    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if "worked-example" in block]
-    assert len(blocks) == 1
-    assembly = assemble(blocks[0], "worked.yaml")
+    (block,) = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if f"{{id: {site}}}" in block]
+    return block
+
+
+def test_worked_example_of_the_document_checks_clean() -> None:
+    assembly = assemble(_worked("worked-example"), "worked.yaml")
     assert [str(warning) for warning in warnings(assembly)] == []
     power, _, compressor, limit, lost = assembly.points[:5]
     assert (power.unit, compressor.type, limit.unit, lost.unit) == ("W", "bits", "fraction", "s")
+
+
+def test_worked_example_of_opc_ua_says_what_the_document_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assembly = assemble(_worked("worked-example-opcua"), "worked.yaml")
+    trust, shed = (warning.what for warning in warnings(assembly))
+    assert "no server's certificate is trusted in scowl-edge-pki/trusted yet" in trust
+    assert "takes sheds without a `shed_expiry`" in shed
+    (hall,) = assembly.site.consumers
+    assert hall.do_limit >= 0 and hall.do_shed >= 0
+    assert assembly.points[assembly.actuators[hall.do_shed].point].name == "shed"
+    assert assembly.points[assembly.signals[hall.shed_granted].point].name == "granted"
+
+
+@pytest.mark.parametrize("part", ["links", "http", "points"])
+def test_pieces_of_configuration_in_the_document_are_right(part: str) -> None:
+    """Each short piece, put where it belongs."""
+    text = reference.DOCUMENT.read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.S) if block.startswith(f"{part}:")]
+    assert blocks
+    for block in blocks:
+        site = "site: {id: s}\n"
+        if part == "points":
+            link = '{type: opcua, endpoint: "opc.tcp://h"}' if "node:" in block else "{type: modbus-tcp, host: h}"
+            indented = "".join(f"    {line}\n" for line in block.splitlines())
+            site += f"links: {{l: {link}}}\ndevices:\n  d:\n    link: l\n{indented}"
+        assemble(site if part == "points" else site + block, "piece.yaml")
 
 
 def test_snippets_of_the_document_are_valid_yaml() -> None:
