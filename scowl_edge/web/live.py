@@ -22,6 +22,8 @@ from aiohttp import web
 
 from scowl_edge.model.view import RegionView
 from scowl_edge.web import present
+from scowl_edge.web.freshness import Freshness
+from scowl_edge.web.points import PointJudge
 from scowl_edge.web.problem import Refused
 from scowl_edge.web.published import Published
 from scowl_edge.web.rendering import Renderer
@@ -34,7 +36,6 @@ KEEP_ALIVE_S = 15.0
 CHECK_AGAIN_S = 15.0
 """How often a viewer's token is looked at again."""
 TICK_S = 1.0
-"""Least time between two messages, and how often viewers are looked after when no step comes."""
 AGAIN_AFTER_S = 10
 """When somebody for whom there was no room may ask again."""
 SEND_BUFFER_BYTES = 256 * 1024
@@ -135,8 +136,11 @@ class LiveFeed:
         most: int = MOST_VIEWERS,
         stall_s: float = STALL_S,
         keep_alive_s: float = KEEP_ALIVE_S,
+        tick_s: float = TICK_S,
     ) -> None:
+        """`tick_s` is the least time between two messages, and how often viewers are looked after."""
         self.renderer = Renderer()
+        self.freshness = Freshness(published, PointJudge(published))
         self.dropped_total = 0
         """Viewers that were dropped because they took nothing."""
         self.replaced_total = 0
@@ -145,6 +149,7 @@ class LiveFeed:
         self._most = most
         self._stall_s = stall_s
         self._keep_alive_s = keep_alive_s
+        self._tick_s = tick_s
         self._age = present.DataAge(published)
         self._viewers: set[_Viewer] = set()
         self._somebody = asyncio.Event()
@@ -256,8 +261,8 @@ class LiveFeed:
                 self._step = view.step
             await self._look_after(loop)
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(begun + 2 * TICK_S):
-                    await asyncio.sleep(begun + TICK_S - loop.time())
+                async with asyncio.timeout_at(begun + 2 * self._tick_s):
+                    await asyncio.sleep(begun + self._tick_s - loop.time())
                     await self._published.stepped(self._step)
 
     async def _render(self, view: RegionView) -> _Message:
@@ -269,6 +274,7 @@ class LiveFeed:
                 b'{"region":', region,
                 b',"trees":', lists.trees,
                 b',"devices":', lists.devices,
+                b',"freshness":', orjson.dumps(self.freshness.now()),
                 b',"ratings":', lists.ratings,
                 b',"alarms":', lists.alarms,
                 b',"decisions":', lists.decisions,
@@ -307,8 +313,8 @@ class LiveFeed:
         if viewer.packed and not message.packed:
             # It came while the message was rendered for others.
             message = self._message = _Message(message.plain, _pack(message.plain))
-        # Ticks come about once a second: half a tick early is on time.
-        viewer.given, viewer.due, viewer.step = now, now + viewer.every_s - TICK_S / 2, self._step
+        # Who wants each tick's gets it, and half a tick early is on time.
+        viewer.given, viewer.due, viewer.step = now, now + viewer.every_s - TICK_S + self._tick_s / 2, self._step
         self.replaced_total += viewer.give(message)
 
     def _stalls(self, viewer: _Viewer, now: float) -> bool:

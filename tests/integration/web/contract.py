@@ -31,3 +31,9 @@ def _operation(document: dict[str, Any], method: str, path: str) -> dict[str, An
             operation: dict[str, Any] = operations[method.lower()]
             return operation
     return None
+
+
+def must_fit(document: dict[str, Any], name: str, body: Any) -> None:
+    """Asserts that a value fits the document's schema of that name."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    Draft202012Validator(schema).validate(body)
