@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import signal
+from http import HTTPStatus
+from pathlib import Path
 from threading import Event
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import OpenerDirector, ProxyHandler, build_opener
+from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 import orjson
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from scowl_edge.model.errors import ScowlError
-from scowl_edge.web.tables import BALANCE, TABLES, Column, Table, cell, tone
+from scowl_edge.web.tables import BALANCE, LADDER, TABLES, VITALS, Column, Table, cell, rows_of, tone, with_freshness
+from scowl_edge.web.words import RUNGS
 
 _TIMEOUT_S = 5.0
 _PERIOD_S = 1.0
@@ -33,13 +36,23 @@ class StatusError(ScowlError):
     """The daemon does not tell its state."""
 
 
-def status(url: str, *, once: bool) -> None:
-    """Prints the state once, or each second until Ctrl-C. Raises StatusError if the first attempt fails."""
+def status(url: str, *, once: bool, token_file: Path | None = None) -> None:
+    """Prints the state once, or each second until Ctrl-C.
+
+    Args:
+        url: address of a daemon.
+        once: whether to end after the first state.
+        token_file: holds the viewer's or the operator's token, where reading needs one.
+
+    Raises:
+        StatusError: the first attempt failed.
+    """
     if urlsplit(url).scheme not in ("http", "https"):
         raise StatusError(f"{url!r} is not the address of a daemon; write e.g. http://127.0.0.1:8080")
     # The daemon is here, whatever proxy the environment names for elsewhere.
     opener = build_opener(ProxyHandler({}))
-    state = _fetch(opener, url)
+    token = _read_token(token_file)
+    state = _fetch(opener, url, token)
     console = Console()
     if once:
         if not console.is_terminal:
@@ -54,32 +67,47 @@ def status(url: str, *, once: bool) -> None:
         while not ended.wait(_PERIOD_S):
             note = url
             try:
-                state = _fetch(opener, url)
+                state = _fetch(opener, url, token)
             except StatusError as error:
                 note = f"As it was before: {error}"
             live.update(render(state, note), refresh=True)
 
 
-def _fetch(opener: OpenerDirector, url: str) -> State:
-    state: State = {"region": _get(opener, url, "region")}
-    _must_have(url, BALANCE, [state["region"]])
-    for table in TABLES:
-        rows = _get(opener, url, table.name).get(table.name)
+def _read_token(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StatusError(f"the token file {file} cannot be read: {error}") from error
+
+
+def _fetch(opener: OpenerDirector, url: str, token: str) -> State:
+    state: State = {"region": _get(opener, url, "region", token)}
+    _must_have(url, (*VITALS, *BALANCE), [state["region"]])
+    for name in (*dict.fromkeys(table.list_name for table in TABLES), "freshness"):
+        rows = _get(opener, url, name, token).get(name)
         if not isinstance(rows, list):
-            raise _foreign(url, f"there is no list of {table.name}")
-        _must_have(url, table.columns, rows)
-        state[table.name] = rows
+            raise _foreign(url, f"there is no list of {name}")
+        state[name] = rows
+    _must_have(url, (Column("", "name"),), state["devices"])
+    _must_have(url, (Column("", "device"), Column("", "quality"), Column("", "age_s")), state["freshness"])
+    state["devices"] = with_freshness(state["devices"], state.pop("freshness"))
+    for table in TABLES:
+        _must_have(url, table.columns, state[table.list_name])
     return state
 
 
-def _get(opener: OpenerDirector, url: str, name: str) -> dict[str, Any]:
+def _get(opener: OpenerDirector, url: str, name: str, token: str) -> dict[str, Any]:
     where = f"{url.rstrip('/')}/api/v1/{name}"
+    request = Request(where, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with opener.open(where, timeout=_TIMEOUT_S) as answer:
+        with opener.open(request, timeout=_TIMEOUT_S) as answer:
             body = answer.read(_LONGEST_ANSWER)
     except HTTPError as error:
         with error:
-            raise StatusError(f"GET {where} was answered {error.code}: {_detail(error)}") from error
+            hint = "; name a file with the token: --token-file FILE" if error.code == HTTPStatus.UNAUTHORIZED else ""
+            raise StatusError(f"GET {where} was answered {error.code}: {_detail(error)}{hint}") from error
     except (URLError, OSError) as error:
         why = error.reason if isinstance(error, URLError) else error
         said = getattr(why, "strerror", None) or str(why)
@@ -117,15 +145,37 @@ def _foreign(url: str, what: str) -> StatusError:
 def render(state: State, note: str) -> Group:
     """The state as the page shows it; `note` goes below."""
     region = state["region"]
-    balance = RichTable.grid(padding=(0, 2))
-    entries = [(entry.title, cell(entry, region)) for entry in BALANCE]
-    third = -(-len(entries) // 3)
-    for n in range(third):
-        balance.add_row(
-            *(_text(part, "dim" if k == 0 else "") for entry in entries[n::third] for k, part in enumerate(entry))
-        )
-    shown = [_table(table, state[table.name]) for table in TABLES]
-    return Group(_text(region["site"], "bold"), balance, *shown, _text(note, "dim"))
+    shown: list[RenderableType] = [
+        _text(region["site"], "bold"),
+        _entries(VITALS, region, 4),
+        _entries(BALANCE, region, 3),
+    ]
+    for table in TABLES:
+        shown.append(_table(table, rows_of(table, state)))
+        if table.name == "alarms":
+            shown.append(_ladder(region["rung"]))
+    return Group(*shown, _text(note, "dim"))
+
+
+def _entries(entries: tuple[Column, ...], region: dict[str, Any], across: int) -> RichTable:
+    grid = RichTable.grid(padding=(0, 2))
+    down = -(-len(entries) // across)
+    for n in range(down):
+        pairs = [(entry.title, cell(entry, region)) for entry in entries[n::down]]
+        grid.add_row(*(_text(part, "dim" if k == 0 else "") for pair in pairs for k, part in enumerate(pair)))
+    return grid
+
+
+def _ladder(rung: str) -> RichTable:
+    """All rungs, one column a direction; the present one is marked."""
+    out = RichTable(title="Ladder", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=False)
+    for group in LADDER:
+        out.add_column(group.title, overflow="fold")
+    for n in range(max(len(group.names) for group in LADDER)):
+        names = [group.names[n] if n < len(group.names) else "" for group in LADDER]
+        cells = [f"{n + 1}. {RUNGS[name]}{' ◀ now' if name == rung else ''}" if name else "" for name in names]
+        out.add_row(*(_text(words, "bold" if name == rung else "") for name, words in zip(names, cells, strict=True)))
+    return out
 
 
 def _table(table: Table, rows: list[dict[str, Any]]) -> RichTable:

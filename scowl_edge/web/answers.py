@@ -10,6 +10,7 @@ from scowl_edge.web.wire import (
     DecisionOut,
     DeviceOut,
     EventOut,
+    FreshnessOut,
     PointOut,
     RatingOut,
     RegionOut,
@@ -139,6 +140,15 @@ class EventsOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FreshnessListOut:
+    """All devices that are read."""
+
+    __pydantic_config__ = CLOSED
+
+    freshness: list[FreshnessOut]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOut:
     """Everything after one step: the data of each message of `/api/v1/live`."""
 
@@ -147,6 +157,7 @@ class LiveOut:
     region: RegionOut
     trees: list[TreeOut]
     devices: list[DeviceOut]
+    freshness: list[FreshnessOut]
     ratings: list[RatingOut]
     alarms: list[AlarmOut]
     decisions: list[DecisionOut]

@@ -120,6 +120,12 @@ class Api:
                 parameters=_DEVICE | _POINT,
             ),
             Endpoint(
+                path=f"{v1}/freshness",
+                handler=self.freshness,
+                summary="How far the data of each device can be trusted now, and how old they are",
+                answer=answers.FreshnessListOut,
+            ),
+            Endpoint(
                 path=f"{v1}/ratings",
                 handler=self.ratings,
                 summary="Ratings with their head-room",
@@ -222,6 +228,10 @@ class Api:
     async def point(self, request: web.Request) -> web.Response:
         """One point."""
         return _json(present.points(self._published, self._judge, [self._index_of(request)])[0])
+
+    async def freshness(self, request: web.Request) -> web.Response:
+        """All devices that are read."""
+        return _json(answers.FreshnessListOut(freshness=self._feed.freshness.now()))
 
     async def ratings(self, request: web.Request) -> web.Response:
         """All ratings."""

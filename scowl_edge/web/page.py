@@ -1,12 +1,16 @@
-"""`/`: one plain live page. The server fills its tables once, the page's script each second.
+"""`/`: the operator's page, filled in once here, then kept up to date by the scripts under `/static`.
 
-Both read the JSON of `/api/v1`, by the keys that stand in the tables' heads, so that the page works without a script.
+Both say the same from the same declarations (`tables`, `words`), so the first state can be read without a script.
 """
 
 from __future__ import annotations
 
-import secrets
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
+from http import HTTPStatus
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -15,87 +19,195 @@ import orjson
 from aiohttp import web
 
 from scowl_edge.model.view import RegionView
-from scowl_edge.web import present
+from scowl_edge.web import present, words
+from scowl_edge.web.freshness import Freshness
+from scowl_edge.web.points import PointJudge
+from scowl_edge.web.problem import Refused
 from scowl_edge.web.published import Published
-from scowl_edge.web.tables import BALANCE, TABLES, Table, cell, tone
+from scowl_edge.web.tables import (
+    BALANCE,
+    LADDER,
+    TABLES,
+    VITALS,
+    Column,
+    Table,
+    cell,
+    layout,
+    rows_of,
+    tone,
+    with_freshness,
+)
+from scowl_edge.web.wire import FreshnessOut
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Nothing comes from elsewhere, and nothing that stands in the page itself runs."""
+
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_ROWS_AT_ONCE = 100
+"""Rendered between two breaths of the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    body: bytes
+    content_type: str
+    etag: str
 
 
 class Page:
-    """Serves the page with its first state filled in."""
+    """Serves the page with its first state filled in, and what it is made of."""
 
-    def __init__(self, published: Published) -> None:
+    def __init__(self, published: Published, *, reading_is_open: bool = True) -> None:
+        """Where reading needs a token (`reading_is_open` false) the page holds no data, only the way to ask for it."""
         self._published = published
-        self._template = Template(files("scowl_edge.web").joinpath("page.html").read_text(encoding="utf-8"))
+        self._reading_is_open = reading_is_open
+        self._freshness = Freshness(published, PointJudge(published))
+        package = files("scowl_edge.web")
+        self._template = Template(package.joinpath("page.html").read_text(encoding="utf-8"))
+        self._layout = _for_script(layout())
+        self._assets: dict[str, _Asset] = {}
+        for file in package.joinpath("static").iterdir():
+            kind = file.name.rpartition(".")[2]
+            if kind in _TYPES:
+                body = file.read_bytes()
+                self._assets[file.name] = _Asset(body, _TYPES[kind], hashlib.sha256(body).hexdigest()[:32])
 
     async def serve(self, request: web.Request) -> web.Response:
-        """The page; nothing in it comes from elsewhere, and only its own script runs."""
-        nonce = secrets.token_urlsafe(16)
-        policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
-        view = self._published.region()
+        """The page."""
+        view = self._published.region() if self._reading_is_open else None
+        status = "As of the last step." if view is not None else "Starting: the first step is not done yet."
+        if not self._reading_is_open:
+            status = "Reading needs a token: sign in."
+        site = escape(view.site if view is not None else "scowl-edge")
+        data = {}
+        if view is not None:
+            data = state_of(view, present.oldest_data_s(self._published), self._freshness.now())
+        body = []
+        for part in _body(data):
+            body.append(part)
+            # A page of many devices must not hold up a step.
+            await asyncio.sleep(0)
         text = self._template.substitute(
-            nonce=nonce,
-            site=escape(view.site if view is not None else "scowl-edge"),
-            status="As of the last step." if view is not None else "Starting: the first step is not done yet.",
-            body=render(view, present.oldest_data_s(self._published)),
+            site=site,
+            tone="" if view is not None else "warn",
+            status=status,
+            vitals=_entries("vitals", VITALS, data.get("region")),
+            links="".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in _SECTIONS),
+            body="".join(body),
+            layout=self._layout,
         )
         return web.Response(
-            text=text, content_type="text/html", charset="utf-8", headers={"Content-Security-Policy": policy}
+            text=text, content_type="text/html", charset="utf-8", headers={"Content-Security-Policy": _POLICY}
         )
 
+    async def serve_static(self, request: web.Request) -> web.Response:
+        """A script, a style sheet or the icon, with an ETag. Raises Refused (404)."""
+        name = request.match_info["name"]
+        asset = self._assets.get(name)
+        if asset is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "not-found", "Not Found", f"There is no /static/{name}.")
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'none'; sandbox"}
+        known = request.if_none_match or ()
+        if any(tag.value in (asset.etag, "*") for tag in known):
+            response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        else:
+            response = web.Response(body=asset.body, content_type=asset.content_type, charset="utf-8", headers=headers)
+        response.etag = asset.etag
+        return response
 
-def render(view: RegionView | None, oldest_data_s: float | None) -> str:
-    """The balance and the tables as HTML; empty ones before the first step."""
-    data: dict[str, Any] = {}
-    if view is not None:
-        data = _as_json(
+
+def _for_script(value: Any) -> str:
+    """JSON that cannot end the element that it stands in."""
+    return orjson.dumps(value).decode().replace("<", "\\u003c")
+
+
+_SECTIONS = (("alarms", "Alarms"), ("ladder", "Ladder"), *((t.name, t.title) for t in TABLES if t.name != "alarms"))
+
+
+def state_of(view: RegionView, oldest_data_s: float | None, freshness: list[FreshnessOut]) -> dict[str, Any]:
+    """What the API would send: the page's cells are made from the same keys as its scripts'."""
+    loaded: dict[str, Any] = orjson.loads(
+        orjson.dumps(
             {
                 "region": present.region(view, oldest_data_s),
-                "alarms": present.alarms(view.alarms),
+                "alarms": [present.alarm(alarm) for alarm in present.worst_first(view.alarms)],
                 "trees": [present.tree(tree) for tree in view.trees],
                 "devices": [present.device(device) for device in view.devices],
+                "freshness": freshness,
                 "ratings": [present.rating(rating) for rating in view.ratings],
                 "decisions": [present.decision(decision) for decision in view.decisions],
+                "events": [present.event(event) for event in view.events],
             }
         )
-    region = data.get("region")
-    entries = "".join(
-        f'<div><dt>{escape(entry.title)}</dt><dd data-key="{entry.key}" data-kind="{entry.kind}">'
-        f"{escape(cell(entry, region))}</dd></div>"
-        for entry in BALANCE
     )
-    return f'<dl id="balance">{entries}</dl>\n' + "\n".join(_table(table, data.get(table.name, [])) for table in TABLES)
-
-
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
-    """What the API would send: the page's cells are made from the same keys as its script's."""
-    loaded: dict[str, Any] = orjson.loads(orjson.dumps(value))
+    loaded["devices"] = with_freshness(loaded["devices"], loaded.pop("freshness"))
     return loaded
 
 
-def _table(table: Table, rows: list[dict[str, Any]]) -> str:
-    heads = "".join(
-        f'<th scope="col" data-key="{column.key}" data-kind="{column.kind}">{escape(column.title)}</th>'
-        for column in table.columns
+def _body(data: dict[str, Any]) -> Iterator[str]:
+    by_name = {table.name: table for table in TABLES}
+    yield from _table(by_name["alarms"], data)
+    region = data.get("region")
+    yield _ladder(region)
+    for table in TABLES:
+        if table.name != "alarms":
+            yield from _table(table, data)
+
+
+def _entries(name: str, columns: tuple[Column, ...], region: dict[str, Any] | None) -> str:
+    entries = "".join(
+        f'<div data-entry="{entry.key}"><dt>{escape(entry.title)}</dt>'
+        f'<dd data-key="{entry.key}" data-kind="{entry.kind}">{escape(cell(entry, region))}</dd></div>'
+        for entry in columns
     )
-    lines = "".join(_row(table, row) for row in rows)
-    tones = escape(orjson.dumps(table.tones).decode())
-    hidden = " hidden" if rows else ""
+    return f'<dl id="{name}" class="{name}">{entries}</dl>'
+
+
+def _ladder(region: dict[str, Any] | None) -> str:
+    groups = []
+    for group in LADDER:
+        rungs = "".join(
+            f'<li data-rung="{name}"{_current(region, name)}>{escape(words.RUNGS[name])}</li>' for name in group.names
+        )
+        groups.append(f"<div><h3>{escape(group.title)}</h3><ol>{rungs}</ol></div>")
     return (
-        f'<section aria-labelledby="{table.name}-title"><h2 id="{table.name}-title">{escape(table.title)}</h2>'
-        f'<p class="empty"{hidden}>{escape(table.empty)}</p>'
-        f'<div class="scroll" tabindex="0" role="group" aria-labelledby="{table.name}-title">'
-        f'<table data-list="{table.name}" data-tones="{tones}"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div></section>"
+        '<section id="ladder" aria-labelledby="ladder-title"><h2 id="ladder-title" tabindex="-1">Ladder</h2>'
+        f'<div class="ladder">{"".join(groups)}</div>{_entries("balance", BALANCE, region)}</section>\n'
     )
+
+
+def _current(region: dict[str, Any] | None, name: str) -> str:
+    return ' aria-current="step"' if region is not None and region["rung"] == name else ""
+
+
+def _table(table: Table, data: dict[str, Any]) -> Iterator[str]:
+    rows = rows_of(table, data)
+    heads = "".join(
+        f'<th scope="col" data-kind="{column.kind}">{escape(column.title)}</th>' for column in table.columns
+    )
+    yield (
+        f'<section id="{table.name}" aria-labelledby="{table.name}-title">'
+        f'<h2 id="{table.name}-title" tabindex="-1">{escape(table.title)}</h2>'
+        f'<p class="empty"{" hidden" if rows else ""}>{escape(table.empty)}</p>'
+        f'<div class="scroll"{"" if rows else " hidden"}>'
+        f'<table data-table="{table.name}"><caption>{escape(table.caption or table.title)}</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>"
+    )
+    for begin in range(0, len(rows), _ROWS_AT_ONCE):
+        yield "".join(_row(table, row) for row in rows[begin : begin + _ROWS_AT_ONCE])
+    yield "</tbody></table></div></section>\n"
 
 
 def _row(table: Table, row: dict[str, Any]) -> str:
-    cells = "".join(
-        f'<{"th scope=row" if n == 0 else "td"} data-kind="{column.kind}">{escape(cell(column, row))}'
-        f"</{'th' if n == 0 else 'td'}>"
-        for n, column in enumerate(table.columns)
-    )
-    return f'<tr data-tone="{tone(table, row)}">{cells}</tr>'
+    cells = "".join(_cell(n, column, cell(column, row)) for n, column in enumerate(table.columns))
+    key = f' data-row="{escape(str(row[table.row_key]))}"' if table.row_key else ""
+    return f'<tr{key} data-tone="{tone(table, row)}">{cells}</tr>'
+
+
+def _cell(n: int, column: Column, text: str) -> str:
+    none = " data-none" if text == "–" else ""
+    attributes = f'data-kind="{column.kind}" data-title="{escape(column.title)}"{none}'
+    return f"<td {attributes}>{escape(text)}</td>" if n else f"<th scope=row {attributes}>{escape(text)}</th>"

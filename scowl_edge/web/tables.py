@@ -1,15 +1,15 @@
-"""What the page and `scowl-edge status` show: entries and tables over the JSON of `/api/v1`, declared once."""
+"""What the page and `scowl-edge status` show: entries and tables over the JSON of `/api/v1`, declared once.
+
+The page's scripts get the same declarations from `layout()`: a title is changed here only, a word in `words`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from scowl_edge.model.reason import watts
-
-_POWER_VERBS = ("setpoint", "limit", "shed")
-"""Verbs whose values are watts; page.html knows the same."""
+from scowl_edge.web.words import POWER_VERBS, RUNGS, WORDS, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Column:
     title: str
     key: str
     kind: str = "text"
-    """text, watts, time, flag (yes or no), up, reason, list, actuators, seconds."""
+    """How the value is said: a name of `words.KINDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,144 +27,252 @@ class Table:
     """One table over one list of the API."""
 
     name: str
-    """Key of the list, and last part of its path."""
     title: str
     columns: tuple[Column, ...]
     empty: str
+    row_key: str
+    """Field that names a row for as long as it stands."""
     tones: tuple[tuple[str, Any, str], ...] = ()
-    """(key, value, tone bad or warn): colours a row, first match wins."""
+    """(key, value, tone bad or warn): marks a row, first match wins."""
+    source: str = ""
+    """Key of the list, and last part of its path; the table's own name if empty."""
+    where: tuple[str, tuple[str, ...]] | None = None
+    """(key, values): only rows with one of these."""
+    caption: str = ""
+    """What it is, for who does not see the page; the title if empty."""
+
+    @property
+    def list_name(self) -> str:
+        """The list of the API that it shows."""
+        return self.source or self.name
 
 
-BALANCE = (
-    Column("Mode", "mode"),
-    Column("Ladder", "rung"),
+VITALS = (
     Column("Generation", "generation_w", "watts"),
     Column("Demand", "demand_w", "watts"),
     Column("Served", "served_w", "watts"),
-    Column("Deferred", "deferred_w", "watts"),
+    Column("Starved", "consumers", "starved"),
     Column("Shed", "shed_w", "watts"),
-    Column("Unserved", "unserved_w", "watts"),
-    Column("Grid, + import", "grid_net_w", "watts"),
-    Column("Unmetered", "unmetered_w", "watts"),
-    Column("Head-room", "headroom_w", "watts"),
-    Column("Worst alarm", "worst_alarm"),
+    Column("Worst alarm", "worst_alarm", "worst"),
     Column("Oldest data", "oldest_data_s", "seconds"),
-    Column("Step", "step"),
-    Column("Time", "time", "time"),
+    Column("Mode", "mode", "mode"),
 )
+"""What must be seen at one glance, on a telephone too."""
+
+BALANCE = (
+    Column("Ladder", "rung", "rung"),
+    Column("Grid, + import", "grid_net_w", "watts"),
+    Column("Head-room", "headroom_w", "watts"),
+    Column("Unmetered", "unmetered_w", "watts"),
+    Column("Deferred", "deferred_w", "watts"),
+    Column("Not served", "unserved_w", "watts"),
+    Column("Ordered, on its way", "pledged_w", "watts"),
+    Column("Step", "step"),
+    Column("Time (UTC)", "time", "time"),
+)
+"""The rest of the region's numbers."""
+
+_GAVE_WAY = ("shed", "starved", "choked")
 
 TABLES = (
     Table(
         "alarms",
         "Alarms",
         (
-            Column("Priority", "priority"),
-            Column("Since", "since", "time"),
             Column("Alarm", "key"),
+            Column("Priority", "priority", "word"),
             Column("Cause", "cause", "reason"),
+            Column("Since (UTC)", "since", "time"),
+            Column("Handling", "acknowledged", "handling"),
         ),
         "No alarm stands.",
+        "key",
         (("priority", "critical", "bad"), ("priority", "high", "bad"), ("priority", "medium", "warn")),
+    ),
+    Table(
+        "gave-way",
+        "Shed or cut off",
+        (
+            Column("Consumer", "name", "device"),
+            Column("State", "state", "word"),
+            Column("Gives up", "shed_w", "watts"),
+            Column("Not served", "unserved_w", "watts"),
+            Column("Class", "load_class"),
+            Column("Why", "why", "reason"),
+        ),
+        "Everybody is served in full.",
+        "name",
+        (("state", "shed", "warn"), ("state", "starved", "bad"), ("state", "choked", "bad")),
+        source="devices",
+        where=("state", _GAVE_WAY),
+        caption="Consumers that are shed, starved or choked, and why",
     ),
     Table(
         "trees",
         "Trees",
         (
             Column("Tree", "name"),
-            Column("Bus", "bus"),
-            Column("Load", "load_w", "watts"),
-            Column("Safe load", "safe_w", "watts"),
+            Column("Load of safe load", "load_w", "tree-load"),
             Column("Output", "output_w", "watts"),
+            Column("State", "blackout", "tree-state"),
             Column("Over-assigned", "over_assigned_w", "watts"),
-            Column("Blackout", "blackout", "flag"),
+            Column("Bus", "bus"),
             Column("Members", "members", "list"),
         ),
         "There is no tree.",
+        "name",
         (("blackout", True, "bad"), ("fresh", False, "warn")),
-    ),
-    Table(
-        "devices",
-        "Devices",
-        (
-            Column("Device", "name"),
-            Column("Kind", "kind"),
-            Column("Answers", "up", "up"),
-            Column("State", "state"),
-            Column("Mode", "mode"),
-            Column("Power, + consumed", "power_w", "watts"),
-            Column("Tree", "tree"),
-            Column("Why", "why", "reason"),
-            Column("Commands", "actuators", "actuators"),
-        ),
-        "There is no device.",
-        (("up", False, "bad"), ("state", "choked", "bad"), ("state", "starved", "bad"), ("state", "shed", "warn")),
+        caption="Who feeds whom: each tree's load against the load that it bears safely",
     ),
     Table(
         "ratings",
         "Ratings",
         (
             Column("Rating", "name"),
-            Column("Kind", "kind"),
-            Column("Within", "within"),
-            Column("Load a, b, c (VA)", "load_va", "list"),
-            Column("Import (VA)", "import_va"),
-            Column("Export (VA)", "export_va"),
+            Column("Worst phase of limit", "load_va", "worst-phase"),
             Column("Head-room", "headroom_w", "watts"),
+            Column("Phases a, b, c", "load_va", "phases"),
+            Column("Limit a phase", "import_va", "limits"),
+            Column("Used by", "uses", "uses"),
             Column("Unmetered", "unmetered_w", "watts"),
-            Column("Fresh", "fresh", "flag"),
+            Column("Within", "within"),
+            Column("Known by", "fresh", "meter"),
         ),
         "There is no rating.",
+        "name",
         (("fresh", False, "warn"),),
+        caption="Fuses, feeders and the grid connection: load, limit, what is left and what uses it",
+    ),
+    Table(
+        "devices",
+        "Devices",
+        (
+            Column("Device", "name", "device"),
+            Column("Kind", "kind"),
+            Column("State", "state", "word"),
+            Column("Power, + consumed", "power_w", "watts"),
+            Column("Data", "quality", "data"),
+            Column("Age", "age_s", "age"),
+            Column("Mode", "mode", "mode"),
+            Column("Tree", "tree"),
+            Column("Why", "why", "reason"),
+            Column("Commands", "actuators", "actuators"),
+        ),
+        "There is no device.",
+        "name",
+        (
+            ("up", False, "bad"),
+            ("state", "choked", "bad"),
+            ("state", "starved", "bad"),
+            ("state", "shed", "warn"),
+            ("quality", "bad", "warn"),
+            ("quality", "uncertain", "warn"),
+        ),
     ),
     Table(
         "decisions",
         "Last decisions",
         (
-            Column("Time", "time", "time"),
-            Column("Rung", "rung"),
-            Column("Device", "device"),
+            Column("Time (UTC)", "time", "time"),
+            Column("Rung", "rung", "rung"),
+            Column("Device", "device", "device"),
             Column("Power", "amount_w", "watts"),
             Column("Reason", "reason", "reason"),
         ),
         "Nothing was decided yet.",
+        "",
+    ),
+    Table(
+        "events",
+        "Events",
+        (
+            Column("Happened (UTC)", "source_time", "time"),
+            Column("Received (UTC)", "receive_time", "time"),
+            Column("What", "kind", "word"),
+            Column("Source", "source"),
+            Column("Text", "text", "reason"),
+            Column("Who", "who"),
+            Column("Priority", "priority", "word"),
+        ),
+        "Nothing has happened yet.",
+        "seq",
+        (("priority", "critical", "bad"), ("priority", "high", "bad")),
     ),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Rungs:
+    """One direction of the ladder."""
+
+    title: str
+    names: tuple[str, ...]
+    """In the order in which they are used; their words are in `words.RUNGS`."""
+
+
+LADDER = (
+    Rungs(
+        "Short of supply",
+        (
+            "lift-curtailment",
+            "stop-storing",
+            "raise-continuous",
+            "discharge-storage",
+            "start-fixed",
+            "shed",
+            "starve",
+        ),
+    ),
+    Rungs("In balance", ("balanced",)),
+    Rungs(
+        "Room again",
+        (
+            "feed-starving",
+            "restore-shed",
+            "stop-discharge",
+            "lower-continuous",
+            "stop-fixed",
+            "relax-limit",
+            "fill-storage",
+            "curtail",
+        ),
+    ),
+    Rungs("For a store's own sake", ("protect-storage", "sleep")),
+)
+
+
+def with_freshness(devices: list[dict[str, Any]], freshness: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Devices with quality and age of their data, where they are read."""
+    known = {each["device"]: each for each in freshness}
+    unread = {"quality": None, "age_s": None}
+    return [device | {key: known.get(device["name"], unread)[key] for key in unread} for device in devices]
+
+
+def rows_of(table: Table, lists: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of a table out of the API's lists."""
+    rows = lists.get(table.list_name, [])
+    if table.where is None:
+        return rows
+    key, values = table.where
+    return [row for row in rows if row[key] in values]
+
+
 def tone(table: Table, row: Mapping[str, Any]) -> str:
     """bad, warn or nothing."""
-    return next((name for key, value, name in table.tones if row[key] == value), "")
+    return next((name for key, value, name in table.tones if key in row and row[key] == value), "")
 
 
 def cell(column: Column, row: Mapping[str, Any] | None) -> str:
-    """One value in words; a dash for what is not known. page.html's `cell` does the same."""
-    value = None if row is None else row[column.key]
-    if column.kind == "up":
-        return "not tried yet" if value is None else "yes" if value else "no"
-    if value is None or value == "" or value == []:
-        return "–"
-    match column.kind:
-        case "watts":
-            return watts(value)
-        case "time":
-            return str(value[:19].replace("T", " ")) + " UTC"
-        case "flag":
-            return "yes" if value else "no"
-        case "seconds":
-            return f"{value:.1f} s"
-        case "reason":
-            return str(value["text"])
-        case "list":
-            return ", ".join(map(str, value))
-        case "actuators":
-            return "; ".join(map(_actuator, value))
-        case _:
-            return str(value)
+    """One value in words; a dash for what is not known."""
+    return "–" if row is None else text_of(column.kind, row.get(column.key), row)
 
 
-def _actuator(actuator: dict[str, Any]) -> str:
-    target = actuator["target"]
-    if target is None:
-        return f"{actuator['verb']}: {actuator['state']}"
-    shown = watts(target) if actuator["verb"] in _POWER_VERBS else str(target)
-    return f"{actuator['verb']} {shown}: {actuator['state']}"
+def layout() -> dict[str, Any]:
+    """The declarations as JSON for the page's scripts."""
+    return {
+        "tables": [{**asdict(table), "list": table.list_name} for table in TABLES],
+        "entries": [asdict(entry) for entry in (*VITALS, *BALANCE)],
+        "rungs": RUNGS,
+        "words": WORDS,
+        "power_verbs": POWER_VERBS,
+    }

@@ -183,6 +183,19 @@ class DeviceOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FreshnessOut:
+    """How far the data of one device can be trusted now."""
+
+    __pydantic_config__ = CLOSED
+
+    device: str
+    quality: QualityName
+    """The worst of all its points that are read."""
+    age_s: float | None
+    """Age of the oldest last good value of these points; null if one of them never had any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UseOut:
     """What one device takes of a rating."""
 

@@ -34,7 +34,7 @@ async def test_once(site: Site, options: list[str]) -> None:
     lines = out.splitlines()
     assert lines[0].strip() == "cabinet-17"
     wind = next(line for line in lines if "curtailed" in line)
-    assert wind.split()[:6] == ["wind-1", "generator", "yes", "curtailed", "auto", "-1.25"]
+    assert wind.split()[:6] == ["wind-1", "generator", "curtailed", "-1.25", "MW", "bad"]
     assert "limit 1.25 MW: holding" in wind
     assert any("device-down:<b>&" in line and "no reply within 500 ms" in line for line in lines)
 
@@ -118,8 +118,8 @@ async def test_live_in_a_terminal(site: Site) -> None:
     asyncio.get_running_loop().add_reader(ours, take)
     try:
         await until(b"curtailed")
-        site.state.view = region_view(rung="raise-continuous")
-        await until(b"raise-continuous")
+        site.state.view = region_view(site="cabinet-18", rung="raise-continuous")
+        await until(b"cabinet-18")
         site.state.view = None
         await until(b"As it was before")
         process.send_signal(signal.SIGINT)
