@@ -56,7 +56,7 @@ class Http(Section):
     )
     names: Annotated[tuple[str, ...], HostNames()] = key(
         (),
-        "Host names and addresses under which browsers may address the port beside the one it listens on. Requests "
-        "that name another host are refused, so that no foreign page can reach it through a name of its own.",
+        "Host names under which people reach the port. Orders are taken under these and under addresses of this "
+        "machine only, so that no foreign page can send one through a name of its own.",
         "[scada.example]",
     )

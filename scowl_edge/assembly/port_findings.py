@@ -16,9 +16,9 @@ def port_findings(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
     """Warnings about `http`."""
     http, section = assembly.http, structure.configuration.http
     fault = structure.document.fault
-    if _is_any(http.host) and not http.names:
-        what = f"{http.host} listens on every address, but `names` lists none under which browsers may address it"
-        todo = "add `names: [scada.example]` with the host names and addresses that people use"
+    if _is_any(http.host) and section.token is not None and not http.names:
+        what = f"{http.host} listens on every address, but `names` lists no host name, so orders under one are refused"
+        todo = "add `names: [scada.example]` with the host names that people use"
         yield fault(("http", "listen"), what, todo)
     if section.viewer is not None and section.viewer == section.token:
         what = "`viewer` and `token` are the same, so whoever may read may also give orders"

@@ -41,13 +41,23 @@ main = typer.Typer(
 )
 
 
+def _any_address(text: str | None) -> str | None:
+    """Checks the form of a HOST:PORT; whether the port may be offered there depends on the configuration's `tls`."""
+    if text is not None:
+        host, _, port = text.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+            raise typer.BadParameter(
+                f"{text!r} is not HOST:PORT; write e.g. 127.0.0.1:8080 (port 0 takes any free one)."
+            )
+    return text
+
+
 def _address(text: str | None) -> str | None:
-    """Checks a HOST:PORT that the daemon or a simulator should listen on: loopback, since all of it is plain HTTP."""
+    """Checks a HOST:PORT that the demo or a simulator should listen on: loopback, since all of it is plain HTTP."""
+    text = _any_address(text)
     if text is None:
         return None
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise typer.BadParameter(f"{text!r} is not HOST:PORT; write e.g. 127.0.0.1:8080 (port 0 takes any free one).")
+    host = text.rpartition(":")[0]
     try:
         loopback = host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -68,6 +78,16 @@ Http = Annotated[
         callback=_address,
         show_default=False,
         help="Listen here instead of where the configuration says; port 0 takes any free one.",
+    ),
+]
+AnyHttp = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        callback=_any_address,
+        show_default=False,
+        help="Listen here instead of where the configuration says; port 0 takes any free one. Off loopback only if it "
+        "has `tls`.",
     ),
 ]
 ClockRate = Annotated[
@@ -97,7 +117,7 @@ def _top(
 
 
 @main.command(epilog="Example: scowl-edge run site.yaml --http 127.0.0.1:8080")
-def run(file: ConfigFile, http: Http = None, clock_rate: ClockRate = 1) -> None:
+def run(file: ConfigFile, http: AnyHttp = None, clock_rate: ClockRate = 1) -> None:
     """Run the daemon on the site that FILE describes, until SIGTERM or Ctrl-C.
 
     Begins in the mode that the file names, `advisory` if it names none: everything is planned and nothing written.

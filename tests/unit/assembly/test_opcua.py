@@ -221,7 +221,7 @@ http:
 """
     lines = texts(text.replace("FILE", f"{tmp_path}/none"))
     assert [line.split(" ", 1)[0] for line in lines] == ["3:11:", "4:17:", "5:11:", "5:18:", "6:29:"]
-    assert "listens on every address, but `names` lists none" in lines[0]
+    assert "listens on every address, but `names` lists no host name" in lines[0]
     assert "`viewer` and `token` are the same" in lines[2]
     (tmp_path / "some").write_text("x")
     assert len(texts(text.replace("FILE", f"{tmp_path}/some"))) == 2

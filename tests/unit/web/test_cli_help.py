@@ -42,8 +42,9 @@ def test_version() -> None:
         ["run", "x.yaml", "--http", "8080"],
         ["run", "x.yaml", "--http", "127.0.0.1:http"],
         ["run", "x.yaml", "--http", "127.0.0.1:65536"],
-        ["run", "x.yaml", "--http", "0.0.0.0:8080"],
-        ["run", "x.yaml", "--http", "example.org:8080"],
+        ["run", "x.yaml", "--http", ":8080"],
+        ["demo", "--http", "0.0.0.0:8080"],
+        ["demo", "--http", "example.org:8080"],
         ["demo", "--clock-rate", "0"],
         ["simulator", "x.yaml", "--control", "192.0.2.1:80"],
         ["status", "--nonsense"],
@@ -53,6 +54,16 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
+
+
+@pytest.mark.parametrize("http", ["0.0.0.0:0", "example.org:8080"])
+def test_a_port_for_the_network_is_refused_without_tls(http: str, tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(f"site: {{id: s}}\njournal: {{path: {tmp_path}/journal.db}}\n", encoding="utf-8")
+    result = CliRunner().invoke(main, ["run", str(file), "--http", http])
+    assert result.exit_code == 1
+    assert "plain HTTP is served on loopback only; configure `http: tls:`" in result.output
+    assert not (tmp_path / "journal.db").exists()
 
 
 def test_help_loads_none_of_the_heavy_parts() -> None:
