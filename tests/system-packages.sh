@@ -10,6 +10,14 @@ command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
 command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 if ! pkg-config --exists libmodbus 2>/dev/null; then missing="$missing libmodbus-dev"; fi
+# A booted systemd in a container (tests/system/boxed), and an interpreter below /usr for what is installed there.
+{ command -v systemd-nspawn && [ -e /usr/lib/systemd/system/dbus.service ]; } >/dev/null 2>&1 || missing="$missing systemd systemd-container dbus"
+command -v ss >/dev/null 2>&1 || missing="$missing iproute2"
+found=""
+for python in /usr/local/bin/python3 /usr/bin/python3; do
+    if "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$python; fi
+done
+[ -n "$found" ] || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -1,0 +1,41 @@
+"""Boxes with the service installed, one a test; the installation is made once for all of them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from box import Box, make, make_tree, python_of_the_system, why_not
+
+Boxes = Callable[..., Box]
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of all boxes, with what `make install` puts there."""
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    place, done = shared / "box", shared / "box.installed"
+    with (shared / "box.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make_tree(place)
+            installed = make("install", DESTDIR=str(place), PYTHON=python_of_the_system())
+            assert installed.returncode == 0, installed.stdout + installed.stderr
+            done.touch()
+    return place
+
+
+@pytest.fixture
+def box(tree: Path, tmp_path: Path) -> Iterator[Box]:
+    """A booted box; the service is installed and does not run."""
+    made = Box(tree, f"scowl-{os.getpid()}", tmp_path / "box.log")
+    yield made
+    made.close()
