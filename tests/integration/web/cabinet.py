@@ -22,6 +22,7 @@ from scowl_edge.model.view import (
     AlarmView,
     DecisionView,
     DeviceView,
+    EventView,
     RatingView,
     RegionView,
     TreeView,
@@ -168,6 +169,22 @@ def device(name: str, kind: str, **changes: object) -> DeviceView:
     return DeviceView(**(fields | changes))  # type: ignore[arg-type]
 
 
+def event(seq: int, **changes: object) -> EventView:
+    """An event, one second after the one before, but for the changes."""
+    fields: dict[str, object] = {
+        "seq": seq,
+        "source_utc_ms": NOON_UTC_MS - 10_000 + seq * 1_000,
+        "utc_ms": NOON_UTC_MS - 9_750 + seq * 1_000,
+        "utc_ok": True,
+        "kind": "alarm-raised",
+        "source": "hall-a",
+        "priority": "low",
+        "who": "",
+        "text": Reason("test-stale", ("hall-a",)),
+    }
+    return EventView(**(fields | changes))  # type: ignore[arg-type]
+
+
 def region_view(**changes: object) -> RegionView:
     """A region with one of everything, but for the changes."""
     wind = device(
@@ -176,7 +193,8 @@ def region_view(**changes: object) -> RegionView:
         actuators=(
             ActuatorView(
                 verb="limit", target=1_250_000, confirmed=1_250_000, state="holding", klass=8,
-                reason=Reason("test-surplus", (3_200,)), stays_as_left=False,
+                reason=Reason("test-surplus", (3_200,)), stays_as_left=False, low=0, high=2_000_000,
+                ordered=1_500_000, ordered_rank="user", ordered_who="Ada", ordered_why="noise",
             ),
         ),
     )  # fmt: skip
@@ -215,12 +233,14 @@ def region_view(**changes: object) -> RegionView:
             RatingView(
                 name="grid", kind="grid", within="", load_va=(1_000, -2_000, 3_000), import_va=69_000,
                 export_va=41_400, headroom_w=60_000, unmetered_w=0, metered=True, fresh=True,
+                uses=(("wind-1", -1_250_000), ("hall-a", 18_000)),
             ),
         ),
         "alarms": (
             AlarmView(
                 key="stale:hall-a", priority="low", since_utc_ms=NOON_UTC_MS - 9_000, since_utc_ok=True,
-                cause=Reason("test-stale", ("hall-a",)),
+                cause=Reason("test-stale", ("hall-a",)), source="hall-a",
+                acknowledged_by="Ada", acknowledged_why="seen", acknowledged_utc_ms=NOON_UTC_MS,
             ),
             AlarmView(
                 key="device-down:<b>&", priority="high", since_utc_ms=NOON_UTC_MS - 5_000, since_utc_ok=False,
@@ -233,6 +253,7 @@ def region_view(**changes: object) -> RegionView:
                 reason=Reason("test-short", (2_000,)),
             ),
         ),
+        "events": tuple(event(seq) for seq in (7, 6, 5)),
     }  # fmt: skip
     return RegionView(**(fields | changes))  # type: ignore[arg-type]
 

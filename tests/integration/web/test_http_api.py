@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -44,6 +45,7 @@ async def test_openapi_document_is_valid_and_lists_all_paths(site: Site) -> None
         "/api/v1/alarms/{key}/unshelve",
         "/api/v1/events",
         "/api/v1/events.csv",
+        "/api/v1/freshness",
         "/api/v1/decisions",
     }
 
@@ -103,6 +105,39 @@ async def test_devices(site: Site) -> None:
     assert wind["actuators"][0]["state"] == "holding"
     hall = devices[1]
     assert (hall["up"], hall["since"], hall["power_w"], hall["mode_until"]) == (None, None, None, None)
+
+
+async def test_people_and_what_they_did_are_shown(site: Site) -> None:
+    held = {"value": 1_500_000, "rank": "user", "who": "Ada", "why": "noise", "until": None}
+    limit = (await site.json("/api/v1/devices/wind-1"))["actuators"][0]
+    assert (limit["low"], limit["high"], limit["ordered"]) == (0, 2_000_000, held)
+    down = device(
+        "hall-a", "consumer", up=False, down_cause="no reply within 500 ms",
+        vetoed=True, veto_who="Ada", veto_why="guests", veto_until_utc_ms=NOON_UTC_MS,
+    )  # fmt: skip
+    site.state.view = region_view(devices=(down,))
+    hall = await site.json("/api/v1/devices/hall-a")
+    assert hall["down_cause"] == "no reply within 500 ms"
+    assert hall["veto"] == {"active": True, "by": "Ada", "why": "guests", "until": "2026-03-01T12:00:00.250Z"}
+    assert (await site.json("/api/v1/ratings"))["ratings"][0]["uses"] == [
+        {"device": "wind-1", "net_w": -1_250_000},
+        {"device": "hall-a", "net_w": 18_000},
+    ]
+
+
+async def test_shelved_alarms_are_counted_apart(site: Site) -> None:
+    low, high = region_view().alarms
+    site.state.view = region_view(
+        alarms=(low, replace(high, shelved_by="Ada", shelved_why="known", shelved_until_utc_ms=NOON_UTC_MS + 1_000))
+    )
+    region = await site.json("/api/v1/region")
+    assert (region["alarms"]["high"], region["alarms"]["low"], region["alarms_shelved"]) == (0, 1, 1)
+    assert region["worst_alarm"] == "low"
+    shelved, standing = (await site.json("/api/v1/alarms"))["alarms"]
+    assert shelved["shelved"] == {"by": "Ada", "why": "known", "until": "2026-03-01T12:00:01.250Z"}
+    assert (shelved["acknowledged"], standing["shelved"]) == (None, None)
+    assert standing["acknowledged"] == {"by": "Ada", "why": "seen", "at": "2026-03-01T12:00:00.250Z"}
+    assert standing["source"] == "hall-a"
 
 
 async def test_mode_until_is_shown(site: Site) -> None:

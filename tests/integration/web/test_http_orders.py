@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from scowl_edge.model.event import Order
+from scowl_edge.model.event import AlarmAction, AlarmOrder, Order, Rank, ValueOrder, Veto
 from scowl_edge.web import TokenSource, orders
-from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, serving_site
+from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, region_view, serving_site
 
 DEVICE_MODE = "/api/v1/devices/hall-a/mode"
 REGION_MODE = "/api/v1/region/mode"
@@ -186,4 +188,126 @@ async def test_slow_body_408(site: Site, monkeypatch: pytest.MonkeyPatch) -> Non
         await send(site, 408, stalling())
     finally:
         answered.set()
+    assert site.state.orders == []
+
+
+SIGNED: dict[str, Any] = {"who": "Ada", "why": "too warm"}
+WIND = "/api/v1/devices/wind-1"
+STALE = "/api/v1/alarms/stale:hall-a"
+ONE_PM = "2026-03-01T13:00:00Z"
+ONE_PM_MS = NOON_UTC_MS - 250 + 3_600_000
+
+
+@pytest.mark.parametrize("until", [{}, {"until": ONE_PM}])
+async def test_hold_in_one_action(site: Site, until: dict[str, str]) -> None:
+    answer = await site.order("/api/v1/region/hold", 202, SIGNED | until)
+    assert answer.headers["Location"] == answer.body["location"] == "/api/v1/region"
+    until_ms = ONE_PM_MS if until else 0
+    assert site.state.orders == [Order(target="", mode="hold", who="Ada", why="too warm", until_utc_ms=until_ms)]
+
+
+@pytest.mark.parametrize(("path", "rank"), [("manual", Rank.OPERATOR), ("override", Rank.USER)])
+@pytest.mark.parametrize("value", [0, 750_000, 2_000_000, None])
+async def test_values_within_the_envelope(site: Site, path: str, rank: Rank, value: int | None) -> None:
+    asked = SIGNED | {"verb": "limit", "value": value, "until": ONE_PM}
+    answer = await site.order(f"{WIND}/{path}", 202, asked)
+    assert answer.headers["Location"] == WIND
+    assert site.state.orders == [
+        ValueOrder(
+            device="wind-1", verb="limit", value=value, rank=rank, who="Ada", why="too warm", until_utc_ms=ONE_PM_MS
+        )
+    ]
+
+
+@pytest.mark.parametrize("path", ["manual", "override"])
+@pytest.mark.parametrize(
+    ("asked", "field", "said"),
+    [
+        ({"verb": "limit", "value": 2_000_001}, "value", "0 to 2000000"),
+        ({"verb": "limit", "value": -1}, "value", "0 to 2000000"),
+        ({"verb": "connect", "value": 1}, "verb", "has no connect; it has limit"),
+        ({"verb": "connect", "value": None}, "verb", "has no connect; it has limit"),
+        ({"verb": "explode", "value": 1}, "verb", ""),
+        ({"verb": "limit"}, "value", "required"),
+        ({"verb": "limit", "value": 1.5}, "value", "integer"),
+        ({"verb": "limit", "value": True}, "value", "integer"),
+        ({"verb": "limit", "value": "1"}, "value", "integer"),
+        ({"verb": "limit", "value": 10**300}, "value", ""),
+    ],
+)
+async def test_values_that_do_not_fit_422(site: Site, path: str, asked: dict[str, Any], field: str, said: str) -> None:
+    refused = await site.order(f"{WIND}/{path}", 422, SIGNED | asked)
+    assert [fault["field"] for fault in refused.body["errors"]] == [field]
+    assert said in refused.body["errors"][0]["detail"]
+    assert site.state.orders == []
+
+
+async def test_a_device_without_actuators_takes_no_value(site: Site) -> None:
+    refused = await site.order("/api/v1/devices/hall-a/manual", 422, SIGNED | {"verb": "shed", "value": 0})
+    assert "nothing that can be commanded" in refused.body["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("active", [True, False])
+async def test_veto(site: Site, active: bool) -> None:
+    await site.order("/api/v1/devices/hall-a/veto", 202, SIGNED | {"active": active})
+    assert site.state.orders == [Veto(device="hall-a", active=active, who="Ada", why="too warm", until_utc_ms=0)]
+    refused = await site.order("/api/v1/devices/hall-a/veto", 422, SIGNED | {"active": 1})
+    assert refused.body["errors"][0]["field"] == "active"
+
+
+@pytest.mark.parametrize("action", [AlarmAction.ACKNOWLEDGE, AlarmAction.UNSHELVE])
+async def test_acknowledge_and_unshelve(site: Site, action: AlarmAction) -> None:
+    answer = await site.order(f"{STALE}/{action}", 202, SIGNED)
+    assert answer.headers["Location"] == "/api/v1/alarms"
+    order = AlarmOrder(key="stale:hall-a", action=action, who="Ada", why="too warm", until_utc_ms=0)
+    assert site.state.orders == [order]
+    refused = await site.order(f"{STALE}/{action}", 422, SIGNED | {"until": ONE_PM})
+    assert refused.body["errors"][0]["field"] == "until"
+
+
+async def test_shelve_for_a_week_at_most(site: Site) -> None:
+    await site.order(f"{STALE}/shelve", 202, SIGNED | {"until": "2026-03-08T12:00:00Z"})
+    assert [order.until_utc_ms for order in site.state.orders] == [NOON_UTC_MS - 250 + 7 * 86_400_000]
+    for wrong in ({}, {"until": None}, {"until": "2026-03-01T11:00:00Z"}, {"until": "2026-03-08T12:00:01Z"}):
+        refused = await site.order(f"{STALE}/shelve", 422, SIGNED | wrong)
+        assert refused.body["errors"][0]["field"] == "until", wrong
+    assert len(site.state.orders) == 1
+
+
+async def test_awkward_alarm_keys(site: Site) -> None:
+    for key in ("device-down:<b>&", "rating/feeder b:50%"):
+        alarm = replace(region_view().alarms[0], key=key)
+        site.state.view = region_view(alarms=(alarm,))
+        await site.order(f"/api/v1/alarms/{quote(key, safe='')}/acknowledge", 202, SIGNED)
+        assert getattr(site.state.orders[-1], "key", None) == key
+
+
+async def test_unknown_names_404(site: Site) -> None:
+    refused = await site.order("/api/v1/alarms/stale:hall-b/acknowledge", 404, SIGNED)
+    assert "did you mean 'stale:hall-a'" in refused.body["detail"]
+    refused = await site.order("/api/v1/devices/wind1/veto", 404, SIGNED | {"active": True})
+    assert "did you mean 'wind-1'" in refused.body["detail"]
+    assert site.state.orders == []
+
+
+NEW = (
+    ("/api/v1/region/hold", {}),
+    (f"{WIND}/manual", {"verb": "limit", "value": 0}),
+    (f"{WIND}/override", {"verb": "limit", "value": 0}),
+    (f"{WIND}/veto", {"active": True}),
+    (f"{STALE}/acknowledge", {}),
+    (f"{STALE}/shelve", {"until": ONE_PM}),
+    (f"{STALE}/unshelve", {}),
+)
+
+
+@pytest.mark.parametrize(("path", "body"), NEW)
+async def test_every_order_needs_the_token_words_and_a_step(site: Site, path: str, body: dict[str, Any]) -> None:
+    await site.order(path, 401, SIGNED | body, token=None)
+    await site.order(path, 403, SIGNED | body, Origin="http://elsewhere.example")
+    await site.order(path, 421, SIGNED | body, Host="elsewhere.example")
+    refused = await site.order(path, 422, body)
+    assert {fault["field"] for fault in refused.body["errors"]} == {"who", "why"}
+    site.state.view = None
+    await site.order(path, 503, SIGNED | body)
     assert site.state.orders == []
