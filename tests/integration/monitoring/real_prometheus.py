@@ -19,8 +19,9 @@ DEPLOY = Path(__file__).parents[3] / "deploy" / "prometheus"
 RULES, ALERTS = DEPLOY / "scowl-edge.rules.yml", DEPLOY / "scowl-edge.alerts.yml"
 WINDOW = "8s"
 """What every range of a rule or alert becomes: eight samples at one a second."""
-PATIENCE_S = 60
-"""How many times sooner an alert comes than in production; none sooner than after a second."""
+PATIENCE = 60
+"""How many times sooner an alert comes than in production: a minute is a second here, and nothing takes over three."""
+_LONGEST_S = 3
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -33,7 +34,7 @@ def hurried(text: str) -> str:
             rule["expr"] = re.sub(r"\[\d+[smh]\]", f"[{WINDOW}]", rule["expr"])
             if "for" in rule:
                 number, unit = int(rule["for"][:-1]), rule["for"][-1]
-                rule["for"] = f"{max(1, number * _SECONDS[unit] // PATIENCE_S)}s"
+                rule["for"] = f"{min(max(1, number * _SECONDS[unit] // PATIENCE), _LONGEST_S)}s"
     return yaml.safe_dump(document)
 
 

@@ -1,0 +1,137 @@
+"""A bad day on the demo: what goes wrong is told by the alerts of a real Prometheus, and they go when it is mended.
+
+Times are hurried (`real_prometheus.hurried`); expressions, metrics, daemon and devices are the real ones. Alerts that
+no story can bring about (such as a fault in the program) have their series written down in deploy/prometheus/tests.
+"""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from tests.integration.monitoring.real_prometheus import Prometheus
+from tests.system.black_box import Daemon, Simulation, Site, order, wait_for
+
+ISLAND = ("home-7", "home-8", "home-9", "home-10")
+NOT_OURS = {"ScowlClockUntrusted"}
+"""The machine's clock may or may not be synchronised, and no test sets it."""
+
+
+@dataclass
+class Watched:
+    """What fired so far, and on what."""
+
+    prometheus: Prometheus
+    fired: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    now: set[str] = field(default_factory=set)
+
+    def look(self) -> None:
+        """One look at what fires."""
+        firing = self.prometheus.firing()
+        self.now = set(firing)
+        for name, alerts in firing.items():
+            self.fired.setdefault(name, alerts[0])
+
+    def until(self, names: set[str], within_s: float) -> None:
+        """Waits until all of these have fired at some time."""
+
+        def complete() -> bool:
+            self.look()
+            return names <= set(self.fired)
+
+        try:
+            wait_for(complete, within_s, "alerts fire")
+        except AssertionError as late:
+            raise AssertionError(f"not within {within_s:g} s: {names - set(self.fired)} fire; now {self.now}") from late
+
+
+def go_wrong(simulation: Simulation) -> None:
+    """Too much load, and devices that fail in all the ways that devices have."""
+    control = simulation.control
+    control.post("/weather", {"wind": 0.1, "sun": 0.1})
+    control.post("/unmetered", {"rating": "grid", "power_w": 90_000})
+    for fault in (
+        {"device": "wind-1", "kind": "second-master", "signal": "limit", "value": 10_000, "every_s": 0.5},
+        {"device": "home-1", "kind": "silence"},
+        {"device": "hall-meter", "kind": "silence"},
+        {"device": "chp-1", "kind": "exception"},
+        {"device": "gas-1", "kind": "echo-without-effect"},
+        {"device": "battery-1", "kind": "refusal"},
+    ):
+        control.post("/faults", fault)
+    for home in ISLAND:
+        # They are moved to another tree on the register only, and draw far more than the island has.
+        control.post("/faults", {"device": home, "kind": "echo-without-effect"})
+        control.post("/faults", {"device": home, "kind": "delay", "ms": 400})
+        control.post("/load", {"device": home, "fraction": 8})
+
+
+def mend(simulation: Simulation) -> None:
+    """Everything as it was."""
+    control = simulation.control
+    control.ask("/faults", method="DELETE")
+    control.post("/unmetered", {"rating": "grid", "power_w": 0})
+    control.post("/weather", {"wind": 0.8, "sun": 0.6})
+    for home in ISLAND:
+        control.post("/load", {"device": home, "fraction": 1})
+
+
+def hold_up(daemon: Daemon, site: Site, watched: Watched, names: set[str], within_s: float) -> None:
+    """Another program holds the journal's lock and the daemon's processor again and again, until alerts tell of it."""
+    until = time.monotonic() + within_s
+    with closing(sqlite3.connect(site.journal, timeout=2, isolation_level=None)) as other:
+        while not names <= set(watched.fired):
+            assert time.monotonic() < until, f"not within {within_s:g} s: {names - set(watched.fired)}"
+            daemon.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            daemon.process.send_signal(signal.SIGCONT)
+            other.execute("BEGIN IMMEDIATE")
+            time.sleep(0.6)
+            other.execute("ROLLBACK")
+            time.sleep(0.3)
+            watched.look()
+
+
+def test_what_goes_wrong_is_told_and_clears(demo: Site, prometheus: Callable[[str], Prometheus]) -> None:
+    simulation = demo.simulate()
+    daemon = demo.daemon()
+    http = daemon.ready()
+    watched = Watched(prometheus(http.url.removeprefix("http://")))
+    wait_for(watched.prometheus.scraped, 10, "the daemon is scraped")
+
+    go_wrong(simulation)
+    watched.until(
+        {
+            "ScowlRatingExceeded", "ScowlShedLong", "ScowlStarving", "ScowlAlarmUnacknowledged", "ScowlDeviceDown",
+            "ScowlDataStale", "ScowlMeterStale", "ScowlCommandContested", "ScowlCommandNoEffect", "ScowlCommandBlocked",
+            "ScowlLinkErrors", "ScowlPollsMissed", "ScowlBlackout",
+        },
+        40,
+    )  # fmt: skip
+    assert watched.fired["ScowlRatingExceeded"]["source"] == "grid"
+    assert watched.fired["ScowlCommandContested"]["source"] == "wind-1"
+    assert watched.fired["ScowlCommandNoEffect"]["source"] == "gas-1"
+    assert watched.fired["ScowlLinkErrors"]["link"] == "works"
+
+    mend(simulation)
+    assert order(http, "/api/v1/devices/wind-1/mode", "auto") == 202
+    assert order(http, "/api/v1/region/mode", "hold") == 202
+    hold_up(daemon, demo, watched, {"ScowlJournalFailing", "ScowlJournalSlow", "ScowlLoopLate", "ScowlNotInAuto"}, 30)
+    assert order(http, "/api/v1/region/mode", "auto") == 202
+
+    simulation.close()
+    watched.until({"ScowlLinkDown"}, 20)
+    demo.simulate()
+    daemon.close()
+    watched.until({"ScowlDown"}, 20)
+    demo.daemon().ready()
+
+    def all_clear() -> bool:
+        watched.look()
+        return not watched.now - NOT_OURS
+
+    wait_for(all_clear, 60, "all alerts have cleared")
