@@ -143,10 +143,11 @@ def _foreign(url: str, what: str) -> StatusError:
 
 
 def render(state: State, note: str) -> Group:
-    """The state as the page shows it; `note` goes below."""
+    """The state as the page shows it. `note` goes on top: a low terminal cuts off the rest."""
     region = state["region"]
     shown: list[RenderableType] = [
         _text(region["site"], "bold"),
+        *([_text(note, "dim")] if note else []),
         _entries(VITALS, region, 4),
         _entries(BALANCE, region, 3),
     ]
@@ -154,7 +155,7 @@ def render(state: State, note: str) -> Group:
         shown.append(_table(table, rows_of(table, state)))
         if table.name == "alarms":
             shown.append(_ladder(region["rung"]))
-    return Group(*shown, _text(note, "dim"))
+    return Group(*shown)
 
 
 def _entries(entries: tuple[Column, ...], region: dict[str, Any], across: int) -> RichTable:
