@@ -395,7 +395,7 @@ class Core:
             mode = situation.device_modes[a.device].mode
             asked = offered[i] if mode == DeviceMode.AUTO else []
             if mode != DeviceMode.OUT_OF_SERVICE and situation.stopping_at < 0:
-                asked = asked + people.offered(self.site, memory, seen, tick, i)
+                asked = asked + people.offered(self.site, memory, seen, i)
             ruling = rule(a, asked)
             self._rulings[i] = ruling
             if ruling is None:

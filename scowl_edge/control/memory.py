@@ -73,6 +73,12 @@ class Held:
 
     value: int
     word: Word
+    bound_w: int | None = None
+    """Magnitude that the ratings leave of it; None: not looked at yet."""
+    bound_at: int = -1
+    """When that changed last."""
+    over_at: int = -1
+    """Since when a rating above has been exceeded; -1: it is not."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -163,63 +163,65 @@ def held_actuators(site: Site, memory: Memory) -> frozenset[int]:
     return frozenset(memory.people.user) | resting
 
 
-def offered(site: Site, memory: Memory, seen: Observation, tick: Tick, actuator: int) -> list[Claim]:
+def offered(site: Site, memory: Memory, seen: Observation, actuator: int) -> list[Claim]:
     """The claims of people on one actuator, and the envelope that the ratings leave them."""
     a, people = site.actuators[actuator], memory.people
     manual = memory.situation.device_modes[a.device].mode == DeviceMode.MANUAL
     held = (people.operator if manual else people.user).get(actuator)
     klass = Klass.OPERATOR if manual else Klass.USER
-    if held is not None:
-        wish, word = held.value, held.word
-    elif not manual and a.verb is Verb.SETPOINT and _is_resting(site, memory, a):
-        wish, word = 0, people.vetoes[a.device]
-    else:
-        return []
-    reason = Reason(HELD, (a.verb.value, wish, word.who, word.why))
-    claims = [Claim(klass=klass, low=a.low, high=a.high, wish=wish, reason=reason)]
-    low, high = bounds(site, memory, seen, actuator)
-    if (low, high) != (a.low, a.high):
+    if held is None:
+        if manual or a.verb is not Verb.SETPOINT or not _is_resting(site, memory, a):
+            return []
+        return [_wish(a, klass, 0, people.vetoes[a.device])]
+    claims = [_wish(a, klass, held.value, held.word)]
+    most_w = _bound_w(site, seen, a, held)
+    if most_w is not None and most_w < abs(held.value):
+        low, high = (-most_w, a.high) if held.value < 0 else (a.low, most_w)
         claims.append(Claim(klass=Klass.SAFETY, low=low, high=high, wish=None, reason=Reason(ROOM_LEFT)))
     return claims
+
+
+def _wish(a: Actuator, klass: Klass, value: int, word: Word) -> Claim:
+    reason = Reason(HELD, (a.verb.value, value, word.who, word.why))
+    return Claim(klass=klass, low=a.low, high=a.high, wish=value, reason=reason)
 
 
 def _is_resting(site: Site, memory: Memory, a: Actuator) -> bool:
     return a.device in memory.people.vetoes and any(s.device == a.device for s in site.storages)
 
 
-def bounds(site: Site, memory: Memory, seen: Observation, actuator: int) -> tuple[int, int]:
-    """Values that a person may set without taking more than the ratings above leave, in the actuator's quantum.
+def _bound_w(site: Site, seen: Observation, a: Actuator, held: Held) -> int | None:
+    """Magnitude in W that the ratings above leave of an ordered value; None where they do not bound it.
 
-    What is drawn or given now and the room beside it; a rating that is exceeded takes some of it back. Where nobody
-    measures, nothing may rise. A bound that moves by less than a dead band stays where it is.
+    At first what flows already and the room beside it. Later it grows step by step into room that appears, and is taken
+    back where a rating stays exceeded although everybody of a lower class had time to give way. Meters are not read
+    together, so each change waits until all of them have seen the last one.
     """
-    a = site.actuators[actuator]
     peers: tuple[Generator | Consumer | Storage, ...] = (*site.generators, *site.consumers, *site.storages)
     peer = next((p for p in peers if p.device == a.device), None)
-    if peer is None or peer.rating == NONE or a.verb not in (Verb.LIMIT, Verb.SETPOINT, Verb.CONNECT):
-        return a.low, a.high
+    if peer is None or peer.rating == NONE or a.verb not in (Verb.LIMIT, Verb.SETPOINT):
+        return None
+    now, policy, wish_w = seen.now_ms, site.policy, abs(held.value)
     member = Member(peer.device, peer.phases, peer.power_factor_ppm)
-    power = seen.net_w(a.device)
-    may_take = seen.ratings.room_import_w(peer.rating, member)
-    may_give = seen.ratings.room_export_w(peer.rating, member)
-    produces = any(g.device == a.device for g in site.generators)
-    if a.verb is Verb.CONNECT:
-        consumer = next((i for i, c in enumerate(site.consumers) if c.device == a.device), NONE)
-        rises = consumer != NONE and memory.region.consumer_connect[consumer] == 0
-        return (a.low, 0) if rises and may_take < memory.region.wanted_w[consumer] else (a.low, a.high)
-    if produces:
-        return a.low, _calm(memory, site, actuator, max(a.low, min(a.high, -power + may_give)))
-    high = _calm(memory, site, actuator, max(min(0, a.high), min(a.high, power + may_take)))
-    low = max(a.low, min(0, power - may_give)) if a.low < 0 else a.low
-    return low, high
-
-
-def _calm(memory: Memory, site: Site, actuator: int, bound: int) -> int:
-    """A bound that follows the loads beside it, but not their flutter."""
-    last = memory.ledger[actuator].target
-    if last is not None and 0 <= bound - last <= 2 * site.policy.dead_band_w:
-        return last if last < site.actuators[actuator].high else bound
-    return bound
+    gives = isinstance(peer, Generator) or held.value < 0
+    room = seen.ratings.room_export_w(peer.rating, member) if gives else seen.ratings.room_import_w(peer.rating, member)
+    flow_w = max(0, -seen.net_w(a.device) if gives else seen.net_w(a.device))
+    held.over_at = -1 if room >= 0 else held.over_at if held.over_at >= 0 else now
+    if held.bound_w is None:
+        held.bound_w, held.bound_at = min(wish_w, max(0, flow_w + room)), now
+        return held.bound_w
+    travel = abs(a.high - a.low) * 1000 // a.ramp_w_s if a.ramp_w_s else 0
+    poll = site.signals[a.effect].fresh_ms if a.effect != NONE else 0
+    if now - held.bound_at < a.settle_ms + travel + poll + policy.answer_ms:
+        return held.bound_w
+    if room < 0 and now - held.over_at >= policy.ride_through_ms + 2 * policy.answer_ms:
+        held.bound_w, held.bound_at = max(0, min(held.bound_w, flow_w) + room), now
+    elif held.bound_w < wish_w and room > policy.dead_band_w:
+        if room >= wish_w - flow_w:
+            held.bound_w, held.bound_at = wish_w, now
+        elif flow_w >= held.bound_w - max(1, a.tolerance):
+            held.bound_w, held.bound_at = held.bound_w + min(room, policy.restore_step_w), now
+    return held.bound_w
 
 
 def adopt(site: Site, memory: Memory, old_site: Site, old: Memory) -> None:
