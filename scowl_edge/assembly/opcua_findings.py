@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path as FilePath
 
 from scowl_edge.assembly.assembly import Assembly
+from scowl_edge.assembly.certificates import expired, in_words, read_folder
 from scowl_edge.assembly.link_schema import OpcuaLinkSection
 from scowl_edge.assembly.point_schema import NO_VALUE
 from scowl_edge.assembly.port_findings import unreadable
 from scowl_edge.assembly.structure import Structure
-from scowl_edge.config import Fault
+from scowl_edge.config import Fault, Path
 from scowl_edge.devices.declaration import OpcuaLink, OpcuaPoint, SecurityPolicy
 
 
 def opcua_findings(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
     """Warnings about OPC-UA links; looks at the folders of certificates, touches no server."""
-    for link in assembly.links:
-        if isinstance(link, OpcuaLink):
-            yield from _session(link, structure)
-            yield from _namespaces(link, structure)
-            yield from _twice(link, structure)
+    links = [link for link in assembly.links if isinstance(link, OpcuaLink)]
+    if links and find_spec("asyncua") is None:
+        what = "links of type opcua need the package asyncua, which is not installed here"
+        todo = "install it with pip install 'scowl-edge[opcua]' where the daemon runs"
+        yield structure.document.fault(("links", links[0].name, "type"), what, todo)
+    for link in links:
+        yield from _session(link, structure)
+        yield from _namespaces(link, structure)
+        yield from _twice(link, structure)
     yield from _calls(assembly, structure)
 
 
@@ -45,6 +51,7 @@ def _session(link: OpcuaLink, structure: Structure) -> Iterator[Fault]:
         return
     folder = FilePath(link.pki)
     place = (*path, "pki") if "pki" in structure.names(*path) else (*path, "security")
+    yield from _expired(folder, place, structure)
     if not _writable(folder):
         what = f"the folder of certificates, {folder}, cannot be written here"
         todo = "name another as `pki`, or give the daemon's user the right, so that the own certificate can be made"
@@ -56,6 +63,22 @@ def _session(link: OpcuaLink, structure: Structure) -> Iterator[Fault]:
             f"{folder} THUMBPRINT`"
         )
         yield fault(place, what, todo)
+
+
+def _expired(folder: FilePath, place: Path, structure: Structure) -> Iterator[Fault]:
+    if find_spec("cryptography") is None:
+        return
+    for name, todo in (
+        ("own", "move it and its key away, so that new ones are made, and trust the new one at each server"),
+        ("trusted", "renew it at its server and trust the new one, then forget this one with `scowl-edge pki forget`"),
+    ):
+        try:
+            old = [one for one in read_folder(folder / name) if expired(one.certificate)]
+        except OSError:
+            continue
+        for one in old:
+            what = f"the certificate {one.path} ({in_words(one.certificate)}) is refused since it expired"
+            yield structure.document.fault(place, what, todo)
 
 
 def _writable(folder: FilePath) -> bool:

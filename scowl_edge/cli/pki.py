@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from scowl_edge.assembly import load
+from scowl_edge.assembly.certificates import Filed, in_words, read_file, read_folder, thumbprint
 from scowl_edge.assembly.link_schema import OpcuaLinkSection
 from scowl_edge.devices.declaration import OpcuaLink
 from scowl_edge.model.errors import ScowlError
@@ -25,23 +25,10 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = Path(str(OpcuaLinkSection.model_fields["pki"].default))
 _LEAST_PREFIX = 6
 """Letters of a thumbprint that may stand for the whole of it, if only one begins so."""
-_LARGEST = 1_000_000
-"""No certificate file is larger; a wrong path must not be read whole."""
 
 
 class PkiError(ScowlError):
     """The folder of certificates cannot be read or changed as asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shelved:
-    """One certificate in a file of the folder."""
-
-    path: Path
-    certificate: x509.Certificate
-    thumbprint: str
-    alone: bool
-    """Whether nothing else is in the file."""
 
 
 def folder_of(pki: Path | None, config: Path | None, link: str | None) -> Path:
@@ -77,7 +64,7 @@ def show(folder: Path) -> None:
     require_library()
     with _told(folder), _handed_over(folder):
         own = _own(folder)
-        trusted, rejected = list(_shelf(folder, "trusted")), list(_shelf(folder, "rejected"))
+        trusted, rejected = list(read_folder(folder / "trusted")), list(read_folder(folder / "rejected"))
     typer.echo(f"folder {folder}")
     typer.echo(own)
     for title, shelf in (("trusted", trusted), ("rejected", rejected)):
@@ -100,10 +87,12 @@ def trust(folder: Path, what: str) -> None:
     require_library()
     with _told(folder), _handed_over(folder):
         given = Path(what)
-        found = list(_read(given)) if given.is_file() else [_find(list(_shelf(folder, "rejected")), what, folder)]
+        found = (
+            list(read_file(given)) if given.is_file() else [_find(list(read_folder(folder / "rejected")), what, folder)]
+        )
         if not found:
             raise PkiError(f"{given} holds no certificate; give a file in DER or PEM, or a thumbprint")
-        known = {one.thumbprint for one in _shelf(folder, "trusted")}
+        known = {one.thumbprint for one in read_folder(folder / "trusted")}
         for one in found:
             if one.thumbprint in known:
                 typer.echo(f"already trusted: {in_words(one.certificate)}")
@@ -123,7 +112,7 @@ def forget(folder: Path, what: str) -> None:
     """
     require_library()
     with _told(folder), _handed_over(folder):
-        trusted, rejected = list(_shelf(folder, "trusted")), list(_shelf(folder, "rejected"))
+        trusted, rejected = list(read_folder(folder / "trusted")), list(read_folder(folder / "rejected"))
         one = _find([*trusted, *rejected], what, folder)
         copies = [copy for copy in trusted if copy.thumbprint == one.thumbprint]
         bundle = next((copy for copy in copies if not copy.alone), None)
@@ -138,21 +127,6 @@ def forget(folder: Path, what: str) -> None:
             copy.path.unlink()
         typer.echo(f"no longer trusted: {in_words(one.certificate)}")
         typer.echo("A session that is open goes on until it ends; restart the daemon to end it now.")
-
-
-def in_words(certificate: x509.Certificate) -> str:
-    """Whose it is and how long it is valid."""
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    now = datetime.now(UTC)
-    state = "EXPIRED, " if end <= now else "NOT YET VALID, " if begin > now else ""
-    return f"{certificate.subject.rfc4514_string() or '(no subject)'}, {state}valid {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
-
-
-def thumbprint(certificate: x509.Certificate) -> str:
-    """What OPC-UA servers and tools show to tell certificates apart: SHA-1 of the DER, in hex."""
-    from cryptography.hazmat.primitives import hashes
-
-    return certificate.fingerprint(hashes.SHA1()).hex().upper()
 
 
 def require_library() -> None:
@@ -192,32 +166,7 @@ def _own(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _shelf(folder: Path, name: str) -> Iterator[Shelved]:
-    """Certificates of one sub-folder, by file name; what is none is passed over."""
-    place = folder / name
-    if place.is_dir():
-        for path in sorted(place.iterdir()):
-            if path.is_file():
-                yield from _read(path)
-
-
-def _read(path: Path) -> Iterator[Shelved]:
-    """All certificates of a file in DER or PEM."""
-    from cryptography import x509
-
-    with path.open("rb") as file:
-        data = file.read(_LARGEST)
-    found: list[x509.Certificate] = []
-    try:
-        found = [x509.load_der_x509_certificate(data)]
-    except ValueError:
-        with contextlib.suppress(ValueError):
-            found = x509.load_pem_x509_certificates(data)
-    for certificate in found:
-        yield Shelved(path, certificate, thumbprint(certificate), len(found) == 1)
-
-
-def _find(shelf: list[Shelved], what: str, folder: Path) -> Shelved:
+def _find(shelf: list[Filed], what: str, folder: Path) -> Filed:
     """The certificate whose thumbprint is, or begins with, what was given."""
     wanted = re.sub(r"[\s:-]", "", what).upper().removesuffix(".DER")
     if re.fullmatch(f"[0-9A-F]{{{_LEAST_PREFIX},40}}", wanted) is None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from scowl_edge.assembly import assemble
 from scowl_edge.assembly.cost import cost_lines, opcua_cost
@@ -172,6 +177,26 @@ def test_a_folder_of_certificates_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "pki").touch()
     (found,) = texts(link_of(tmp_path, "security: Basic256Sha256/Sign"))
     assert f"the folder of certificates, {tmp_path}/pki, cannot be written here" in found
+
+
+def test_an_expired_certificate(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plant")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+    certificate = builder.not_valid_after(datetime(2021, 2, 3, tzinfo=UTC)).sign(key, hashes.SHA256())
+    (tmp_path / "pki" / "trusted").mkdir(parents=True)
+    (tmp_path / "pki" / "trusted" / "plant.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (found,) = texts(link_of(tmp_path, "security: Basic256Sha256/Sign"))
+    assert f"{tmp_path}/pki/trusted/plant.pem (CN=plant, EXPIRED, valid 2020-01-01 to 2021-02-03) is refused" in found
+
+
+def test_without_the_library_check_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scowl_edge.assembly.opcua_findings.find_spec", lambda name: None)
+    (tmp_path / "pki" / "trusted").mkdir(parents=True)
+    (tmp_path / "pki" / "trusted" / "plant.pem").touch()
+    (found,) = texts(link_of(tmp_path, "security: Basic256Sha256/Sign"))
+    assert "need the package asyncua, which is not installed here" in found
 
 
 def test_namespaces_by_index(tmp_path: Path) -> None:
