@@ -87,6 +87,7 @@ ARROWS: dict[str, set[str]] = {
 BEYOND: dict[tuple[str, str], str] = {
     ("drivers", "contracts"): "a driver keeps the contract that the loop calls it by",
     ("drivers.modbus", "contracts"): "a driver keeps the contract that the loop calls it by",
+    ("drivers.opcua", "contracts"): "a driver keeps the contract that the loop calls it by",
     ("journal", "contracts"): "the stores keep the contract that the loop calls them by",
     ("clocks", "contracts"): "the real clock keeps the contract that the loop calls it by",
     ("turn", "journal"): "the form of the records, which a restart reads back; no store",
