@@ -17,11 +17,11 @@ from tests.system.black_box import Http, free_ports, wait_for
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "prometheus"
 RULES, ALERTS = DEPLOY / "scowl-edge.rules.yml", DEPLOY / "scowl-edge.alerts.yml"
-WINDOW = "8s"
-"""What every range of a rule or alert becomes: eight samples at one a second."""
+WINDOW = "5s"
+"""What every range of a rule or alert becomes: five samples at one a second."""
 PATIENCE = 60
-"""How many times sooner an alert comes than in production: a minute is a second here, and nothing takes over three."""
-_LONGEST_S = 3
+"""How many times sooner an alert comes than in production: a minute is a second here, and nothing takes over two."""
+_LONGEST_S = 2
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
