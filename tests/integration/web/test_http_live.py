@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from scowl_edge.web import LiveFeed, TokenSource, live
 from tests.integration.web.cabinet import TOKEN, Site, State, device, region_view, serving_site
@@ -229,3 +230,18 @@ async def test_the_end_of_the_daemon_ends_all_streams(state: State) -> None:
     assert feed.viewers == 0
     assert asyncio.get_running_loop().time() - closing < 10
     answer.close()
+
+
+def test_on_uvloop() -> None:
+    """The daemon's loop where it is installed: buffers and connections are its own."""
+
+    async def story() -> None:
+        state = State(view=region_view())
+        feed = LiveFeed(state, stall_s=0.5, tick_s=TICK_S)
+        async with serving_site(state, feed=feed) as site:
+            await test_a_viewer_that_takes_nothing_is_dropped_and_others_see_all(site, feed)
+        await test_only_so_many_viewers(State(view=region_view()))
+        await test_the_end_of_the_daemon_ends_all_streams(State(view=region_view()))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
