@@ -26,8 +26,11 @@ from scowl_edge.model.event import (
     LinkChanged,
     Order,
     Outcome,
+    Rank,
     RegionMode,
     Stopping,
+    ValueOrder,
+    Veto,
 )
 from scowl_edge.model.signal import Quality
 from scowl_edge.model.site import NONE, Dispatch, Site
@@ -59,7 +62,11 @@ class Course:
 
 
 QUIET = ["none"] * 12
-EVENTS = [*QUIET, "manual", "auto", "hold", "region-auto", "region-auto", "advisory", "link", "restart", "clock", "gap"]
+EVENTS = [
+    *QUIET,
+    *("manual", "auto", "hold", "region-auto", "region-auto", "advisory", "link", "restart", "clock", "gap"),
+    *("value", "veto"),
+]
 TURNS = st.builds(
     Turn,
     dt_ms=st.sampled_from([1_000, 1_000, 1_000, 50, 250, 3_000, 5_000, 20_000, 200_000]),
@@ -344,7 +351,8 @@ class Drive:
         def order(target: str, mode: str) -> list[Event]:
             return [Order(target=target, mode=mode, who="law", why="drawn", until_utc_ms=0)]
 
-        names = [d.name for d in self.course.site.devices]
+        site = self.course.site
+        names = [d.name for d in site.devices]
         name = rng.choice(names) if names else ""
         match turn.event:
             case "stop":
@@ -367,6 +375,19 @@ class Drive:
                 self.utc_shift_ms = rng.choice([-3_600_000, 3_600_000, 86_400_000, 0])
                 self.utc_ok = rng.random() < 0.5
                 return []
+            case "value" if site.actuators:
+                a = rng.choice(site.actuators)
+                value = rng.choice([None, a.low, a.high, rng.randint(a.low, a.high), a.high + 1_000])
+                rank = rng.choice(list(Rank))
+                until = rng.choice([0, BASE_UTC_MS + self.now_ms + 5_000])
+                held = site.devices[a.device].name
+                return [
+                    ValueOrder(
+                        device=held, verb=a.verb, value=value, rank=rank, who="law", why="drawn", until_utc_ms=until
+                    )
+                ]
+            case "veto" if names:
+                return [Veto(device=name, active=rng.random() < 0.6, who="law", why="drawn", until_utc_ms=0)]
             case "gap":
                 return [JournalGap(first_step=max(1, self.step_no - 1), last_step=self.step_no, why="law")]
             case _:

@@ -36,7 +36,7 @@ from scowl_edge.control import Core
 from scowl_edge.model.codec import encode
 from scowl_edge.model.command import CommandId, OutcomeKind, Verb, WriteClass
 from scowl_edge.model.effect import Plan
-from scowl_edge.model.event import DeviceMode, Order, RegionMode
+from scowl_edge.model.event import DeviceMode, Order, RegionMode, ValueOrder
 from scowl_edge.model.site import NONE, PPM, BusKind, Consumer, OnStop, Site
 from scowl_edge.tracker import NO_WISH, Condition
 
@@ -367,7 +367,7 @@ def test_commands_are_few_and_never_repeated_unseen(course: Course) -> None:
     same: dict[int, int] = {}
 
     def law(drive: Drive, moment: Moment) -> None:
-        reopened = any(isinstance(e, Order) for e in moment.inputs.events) or moment.restarted
+        reopened = any(isinstance(e, (Order, ValueOrder)) for e in moment.inputs.events) or moment.restarted
         for i, stage in enumerate(moment.stages):
             if stage == "holding" or reopened:
                 same.pop(i, None)
@@ -406,6 +406,12 @@ def _shown_otherwise(drive: Drive, actuator: int, since_ms: int, value: int) -> 
 # -- modes -------------------------------------------------------------------------------------------------------------
 
 
+def ends(drive: Drive, moment: Moment) -> bool:
+    """Whether the time of an order was over in this step."""
+    now = moment.inputs.tick.utc_ms
+    return any(e.kind == "order-ended" and e.utc_ms == now for e in drive.core.memory.events)
+
+
 @LAW
 @given(COURSES, st.booleans())
 def test_each_mode_writes_what_it_may(course: Course, fall_silent: bool) -> None:
@@ -415,7 +421,8 @@ def test_each_mode_writes_what_it_may(course: Course, fall_silent: bool) -> None
     def law(drive: Drive, moment: Moment) -> None:
         for command in moment.writes:
             device = site.actuators[command.actuator].device
-            assert moment.device_modes[device] == DeviceMode.AUTO
+            by_hand = command.actuator in drive.core.memory.people.operator
+            assert moment.device_modes[device] == (DeviceMode.MANUAL if by_hand else DeviceMode.AUTO)
             assert moment.up[device] is not False
             assert moment.region_mode != RegionMode.ADVISORY
             feedback = site.actuators[command.actuator].feedback
@@ -436,7 +443,9 @@ def test_each_mode_writes_what_it_may(course: Course, fall_silent: bool) -> None
             assert set(moment.book.sheds) <= set(moment.book_before.sheds)
             for c, (old, new) in enumerate(zip(before.consumer_limit_w, after.consumer_limit_w, strict=True)):
                 ended = c in moment.book_before.sheds and c not in moment.book.sheds
-                assert old == new or (ended and new == site.consumers[c].rated_w)
+                let_go = any(isinstance(e, ValueOrder) for e in moment.inputs.events) or ends(drive, moment)
+                vetoed = site.consumers[c].device in drive.core.memory.people.vetoes
+                assert old == new or let_go or ((ended or vetoed) and new == site.consumers[c].rated_w)
 
     drive = every_step(course, law)
     moment = drive.stop()
