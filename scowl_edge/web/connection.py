@@ -9,7 +9,8 @@ from typing import cast
 
 import structlog
 
-MOST_CONNECTIONS = 1_024
+MOST_CONNECTIONS = 512
+"""Half of what a process may commonly open; devices and files need the rest."""
 STALL_S = 20.0
 """Longest time in which a reader of a full buffer must take some of it."""
 LEAST_BYTES = 64 * 1024
@@ -27,6 +28,8 @@ class Connections:
         self.most = most
         self.stall_s = stall_s
         self.open = 0
+        self.crowded = False
+        """Whether somebody was refused since there last was room."""
         self.dropped_total = 0
         """Cut off because their reader took nothing, or because there were too many."""
 
@@ -51,7 +54,12 @@ class _Guarded(asyncio.Protocol):
         self._book.open += 1
         if self._book.open > self._book.most:
             self._refused = True
-            self._drop("there are too many connections")
+            self._book.dropped_total += 1
+            if not self._book.crowded:
+                # Said once a crowd: whoever makes it should not fill the log as well.
+                self._book.crowded = True
+                _log.warning("connections refused", why=f"{self._book.most} are open already")
+            self._transport.abort()
             return
         place = transport.get_extra_info("socket")
         if place is not None:
@@ -62,6 +70,7 @@ class _Guarded(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the watch."""
         self._book.open -= 1
+        self._book.crowded &= self._book.open >= self._book.most
         self._rest()
         if not self._refused:
             self._inner.connection_lost(exc)
