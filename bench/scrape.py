@@ -69,6 +69,12 @@ class Cabinet:
         """None."""
         return None
 
+    async def settled(self) -> None:
+        """At once."""
+
+    async def stepped(self, after: int) -> None:
+        """At once: there are no steps."""
+
     def health(self) -> Mapping[str, Check]:
         """Nothing to tell."""
         return {}

@@ -310,11 +310,19 @@ DAEMON = Row(
             ),
         ),
         Panel(
-            title="Version", form="stat", by_name=True, width=4, steps=NEUTRAL, what="What is running?",
+            title="Viewers of the page", form="lines", low=0, width=8,
+            what="How many look on, and how many were cut off because they took nothing?",
+            queries=(
+                Query("scowl_viewers{@}", "viewers"),
+                Query("increase(scowl_viewers_dropped_total{@}[$__rate_interval])", "cut off"),
+            ),
+        ),
+        Panel(
+            title="Version", form="stat", by_name=True, width=8, height=4, steps=NEUTRAL, what="What is running?",
             queries=(Query("scowl_build_info{@}", "{{version}} on Python {{python}}"),),
         ),
         Panel(
-            title="Conservation error", form="stat", unit="watt", width=4, steps=NONE_IS_GOOD,
+            title="Conservation error", form="stat", unit="watt", width=8, height=4, steps=NONE_IS_GOOD,
             what="Wanted less served, deferred, shed and unserved: always 0, or there is a fault in the program.",
             queries=(Query("scowl_conservation_error_watts{@}", "error"),),
         ),

@@ -86,6 +86,7 @@ class Daemon:
         self.journal = SqliteJournal(
             assembly.journal.path,
             keep_ms=assembly.journal.keep_ms,
+            limit_bytes=assembly.journal.limit_bytes,
             utc_ms=lambda: self.clock.utc_ms() if self._utc_ok else None,
             on_commit=self.commit_seconds.append,
         )
@@ -415,7 +416,7 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
         host, port = _host_port(http, secured=assembly.http.tls is not None)
     daemon = Daemon(assembly, clock_rate=clock_rate)
     feed = LiveFeed(daemon)
-    metrics = Metrics(daemon)
+    metrics = Metrics(daemon, feed)
     manager = Manager(os.environ)
     stopped = False
     # Signals are heard until the very end: one that comes while the journal is closed must not cut that short.

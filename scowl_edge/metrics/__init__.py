@@ -26,9 +26,9 @@ class Metrics:
     The daemon calls `observe_step`, `observe_journal` and `observe_lateness`, each with seconds.
     """
 
-    def __init__(self, published: Published) -> None:
-        self.feed: Feed | None = None
-        """Who sends the live page, once there is one."""
+    def __init__(self, published: Published, feed: Feed | None = None) -> None:
+        """`feed` sends the live page, where there is one."""
+        self._feed = feed
         self._published = published
         self._own = OwnSeries(published)
         self._points = PointSeries(published)
@@ -39,7 +39,7 @@ class Metrics:
 
     def chunks(self) -> Iterator[bytes]:
         """The whole exposition in pieces of about a ms each."""
-        yield from self._own.chunks(self.feed)
+        yield from self._own.chunks(self._feed)
         if (view := self._published.region()) is not None:
             yield from region_chunks(view)
         yield from self._points.chunks()

@@ -34,6 +34,10 @@ class Feed(Protocol):
     def dropped_total(self) -> int:
         """Cut off since the start because they did not take what was sent."""
 
+    @property
+    def replaced_total(self) -> int:
+        """Messages that a newer one replaced before the viewer took them, since the start."""
+
 
 def _of_links(values: Mapping[str, int]) -> Iterator[Sample]:
     return ((labels(("link", link)), int(value)) for link, value in sorted(values.items()))
@@ -93,6 +97,9 @@ _VIEWERS = Family("scowl_viewers", "gauge", "Viewers of the live page.")
 _DROPPED = Family(
     "scowl_viewers_dropped_total", "counter", "Viewers cut off because they did not take what was sent to them."
 )
+_REPLACED = Family(
+    "scowl_viewer_messages_replaced_total", "counter", "Messages that a newer one replaced before a viewer took them."
+)
 
 
 class OwnSeries:
@@ -130,3 +137,4 @@ class OwnSeries:
         if feed is not None:
             yield from _VIEWERS.chunks([("", feed.viewers)])
             yield from _DROPPED.chunks([("", feed.dropped_total)])
+            yield from _REPLACED.chunks([("", feed.replaced_total)])
