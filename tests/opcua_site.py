@@ -10,7 +10,7 @@ from typing import Any
 
 from modbus_site import RealClock, Recorder
 
-from scowl_edge.contracts import PointWrite, WriteRequest
+from scowl_edge.contracts import Clock, PointWrite, WriteRequest
 from scowl_edge.devices.declaration import OpcuaDevice, OpcuaLink, OpcuaPoint, SecurityMode, SecurityPolicy
 from scowl_edge.drivers.opcua import OpcuaDriver
 from scowl_edge.model.command import CommandId, WriteClass
@@ -88,9 +88,7 @@ class Running:
         command = CommandId(1, self._commands, 0)
         until_ms = RealClock().mono_ms() + valid_ms
         self.driver.write(
-            WriteRequest(
-                command=command, writes=tuple(PointWrite(p, v) for p, v in writes), valid_until_ms=until_ms
-            )
+            WriteRequest(command=command, writes=tuple(PointWrite(p, v) for p, v in writes), valid_until_ms=until_ms)
         )
         await self.sink.until(lambda: any(outcome.command == command for outcome in self.sink.outcomes))
         (outcome,) = [outcome for outcome in self.sink.outcomes if outcome.command == command]
@@ -98,10 +96,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(opcua: OpcuaLink, **options: Any) -> AsyncIterator[Running]:
+async def running(opcua: OpcuaLink, clock: Clock | None = None, **options: Any) -> AsyncIterator[Running]:
     """Runs a driver; at the end it is cancelled, must not have died before, and must leave no task behind."""
-    before = asyncio.all_tasks()
-    driver, sink = OpcuaDriver(opcua, RealClock(), **options), Recorder()
+    driver, sink = OpcuaDriver(opcua, clock or RealClock(), **options), Recorder()
     task = asyncio.create_task(driver.run(sink))
     try:
         yield Running(driver, sink)
@@ -109,5 +106,5 @@ async def running(opcua: OpcuaLink, **options: Any) -> AsyncIterator[Running]:
         task.cancel()
         (ended,) = await asyncio.gather(task, return_exceptions=True)
         assert isinstance(ended, asyncio.CancelledError), ended
-        left = {each for each in asyncio.all_tasks() - before if not each.done()}
+        left = [each for each in asyncio.all_tasks() if each.get_name().startswith(f"opcua {opcua.name} ")]
         assert not left, f"tasks left behind: {left}"

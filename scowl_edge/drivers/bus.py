@@ -173,6 +173,15 @@ class Bus:
                 self._schedule.ask(job, by_ms)
         self._wake()
 
+    def heard(self) -> None:
+        """News came unasked: the connection is good, and so is the unit of a link that has only one."""
+        numbers = list(self._units)
+        if self._sink is None or not self._link_up or any(self._schedule.misses(number) for number in numbers):
+            return
+        self._fruitful()
+        if len(numbers) == 1:
+            self._flip(self._sink, self._units[numbers[0]], up=True, cause="it answers")
+
     async def run(self, sink: Sink) -> None:
         """Serves the link until cancelled."""
         self._sink = sink

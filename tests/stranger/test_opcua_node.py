@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator
 
 import pytest
+from modbus_site import RealClock
 from opcua_peer import Peer
 from opcua_site import SITE, device, link, point, running
 
-from scowl_edge.model.command import OutcomeKind
+from scowl_edge.devices.declaration import OpcuaPoint
+from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 from scowl_edge.model.signal import Cause, Quality
 
 SCALARS = {
@@ -73,3 +75,129 @@ async def test_every_scalar_type_is_read_and_commanded(peer: Peer, subscribe: bo
             await it.sees(at, asked)
         assert it.sink.flips("") == [True]
         assert it.sink.flips("typed") == it.sink.flips("untyped") == [True]
+
+
+async def test_arrays_subtypes_and_scales(peer: Peer) -> None:
+    peer.reset()
+    doubles = [point(f"d{n}", f"{SITE}s=Doubles", "double", index=n, to_base=1000.0) for n in range(5)]
+    site = link(
+        peer.endpoint,
+        device(
+            "d",
+            *doubles,
+            point("whole", f"{SITE}s=Doubles"),
+            point("duration", f"{SITE}s=Duration", "double", scale=0.001, offset=-1.0),
+            point("as-integer", f"{SITE}s=Double", "int32"),
+            point("high", f"{SITE}s=UInt16", high=100.0),
+            point("none", f"{SITE}s=Int16", nan=(-1234.0,)),
+            point("elsewhere", "nsu=urn:nowhere;s=X"),
+            point("nobody", f"{SITE}s=Nobody"),
+        ),
+        device("lost", point("x", f"{SITE}s=Lost"), first=50),
+    )
+    async with running(site) as it:
+        await it.sees(3, 4000.0)
+        assert [it.good(n) for n in range(4)] == [1000.0, 2000.0, 3000.0, 4000.0]
+        await it.sees(6, 0.5)
+        await it.sink.until(lambda: 50 in it.sink.last and 10 in it.sink.last)
+        causes = {n: it.sink.last[n][1:] for n in (4, 5, 7, 8, 9, 10, 11, 50)}
+        assert causes == {
+            4: (Quality.BAD, Cause.WRONG_TYPE),
+            5: (Quality.BAD, Cause.WRONG_TYPE),
+            7: (Quality.BAD, Cause.WRONG_TYPE),
+            8: (Quality.BAD, Cause.IMPLAUSIBLE),
+            9: (Quality.BAD, Cause.SENTINEL),
+            10: (Quality.BAD, Cause.UNKNOWN_NODE),
+            11: (Quality.BAD, Cause.UNKNOWN_NODE),
+            50: (Quality.BAD, Cause.UNKNOWN_NODE),
+        }
+        assert "set `type: double`" in it.driver.faults[7]
+        assert it.driver.faults[10] == "the server has no namespace urn:nowhere"
+        assert it.driver.faults[11] == "BadNodeIdUnknown"
+        await it.sink.until(lambda: it.sink.flips("lost"))
+        # A device without a single value is down, however well its server does.
+        assert (it.sink.flips(""), it.sink.flips("d"), it.sink.flips("lost")) == ([True], [True], [False])
+
+        assert (await it.command((2, 30_000.0))).kind is OutcomeKind.ACKNOWLEDGED
+        assert peer.value("Doubles") == [1, 2, 30, 4]
+        assert (await it.command((6, 2.5))).kind is OutcomeKind.ACKNOWLEDGED
+        assert peer.value("Duration") == 3500
+        outcome = await it.command((7, 1.0))
+        assert outcome.kind is OutcomeKind.WITHHELD and "set `type: double`" in outcome.detail
+
+
+async def test_a_status_becomes_quality(peer: Peer) -> None:
+    peer.reset()
+    site = link(peer.endpoint, device("d", point("double", f"{SITE}s=Double"), point("fixed", f"{SITE}s=Fixed")))
+    async with running(site) as it:
+        await it.sees(0, -2.25)
+        for status, quality, cause in (
+            ("UncertainLastUsableValue", Quality.UNCERTAIN, Cause.NONE),
+            ("BadSensorFailure", Quality.BAD, Cause.EXCEPTION),
+            ("GoodLocalOverride", Quality.GOOD, Cause.NONE),
+        ):
+            peer.put("Double", status=status)
+            await it.sink.until(lambda expected=(quality, cause): it.sink.last[0][1:] == expected)
+            assert it.driver.faults.get(0) == (status if quality is Quality.BAD else None)
+        last = [reading for reading in it.sink.readings if 0 in reading.points][-1]
+        assert abs(last.source_utc_ms - RealClock().utc_ms()) < 60_000
+        assert it.sink.flips("d") == [True]
+
+
+async def test_commands_are_sent_once_and_answered_once(peer: Peer) -> None:
+    peer.reset()
+    machine = f"{SITE}s=Machine"
+
+    def method(name: str, type_: str = "") -> OpcuaPoint:
+        return point(name, machine, type_, method=f"{SITE}s=Machine/{name}", access="w", write_class=WriteClass.PULSE)
+
+    site = link(
+        peer.endpoint,
+        device(
+            "d",
+            point("double", f"{SITE}s=Double"),
+            point("fixed", f"{SITE}s=Fixed"),
+            method("Reset", "none"),
+            method("SetLimit"),
+            method("Refuse", "none"),
+            method("Unsure", "none"),
+            method("Sleep", "none"),
+            point("byte", f"{SITE}s=Byte"),
+            point("limit", machine, "float", method=f"{SITE}s=Machine/SetLimit", access="w", scale=0.1, to_base=1000.0),
+        ),
+    )
+    sent: list[CommandId] = []
+
+    async def note(command: CommandId) -> None:
+        sent.append(command)
+
+    async with running(site) as it:
+        it.driver.before_send = note
+        await it.sees(0, -2.25)
+        rejected = await it.command((1, 1.0))
+        assert rejected.kind is OutcomeKind.REJECTED and "BadNotWritable" in rejected.detail
+        assert not sent
+        for index, kind, word in (
+            (2, OutcomeKind.ACKNOWLEDGED, ""),
+            (3, OutcomeKind.ACKNOWLEDGED, ""),
+            (4, OutcomeKind.REJECTED, "BadInvalidState"),
+            (5, OutcomeKind.TIMED_OUT, "BadTimeout"),
+            (6, OutcomeKind.TIMED_OUT, "no answer within 500 ms"),
+        ):
+            outcome = await it.command((index, 12.5))
+            assert outcome.kind is kind and word in outcome.detail, outcome
+        assert len(sent) == 5
+        assert (await it.command((8, 4000.0))).kind is OutcomeKind.ACKNOWLEDGED
+        assert peer.calls() == [
+            ["Reset", []], ["SetLimit", [12.5]], ["Refuse", []], ["Unsure", []], ["Sleep", []], ["SetLimit", [40.0]],
+        ]  # fmt: skip
+        # Several writes of one command: in order, and not beyond the first that is refused.
+        assert (await it.command((0, 1.0), (7, 3.0))).kind is OutcomeKind.ACKNOWLEDGED
+        partly = await it.command((0, 2.0), (1, 5.0), (7, 9.0))
+        assert partly.kind is OutcomeKind.REJECTED and "1 of 3 writes were taken" in partly.detail
+        assert peer.state()["writes"] == [["Double", 1], ["Byte", 3], ["Double", 2]]
+        too_much = await it.command((7, 256.0))
+        assert too_much.kind is OutcomeKind.WITHHELD and "beyond what byte can hold" in too_much.detail
+    late = len(it.sink.outcomes)
+    assert late == len({outcome.command for outcome in it.sink.outcomes})
+    assert peer.state()["open"] == 0

@@ -95,10 +95,11 @@ class Conversation:
         def deliver(answers: list[tuple[Place, ua.DataValue]]) -> None:
             news(self._decoder.readings(answers, 0, self._now()))
 
+        name = f"opcua {self._link.name} subscription"
         self._subscription = Subscription(
-            self._session, places, timeout_s=timeout_s, rate=rate, now=self._now, deliver=deliver
+            self._session, name, places, timeout_s=timeout_s, rate=rate, now=self._now, deliver=deliver
         )
-        self._listener = asyncio.create_task(self._subscription.run(), name=f"opcua {self._link.name} subscription")
+        self._listener = asyncio.create_task(self._subscription.run(), name=name)
 
     async def read(self, places: Sequence[Place]) -> list[Reading]:
         """Reads these places, all or nothing. Those in a namespace that the server lacks are bad unasked."""

@@ -88,11 +88,16 @@ class OpcuaDriver:
     async def run(self, sink: Sink) -> None:
         """Connects, subscribes, polls and reconnects until cancelled; then says farewell to the server."""
         self._devices.sink = sink
-        self._port.news = self._devices.news
+        self._port.news = self._news
         try:
             await self._bus.run(self._devices)
         finally:
             await self._port.closed()
+
+    def _news(self, readings: list[Reading]) -> None:
+        for reading in readings:
+            self._devices.reading(reading)
+        self._bus.heard()
 
     def write(self, request: WriteRequest) -> None:
         """Queues a command before the next poll; exactly one `Outcome` follows through the sink."""
@@ -125,11 +130,6 @@ class _Devices:
         """See `Sink.reading`."""
         if self.sink is not None:
             self.sink.reading(reading)
-
-    def news(self, readings: list[Reading]) -> None:
-        """What came by subscription."""
-        for reading in readings:
-            self.reading(reading)
 
     def requests(self, link: str, result: str, count: int = 1) -> None:
         """See `Sink.requests`."""

@@ -199,13 +199,10 @@ class Session:
         return int(status.value)
 
     async def call(self, what: str, target: ua.NodeId, method: ua.NodeId, arguments: list[ua.Variant]) -> int:
-        """Calls a method once. Returns the status code: the first bad one of its arguments, if the server names one."""
+        """Calls a method once. Returns the status code."""
         request = ua.CallMethodRequest(ObjectId=target, MethodId=method, InputArguments=arguments)
         (result,) = await self.ask(what, lambda: self._services.call([request]))
-        codes = [int(result.StatusCode.value)]
-        if result.StatusCode.is_bad():
-            codes = [int(status.value) for status in result.InputArgumentResults if status.is_bad()] + codes
-        return codes[0]
+        return int(result.StatusCode.value)
 
     async def supertypes(self, types: Sequence[ua.NodeId]) -> list[ua.NodeId | None]:
         """The direct supertype of each data type; None where there is none."""
@@ -235,7 +232,8 @@ class Session:
         def request(part: Sequence[ua.NodeId]) -> Awaitable[list[ua.BrowsePathResult]]:
             step = ua.RelativePathElement(
                 ReferenceTypeId=standard_node(ua.ObjectIds.HasProperty),
-                IncludeSubtypes=True,  # type: ignore[arg-type]  # declared as a class of its own there
+                IsInverse=False,  # type: ignore[arg-type]  # declared as a class of its own there
+                IncludeSubtypes=True,  # type: ignore[arg-type]
                 TargetName=ua.QualifiedName("InputArguments", 0),
             )
             paths = [ua.BrowsePath(StartingNode=node, RelativePath=ua.RelativePath(Elements=[step])) for node in part]

@@ -30,6 +30,7 @@ class Subscription:
     def __init__(
         self,
         session: Session,
+        name: str,
         places: Sequence[Place],
         *,
         timeout_s: float,
@@ -41,6 +42,7 @@ class Subscription:
 
         Args:
             session: Where to.
+            name: Name of its tasks.
             places: What is monitored; those that the server refuses stay unmonitored.
             timeout_s: Longest delay of a sign of life, in real seconds.
             rate: Seconds of the driver's clock in a real one: intervals shrink with it.
@@ -54,6 +56,7 @@ class Subscription:
         self._session = session
         self._places = tuple(places)
         self._timeout_s = timeout_s
+        self._name = name
         self._rate = rate
         self._now = now
         self._deliver = deliver
@@ -140,7 +143,8 @@ class Subscription:
                 )
 
     async def _publish(self, acknowledged: list[ua.SubscriptionAcknowledgement]) -> ua.PublishResult:
-        self._waiting = asyncio.ensure_future(self._session.publish(acknowledged, self._silent_after_s))
+        # A task, so that `restart` can end the wait without ending who waits.
+        self._waiting = asyncio.create_task(self._session.publish(acknowledged, self._silent_after_s), name=self._name)
         try:
             return await self._waiting
         except asyncio.CancelledError:

@@ -67,7 +67,7 @@ async def _learn_arguments(session: Session, methods: Sequence[Method]) -> None:
         arguments = answer.Value.Value if answer.Value is not None else None
         method.known = isinstance(arguments, list) and len(arguments) <= 1
         first = arguments[0] if isinstance(arguments, list) and arguments else None
-        takes.append(first.DataType if isinstance(first, ua.Argument) else None)
+        takes.append(getattr(first, "DataType", None))  # the library has two classes of that name
     for (method, _), number in zip(described, await _built_in(session, takes), strict=True):
         method.argument = number
 
