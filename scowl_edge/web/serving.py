@@ -99,6 +99,10 @@ async def listen(
     return Listener(runner, server, f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound}", book, secured)
 
 
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:200]
+
+
 def _quiet_logger() -> logging.Logger:
     """aiohttp's own words; what a client sends that is no HTTP is its fault, and gets a line instead of a traceback."""
     logger = logging.getLogger("scowl_edge.http")
@@ -106,7 +110,10 @@ def _quiet_logger() -> logging.Logger:
     def without_traceback(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
-            record.msg, record.args = "%s: not HTTP as it should be: %s", (record.getMessage(), error.message[:200])
+            record.msg, record.args = (
+                "%s: not HTTP as it should be: %s",
+                (record.getMessage(), _first_line(error.message)),
+            )
             record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
         return True
 
