@@ -16,7 +16,7 @@ from scowl_edge.contracts import JournalFull, Record
 from scowl_edge.journal.file import WriterLock, connect, prepare
 from scowl_edge.journal.keeping import Keeper
 from scowl_edge.journal.packing import Packer
-from scowl_edge.journal.records import KINDS, JournalError
+from scowl_edge.journal.records import KINDS, SNAPSHOT, JournalError
 
 _INSERT = "INSERT INTO record (boot, step, kind, packed, written_utc_ms, payload) VALUES (?, ?, ?, ?, ?, ?)"
 _BACK_OFF_MIN_S = 0.05
@@ -287,7 +287,9 @@ class SqliteJournal:
         for record in batch:
             form, payload = self._packer.pack(record)
             stored += len(payload)
-            rows.append((record.boot, record.step, record.kind, form, utc_ms, payload))
+            # A time is asked for of snapshots only; a column that is null costs nothing.
+            written = utc_ms if record.kind == SNAPSHOT else None
+            rows.append((record.boot, record.step, record.kind, form, written, payload))
         started = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_INSERT, rows)

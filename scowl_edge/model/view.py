@@ -202,3 +202,14 @@ class RegionView:
     decisions: tuple[DecisionView, ...]
     events: tuple[EventView, ...] = ()
     """The last ones, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrendRow:
+    """What one point did in one stretch of time. All three are None where it had no good value."""
+
+    utc_ms: int
+    """Begin of the stretch."""
+    low: float | None
+    mean: float | None
+    high: float | None

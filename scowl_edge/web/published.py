@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scowl_edge.model.event import AnyOrder
 from scowl_edge.model.view import EventView, RegionView
+from scowl_edge.model.view import TrendRow as TrendRow
 
 
 class PublishedPoint(Protocol):
@@ -91,17 +92,6 @@ class StoreFigures:
     """Waiting to be written now."""
     file_bytes: int
     """Size on the disk with what the database keeps beside it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrendRow:
-    """What one point did in one stretch of time. All three are None where it had no good value."""
-
-    utc_ms: int
-    """Begin of the stretch."""
-    low: float | None
-    mean: float | None
-    high: float | None
 
 
 class History(Protocol):
