@@ -1,4 +1,4 @@
-"""`make install` and `make uninstall` into a folder: twice, over settings that exist, and refused where they must be."""
+"""`make install` and `make uninstall` into a folder: twice, over settings that exist, refused where they must be."""
 
 from __future__ import annotations
 
