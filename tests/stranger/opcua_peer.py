@@ -1,6 +1,6 @@
-"""An OPC-UA server that is neither ours nor Python: node-opcua, installed once into the checkout's cache, run and steered.
+"""An OPC-UA server that is neither ours nor Python: node-opcua, installed once into the checkout's cache, and run.
 
-`start_peer` gives a running one; `Peer` asks it for its own truth and lets it misbehave.
+A `Peer` is asked for its own truth, and made to misbehave.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a server and a network do to a session, against node-opcua: each is recovered from, and is bad quality meanwhile."""
+"""What a server and a network do to a session, against node-opcua: recovered from, and bad quality meanwhile."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from modbus_site import RealClock
@@ -46,6 +46,10 @@ def notified(it: Running, point: int) -> list[float]:
     ]
 
 
+HURRIED = {"timeout_ms": 250, "connect_timeout_ms": 600, "reconnect_ms": 200}
+"""Where time-outs are waited for."""
+
+
 async def follows(it: Running, peer: Peer, value: float, *, by_subscription: bool = True) -> None:
     """A change at the server is seen, and brought by subscription."""
     peer.put("Double", value)
@@ -59,12 +63,12 @@ async def test_news_come_by_subscription_and_silence_is_confirmed_by_few_reads(p
         await follows(it, peer, 1.25)
         before, began_ms = it.sink.counts["ok"], RealClock().mono_ms()
         reads = len([reading for reading in it.sink.readings if reading.requested_ms])
-        await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 2_000)
+        await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 1_500)
         # Nothing changed, yet nothing grew older than half of its `fresh_for` of a second and a poll.
         times = [reading.received_ms for reading in it.sink.readings if 0 in reading.points]
-        assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) < 1_000
+        assert max(later - earlier for earlier, later in pairwise(times)) < 1_000
         confirmed = len([reading for reading in it.sink.readings if reading.requested_ms]) - reads
-        assert 1 <= confirmed <= 10 < 2_000 / 100
+        assert 1 <= confirmed <= 8 < 1_500 / 100
         assert it.sink.counts["ok"] - before <= 15
         assert it.driver.missed_polls <= 1
 
@@ -145,17 +149,21 @@ async def test_a_server_that_restarts_with_shifted_namespaces_is_found_again() -
         peer.close()
 
 
-async def test_a_black_hole_is_noticed_and_left(peer: Peer) -> None:
+async def test_a_black_hole_is_noticed_and_left_and_no_other_link_feels_it(peer: Peer) -> None:
     async with black_hole(peer.port) as hole:
-        endpoint = f"opc.tcp://127.0.0.1:{hole.port}/site"
-        async with running(plain(endpoint)) as it:
+        far = plain(f"opc.tcp://127.0.0.1:{hole.port}/site", name="far", **HURRIED)
+        near = plain(peer.endpoint, name="near", subscribe=False)
+        async with running(far) as it, running(near) as other:
             await follows(it, peer, 1.0)
             hole.swallow()
+            polls, began_ms = len(other.sink.readings), RealClock().mono_ms()
             unsure = await it.command((1, 55.0))
             assert unsure.kind is OutcomeKind.TIMED_OUT and "may or may not have been applied" in unsure.detail
             await it.sink.until(lambda: it.sink.flips("") == [True, False], 10)
             (_, down) = [e for e in it.sink.events if isinstance(e, LinkChanged) and not e.device]
             assert "no answer within" in down.cause
+            assert len(other.sink.readings) - polls > (RealClock().mono_ms() - began_ms) / 100 / 2
+            assert other.sink.flips("") == [True]
             assert it.sink.last[0][1:] == (Quality.BAD, Cause.LINK_DOWN)
             hole.heal()
             await it.sink.until(lambda: it.sink.flips("") == [True, False, True], 10)
@@ -164,7 +172,7 @@ async def test_a_black_hole_is_noticed_and_left(peer: Peer) -> None:
 
 
 async def test_a_server_whose_event_loop_stands_still(peer: Peer) -> None:
-    async with running(plain(peer.endpoint)) as it:
+    async with running(plain(peer.endpoint, **HURRIED)) as it:
         await follows(it, peer, 1.0)
         peer.freeze()
         try:
@@ -175,19 +183,6 @@ async def test_a_server_whose_event_loop_stands_still(peer: Peer) -> None:
             peer.thaw()
         await it.sink.until(lambda: it.sink.flips("") == [True, False, True], 10)
         await follows(it, peer, 2.0)
-
-
-async def test_one_link_in_trouble_holds_no_other_up(peer: Peer) -> None:
-    async with black_hole(peer.port) as hole:
-        bad = plain(f"opc.tcp://127.0.0.1:{hole.port}/site", name="far")
-        async with running(bad) as ill, running(plain(peer.endpoint, subscribe=False)) as well:
-            await follows(ill, peer, 1.0)
-            hole.swallow()
-            seen = len(well.sink.readings)
-            await ill.sink.until(lambda: ill.sink.flips("") == [True, False], 10)
-            assert len(well.sink.readings) > seen + 10
-            assert well.sink.flips("") == [True]
-            hole.heal()
 
 
 async def test_an_address_that_the_server_gives_for_itself_is_not_used() -> None:
@@ -204,5 +199,4 @@ async def test_time_may_run_faster(peer: Peer) -> None:
     fast = link(peer.endpoint, device("d", *site.devices[0].points, poll_ms=1_000), timeout_ms=5_000)
     async with running(fast, clock=RateClock(10, RealClock()), rate=10.0) as it:
         await follows(it, peer, 6.0)
-        await asyncio.sleep(0)
         assert it.sink.flips("") == [True]

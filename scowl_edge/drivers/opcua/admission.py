@@ -158,10 +158,11 @@ def _turned_down(error: DriverError, own: Own | None) -> DriverError:
     """What the server has against this side's certificate, where that is what it says."""
     if own is None:
         return error
-    if isinstance(error, Refused) and error.code in CERTIFICATE:
-        return NotAdmitted(
-            f"{error.came_back}: the server does not take the own certificate; trust {own.path} there", what=error.what
-        )
+    # The library loses the status of a channel that is refused, and fails an assertion instead.
+    lost = isinstance(error.__cause__, AssertionError)
+    if lost or (isinstance(error, Refused) and error.code in CERTIFICATE):
+        status = "" if lost else f" ({error.came_back})"
+        return NotAdmitted(f"the server refused{status}; trust the own certificate {own.path} there", what=error.what)
     if isinstance(error, LinkLost):
         error.came_back += f"; does the server trust {own.path}?"
     return error

@@ -1,0 +1,207 @@
+"""Certificates, policies and users against node-opcua: what is let in works, and what is not says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from modbus_site import RealClock, Recorder
+from opcua_peer import PASSWORD, USER, Peer
+from opcua_site import SITE, Running, device, link, point, running
+
+from scowl_edge.clocks import RateClock
+from scowl_edge.devices.declaration import OpcuaLink, Secret, SecurityMode, SecurityPolicy
+from scowl_edge.drivers.opcua.pki import Pki
+from scowl_edge.model.command import OutcomeKind
+from scowl_edge.model.event import LinkChanged
+
+SECURED = [
+    (SecurityPolicy.BASIC256_SHA256, SecurityMode.SIGN_AND_ENCRYPT),
+    (SecurityPolicy.AES128_SHA256_RSA_OAEP, SecurityMode.SIGN),
+    (SecurityPolicy.AES256_SHA256_RSA_PSS, SecurityMode.SIGN_AND_ENCRYPT),
+]
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    """Every policy, and only users with a password."""
+    server = Peer(anonymous=False)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(f"{PASSWORD}\n")
+    return path
+
+
+def site(peer: Peer, folder: Path, password_file: Path | None, **changes: object) -> OpcuaLink:
+    user = {"user": USER, "password": Secret(file=str(password_file), credential="")} if password_file else {}
+    points = point("double", f"{SITE}s=Double"), point("byte", f"{SITE}s=Byte")
+    secured = {"policy": SecurityPolicy.BASIC256_SHA256, "mode": SecurityMode.SIGN_AND_ENCRYPT}
+    return link(peer.endpoint, device("d", *points), pki=str(folder / "pki"), **{**user, **secured, **changes})
+
+
+def put(password_file: Path, text: str) -> None:
+    password_file.write_text(text)
+
+
+def trust(folder: Path) -> Path:
+    """What a person does with the only rejected certificate."""
+    (rejected,) = (folder / "pki" / "rejected").glob("*.der")
+    return Path(shutil.move(rejected, folder / "pki" / "trusted"))
+
+
+async def refusal(it: Running, word: str) -> str:
+    """The cause of the link's being down, once it has this in it."""
+    await it.sink.until(lambda: any(word in cause for cause in causes(it.sink)))
+    return next(cause for cause in reversed(causes(it.sink)) if word in cause)
+
+
+def causes(sink: Recorder) -> list[str]:
+    return [e.cause for e in sink.events if isinstance(e, LinkChanged) and not e.device and not e.up]
+
+
+@pytest.fixture(scope="module")
+def own_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One own certificate for all tests: to make a key takes its time."""
+    folder = tmp_path_factory.mktemp("own")
+    Pki(folder / "pki").own(datetime.now(UTC))
+    return folder / "pki"
+
+
+def acquaint(own_pair: Path, peer: Peer, folder: Path) -> None:
+    """Gives a folder the own certificate, and trust in the server's."""
+    shutil.copytree(own_pair, folder / "pki")
+    shutil.copy(peer.pki / "own" / "certs" / "certificate.pem", folder / "pki" / "trusted")
+
+
+@pytest.fixture
+def known(own_pair: Path, peer: Peer, tmp_path: Path) -> Path:
+    acquaint(own_pair, peer, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("policy", "mode"), SECURED, ids=[policy.value for policy, _ in SECURED])
+async def test_each_policy_reads_and_commands(
+    peer: Peer, known: Path, password: Path, policy: SecurityPolicy, mode: SecurityMode
+) -> None:
+    peer.reset()
+    async with running(site(peer, known, password, policy=policy, mode=mode)) as it:
+        await it.sees(0, -2.25)
+        assert (await it.command((1, 77.0))).kind is OutcomeKind.ACKNOWLEDGED
+        assert peer.value("Byte") == 77
+        await it.sees(1, 77.0)
+    assert peer.state()["open"] == 0
+
+
+async def test_a_user_with_a_password_on_a_plain_channel(peer: Peer, password: Path, tmp_path: Path) -> None:
+    peer.reset()
+    plain = site(peer, tmp_path, password, policy=SecurityPolicy.NONE, mode=SecurityMode.NONE)
+    async with running(plain) as it:
+        await it.sees(0, -2.25)
+    assert not (tmp_path / "pki").exists()
+
+
+async def test_an_unknown_certificate_is_kept_for_a_person_to_look_at(
+    peer: Peer, tmp_path: Path, password: Path
+) -> None:
+    async with running(site(peer, tmp_path, password, reconnect_ms=100)) as it:
+        cause = await refusal(it, "not trusted")
+        (rejected,) = (tmp_path / "pki" / "rejected").glob("*.der")
+        assert f"move {rejected} to {tmp_path / 'pki' / 'trusted'}" in cause
+        assert x509.load_der_x509_certificate(rejected.read_bytes()).subject.rfc4514_string() in cause
+        own, key = (tmp_path / "pki" / "own" / f"scowl-edge.{end}" for end in ("der", "pem"))
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        certificate = x509.load_der_x509_certificate(own.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+        assert uri.startswith("urn:") and uri.endswith(":scowl-edge")
+        assert certificate.not_valid_after_utc - datetime.now(UTC) > timedelta(days=365)
+        # PEM will do as well, and nobody has to restart anything.
+        trusted = trust(tmp_path)
+        pem = x509.load_der_x509_certificate(trusted.read_bytes()).public_bytes(Encoding.PEM)
+        trusted.unlink()
+        (trusted.parent / "plant.crt").write_bytes(pem)
+        await it.sink.until(lambda: it.sink.flips("") == [False, True], 8)
+        assert own.read_bytes() == certificate.public_bytes(Encoding.DER)
+
+
+async def test_what_only_a_person_can_help_is_asked_ever_more_seldom(peer: Peer, known: Path, password: Path) -> None:
+    password.write_text("wrong")
+    before = peer.state()["sessions"]
+    hurried = site(peer, known, password, reconnect_ms=100, timeout_ms=10_000, connect_timeout_ms=30_000)
+    clock = RateClock(20, RealClock())
+    async with running(hurried, clock=clock, rate=20.0) as it:
+        cause = await refusal(it, "log in")
+        began_ms = clock.mono_ms()
+        assert f"log in to {peer.endpoint} as {USER}" in cause and "check user and password" in cause
+        await it.sink.until(lambda: clock.mono_ms() - began_ms > 60_000)
+        # After 2, 4, 8, 16 and then every 30 s: in a minute 5 at most 7, where every 100 ms would be 600.
+        assert 4 <= peer.state()["sessions"] - before <= 7
+        assert len(causes(it.sink)) == 1
+        put(password, PASSWORD)
+        await it.sink.until(lambda: it.sink.flips("") == [False, True])
+
+
+async def test_refusals_say_what_to_do(peer: Peer, known: Path, password: Path) -> None:
+    gone = known / "gone"
+    for changes, words in (
+        ({"user": "", "password": None}, "takes no anonymous sessions; give `user` and `password`"),
+        ({"password": Secret(file=str(gone), credential="")}, f"the password file {gone} cannot be read"),
+        ({"password": Secret(file="", credential="opcua")}, "$CREDENTIALS_DIRECTORY is not set"),
+    ):
+        async with running(site(peer, known, password, **changes)) as it:
+            assert words in await refusal(it, words)
+
+
+async def test_a_credential_of_systemd_is_the_password(
+    peer: Peer, known: Path, password: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer.reset()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(known))
+    async with running(site(peer, known, password, password=Secret(file="", credential="password"))) as it:
+        await it.sees(0, -2.25)
+
+
+async def test_an_own_certificate_that_expired_or_soon_will(peer: Peer, known: Path, password: Path) -> None:
+    shutil.rmtree(known / "pki" / "own")
+    long_ago = datetime.now(UTC) - timedelta(days=20 * 365 + 1)
+    Pki(known / "pki").own(long_ago)
+    async with running(site(peer, known, password)) as it:
+        assert "the own certificate" in await refusal(it, "expired on")
+    shutil.rmtree(known / "pki" / "own")
+    Pki(known / "pki").own(long_ago + timedelta(days=30))
+    async with running(site(peer, known, password)) as it:
+        await it.sink.until(lambda: it.sink.flips("") == [True])
+        (up,) = [e for e in it.sink.events if isinstance(e, LinkChanged) and not e.device]
+        assert "own certificate" in up.cause and "expires on" in up.cause
+
+
+async def test_a_server_that_lacks_the_policy_or_does_not_trust_us(tmp_path: Path, own_pair: Path) -> None:
+    peer = Peer(
+        policies=["None", "Basic256Sha256"], modes=["None", "SignAndEncrypt"], acceptsUnknown=False, anonymous=True
+    )
+    try:
+        acquaint(own_pair, peer, tmp_path)
+        rare = site(peer, tmp_path, None, policy=SecurityPolicy.AES256_SHA256_RSA_PSS)
+        async with running(rare) as it:
+            cause = await refusal(it, "offers only")
+            assert "offers only None, Basic256Sha256/SignAndEncrypt, not Aes256_Sha256_RsaPss/SignAndEncrypt" in cause
+        async with running(site(peer, tmp_path, None)) as it:
+            own = tmp_path / "pki" / "own" / "scowl-edge.der"
+            await refusal(it, str(own))
+            (seen,) = (peer.pki / "rejected").glob("*.pem")
+            assert x509.load_pem_x509_certificate(seen.read_bytes()).public_bytes(Encoding.DER) == own.read_bytes()
+            shutil.move(seen, peer.pki / "trusted" / "certs")
+            await it.sink.until(lambda: it.sink.flips("") == [False, True], 10)
+    finally:
+        peer.close()
