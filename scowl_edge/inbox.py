@@ -88,10 +88,14 @@ class Inbox:
         self.table.take(reading)
 
     def event(self, event: Event) -> None:
-        """Keeps an event for the next step."""
-        self._events.append(event)
+        """Keeps an event for the next step, which should not wait for its period."""
+        self.keep(event)
         if self.wake is not None:
             self.wake()
+
+    def keep(self, event: Event) -> None:
+        """Keeps an event for the next step, whenever that comes."""
+        self._events.append(event)
 
     def requests(self, link: str, result: str, count: int = 1) -> None:
         """Counts requests by their result."""

@@ -111,7 +111,8 @@ class Turn:
             wake = inputs.tick.mono_ms + self.core.site.policy.period_ms
             plan = Plan(inputs.tick.step, (), wake, self.core.digests(), False)
         self._widen_hole(f"the step raised {failure}")
-        self.inbox.event(StepFailed(step=inputs.tick.step, why=failure, events_lost=len(inputs.events)))
+        # Not at once: a step that raises whatever it is given would raise without a pause.
+        self.inbox.keep(StepFailed(step=inputs.tick.step, why=failure, events_lost=len(inputs.events)))
         self._base, self._since = self.core.snapshot(), []
         return plan
 

@@ -78,3 +78,20 @@ def test_a_core_that_cannot_step_at_all_holds_its_targets_and_comes_back() -> No
     assert view.conservation_error_w == 0
     report = replay(world.journal.durable, lambda text: Core(assemble(text, "journal").site))
     assert report.difference is None
+
+
+def test_a_core_that_raises_always_is_asked_once_a_period_and_not_without_a_pause() -> None:
+    world, core = faulty_world()
+    world.run_for(20_000)
+
+    class Never(Faulty):
+        def step(self, inputs: Inputs) -> Plan:
+            raise ValueError("each time")
+
+    never = Never(world.site)
+    never.restore(core.snapshot())
+    world.core = world.turn.core = never
+    world.run_for(2_000)
+    before = world.turn.step
+    world.run_for(10_000)
+    assert 5 <= world.turn.step - before <= 12
