@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from box import PROGRAM, SITE, Box
 
 SILENT = "import socket, time; s = socket.create_server(('127.0.0.1', 502)); time.sleep(3600)"
@@ -106,25 +108,48 @@ def test_a_faulty_configuration_fails_once_and_says_where(box: Box) -> None:
     assert box.property("ActiveState") == "active"
 
 
-def test_a_stop_gives_back_what_was_found(box: Box) -> None:
+PLANT = "http://127.0.0.1:9000"
+
+
+def limits(box: Box) -> list[float]:
+    """What wind-1 was told so far, as its simulation took it."""
+    written = box.ask(f"{PLANT}/writes")[1]
+    return [w["value"] for w in written if (w["device"], w["signal"]) == ("wind-1", "limit")]
+
+
+def held_back(box: Box, fewest: int) -> float:
+    """The limit that wind-1 has once the daemon knows that it has it."""
+    box.wait(lambda: len(limits(box)) >= fewest, 60, "wind-1 is held back")
+    known = {"idle", "confirmed", "effective", "holding"}
+    box.wait(
+        lambda: {a["state"] for a in box.ask("/api/v1/devices/wind-1")[1]["actuators"]} <= known, 30, "it is confirmed"
+    )
+    return limits(box)[-1]
+
+
+def test_a_stop_gives_back_what_was_found_and_may_take_its_time(box: Box) -> None:
     (example,) = box.path(f"{PROGRAM}/lib").glob("python3*/site-packages/scowl_edge/examples/demo.yaml")
     box.path(SITE).write_text(example.read_text())
-    box.drop_in("fast", f"[Service]\nExecStart=\nExecStart={PROGRAM}/bin/scowl-edge run {SITE} --clock-rate 5\n")
+    box.edit_site({"ride_through: 10 s": "ride_through: 10 s\n  stop_timeout: 20 s"})
+    run = f"ExecStart=\nExecStart={PROGRAM}/bin/scowl-edge run {SITE} --clock-rate 5"
+    box.drop_in("fast", f"[Service]\n{run}\nTimeoutStopSec=1s\n")
     command = f"{PROGRAM}/bin/scowl-edge", "simulator", SITE, "--clock-rate", "5", "--control", "127.0.0.1:9000"
     box.begin("--setenv=HOME=/tmp", "--working-directory=/tmp", *command)
-    plant = "http://127.0.0.1:9000"
-    box.wait(lambda: box.ask(f"{plant}/clock")[0] == 200, 30, "the simulator answers")
+    box.wait(lambda: box.ask(f"{PLANT}/clock")[0] == 200, 30, "the simulator answers")
     box.start()
-
-    def limits() -> list[float]:
-        written = box.ask(f"{plant}/writes")[1]
-        return [w["value"] for w in written if (w["device"], w["signal"]) == ("wind-1", "limit")]
-
-    lowered = box.wait(limits, 60, "wind-1 is held back")
-    box.wait(lambda: "curtail" in box.ask("/api/v1/devices/wind-1")[1]["state"] or limits(), 10, "it is seen")
+    lowered = held_back(box, 1)
     box.call("systemctl", "stop", "scowl-edge")
     assert box.show("Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
-    released = limits()
-    assert released[-1] > lowered[0], released
-    (stopped,) = box.entries("SCOWL_EVENT=stopped")
-    assert stopped["SCOWL_UNCONFIRMED"] == "0"
+    released = limits(box)
+    assert released[-1] > lowered, released
+    assert box.entries("SCOWL_EVENT=stopped")[-1]["SCOWL_UNCONFIRMED"] == "0"
+
+    box.start()
+    held_back(box, len(released) + 1)
+    assert box.ask(f"{PLANT}/faults", "-d", '{"device": "wind-1", "kind": "silence"}')[0] // 100 == 2
+    began = time.monotonic()
+    box.call("systemctl", "stop", "scowl-edge")
+    assert time.monotonic() - began > 2, "it waited for the device longer than TimeoutStopSec="
+    assert box.show("Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
+    assert box.entries("SCOWL_EVENT=stopped")[-1]["SCOWL_UNCONFIRMED"] == "1"
+    assert any(entry["MESSAGE"].startswith("not confirmed: wind-1: limit") for entry in box.entries())
