@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench stories laws clean install uninstall
+.PHONY: help demo test lint bench stories laws dashboards clean install uninstall
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -39,10 +39,13 @@ test: $(STAMP) ## Run all tests on both cores
 lint: $(STAMP) ## Check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(dir $(wildcard scowl_edge/__init__.py simulators/__init__.py bench/__main__.py))
+	@$(BIN)/mypy $(dir $(wildcard scowl_edge/__init__.py simulators/__init__.py bench/__main__.py grafana/__main__.py))
 
 bench: $(STAMP) ## Measure CPU, memory and lag, and print tables
 	@exec $(BIN)/python -m bench $(ARGS)
+
+dashboards: $(STAMP) ## Write grafana/*.json anew from the code beside them
+	@$(BIN)/python -m grafana
 
 # The long forms of what `make test` runs, on the same code.
 stories: $(STAMP) ## Run the stories in real time with many more kills; takes hours

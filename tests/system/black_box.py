@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from asyncua.sync import Client
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMAND = (sys.executable, "-m", "scowl_edge.cli")
@@ -199,7 +200,8 @@ class Simulation(Running):
 
 
 class Eyes:
-    """Registers of any device as mbpoll reads them, decoded by what the configuration says and by nothing of ours."""
+    """Registers and nodes of any device as mbpoll and asyncua's client read them, worked out by what the configuration
+    says and by nothing of ours."""
 
     def __init__(self, program: str, file: Path) -> None:
         self._program = program
@@ -209,6 +211,8 @@ class Eyes:
         """A value in base units, after scale, as a person with the device's manual would work it out."""
         declared = self._document["devices"][device]
         said = declared["points"][point]
+        if "node" in said:
+            return self._worked_out(said, self._value(declared, said))
         table = said.get("table", "holding")
         if table in ("coil", "discrete"):
             return float(self._poll(declared, "0" if table == "coil" else "1", said["address"], 1)[0])
@@ -224,8 +228,23 @@ class Eyes:
             number = float(int.from_bytes(plain, "big", signed=kind.startswith("int")))
         if "scale_factor" in said:
             number *= 10.0 ** self.read(device, said["scale_factor"])
+        return self._worked_out(said, number)
+
+    @staticmethod
+    def _worked_out(said: Mapping[str, Any], number: float) -> float:
         number = number * said.get("scale", 1) + said.get("offset", 0)
         return number * _TO_BASE.get(said.get("unit", ""), 1.0)
+
+    def _value(self, declared: dict[str, Any], said: dict[str, Any]) -> float:
+        endpoint = str(self._document["links"][declared["link"]]["endpoint"])
+        space, _, identifier = str(said["node"]).rpartition(";")
+        client = Client(endpoint, timeout=10)
+        client.aio_obj.session_timeout = 60_000  # as much as the server grants
+        with client:
+            if space.startswith("nsu="):
+                space = f"ns={client.get_namespace_index(space.removeprefix('nsu='))}"
+            value = client.get_node(f"{space};{identifier}").read_value()
+        return float(value[said["index"]] if "index" in said else value)
 
     def _poll(self, declared: dict[str, Any], table: str, address: int, count: int) -> list[str]:
         link = self._document["links"][declared["link"]]

@@ -38,7 +38,7 @@ def withheld(daemon: Daemon) -> float:
 
 def lull(site: Site, mbpoll: str) -> tuple[Simulation, Daemon, Eyes]:
     """The demo region at rest with little wind: nothing is held back. Its battery is left out of it."""
-    edit(site.file, {"  battery-1:\n    link: works": "  battery-1:\n    mode: out-of-service\n    link: works"})
+    edit(site.file, {"  battery-1:\n    link: scada": "  battery-1:\n    mode: out-of-service\n    link: scada"})
     eyes = Eyes(mbpoll, site.file)
     simulation = site.simulate()
     simulation.control.post("/weather", LULL)

@@ -24,12 +24,12 @@ NOISE = 0.05
 
 
 class Village:
-    """The consumers as mbpoll and physics show them."""
+    """The consumers on the grid as their registers and nodes and physics show them."""
 
     def __init__(self, eyes: Eyes, played: Played) -> None:
         self.eyes = eyes
         self.played = played
-        self.shedders = [name for name in eyes.devices("shed_granted") if eyes.link(name) == "village"]
+        self.shedders = [name for name in eyes.devices("shed_granted") if eyes.link(name) != "island"]
         self.homes = [name for name in eyes.devices("connect") if name.startswith("home-")]
         self.chargers = [name for name in eyes.devices("limit") if name.startswith("charger-")]
 
@@ -255,7 +255,7 @@ def assert_back_once_and_in_small_steps(played: Played, eyes: Eyes, since_ms: in
     watts = {device: played.truth(device)["power_w"] for _, device, _, given in back if given == 0}
     steps: list[tuple[int, float]] = []
     for at_ms, device, _, given_w in back:
-        if eyes.link(device) != "village":
+        if eyes.link(device) == "island":
             continue
         if steps and at_ms - steps[-1][0] < every_ms / 2:
             steps[-1] = (steps[-1][0], steps[-1][1] + (given_w or watts[device]))

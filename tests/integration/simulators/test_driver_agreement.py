@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,14 @@ from simulated_region import until
 from scowl_edge.assembly import Assembly, load
 from scowl_edge.clocks import SystemClock
 from scowl_edge.contracts import PointWrite, WriteRequest
+from scowl_edge.devices.declaration import ModbusLink, ModbusPoint
 from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.opcua import OpcuaDriver
 from scowl_edge.model.command import CommandId, OutcomeKind, Verb
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Quality, Reading
 from simulators.binding import bind
-from simulators.serving import Simulator, serve
+from simulators.serving import Simulator, moved, serve
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -43,9 +44,12 @@ class Sink:
         assert result == "ok", f"{link}: {result}"
 
 
-def drivers_of(assembly: Assembly, simulator: Simulator, clock: SystemClock) -> list[ModbusTcpDriver]:
-    links = [replace(link, port=simulator.ports[link.name]) for link in assembly.links]
-    return [ModbusTcpDriver(link, clock) for link in links]
+Driver = ModbusTcpDriver | OpcuaDriver
+
+
+def drivers_of(assembly: Assembly, simulator: Simulator, clock: SystemClock) -> list[Driver]:
+    links = moved(assembly.links, simulator.ports)
+    return [ModbusTcpDriver(x, clock) if isinstance(x, ModbusLink) else OpcuaDriver(x, clock) for x in links]
 
 
 @pytest.mark.parametrize("example", ["demo.yaml", "building.yaml"])
@@ -76,7 +80,9 @@ async def test_both_mean_the_same_by_every_register(example: str) -> None:
             truth = simulator.plant.read(row.device, signal)
             assert truth is not None, f"{row.device} {row.name}"
             point = declared[row.device, row.name]
-            step = abs(point.scale * point.to_base) * (10 if point.scale_factor else 1)
+            step = abs(point.scale * point.to_base)
+            if isinstance(point, ModbusPoint) and point.scale_factor:
+                step *= 10
             within = max(step * 0.51, abs(truth * factor) * 2e-3)
             assert sink.values[index] == pytest.approx(truth * factor, abs=within), f"{row.device} {row.name}"
             compared += 1
@@ -90,7 +96,7 @@ async def test_both_mean_the_same_by_every_register(example: str) -> None:
 
 
 async def write_everything(
-    assembly: Assembly, simulator: Simulator, drivers: list[ModbusTcpDriver], sink: Sink, clock: SystemClock
+    assembly: Assembly, simulator: Simulator, drivers: list[Driver], sink: Sink, clock: SystemClock
 ) -> None:
     by_link = {driver.link: driver for driver in drivers}
     wanted: dict[CommandId, tuple[str, str, float]] = {}
