@@ -25,11 +25,12 @@ from scowl_edge.web.orders import (
     AnyIn,
     DeviceOrderIn,
     HoldIn,
+    ManualIn,
     OrderIn,
+    OverrideIn,
     RegionOrderIn,
     ShelveIn,
     SignedIn,
-    ValueIn,
     VetoIn,
     of_field,
     read_order,
@@ -52,6 +53,9 @@ _PROBLEMS = (
 )
 _DEVICE = {"device": "Name of a device in the configuration."}
 _ALARM = {"key": "Key of a standing alarm, e.g. device-down:wind-1; a / in it is written %2F."}
+
+VETOABLE = ("consumer", "storage")
+"""Kinds of devices that are made use of."""
 
 _log = structlog.get_logger(__name__)
 
@@ -89,14 +93,14 @@ class OrderApi:
                 f"{device}/manual",
                 self.order_device_manual,
                 "Take a device into MANUAL and hold it at a value within its envelope",
-                ValueIn,
+                ManualIn,
                 parameters=_DEVICE,
             ),
             _endpoint(
                 f"{device}/override",
                 self.order_device_override,
                 "Set a user's value, which goes before contracts, sheds and economy, behind safety",
-                ValueIn,
+                OverrideIn,
                 parameters=_DEVICE,
             ),
             _endpoint(
@@ -148,35 +152,37 @@ class OrderApi:
 
     async def order_device_manual(self, request: web.Request) -> web.Response:
         """Holds a device at an operator's value."""
-        return await self._order_value(request, Rank.OPERATOR)
+        with _told(request):
+            return self._set_value(request, await self._read(request, ManualIn), Rank.OPERATOR)
 
     async def order_device_override(self, request: web.Request) -> web.Response:
         """Sets a user's value."""
-        return await self._order_value(request, Rank.USER)
-
-    async def _order_value(self, request: web.Request, rank: Rank) -> web.Response:
         with _told(request):
-            asked = await self._read(request, ValueIn)
-            device = self._device(request)
-            _check_envelope(device, asked)
-            order = ValueOrder(
-                device=device.name,
-                verb=asked.verb.value,
-                value=asked.value,
-                rank=rank,
-                who=asked.who,
-                why=asked.why,
-                until_utc_ms=until_utc_ms(asked.until),
-            )
-            return self._accept(request, order, _place(device.name))
+            return self._set_value(request, await self._read(request, OverrideIn), Rank.USER)
+
+    def _set_value(self, request: web.Request, asked: ManualIn | OverrideIn, rank: Rank) -> web.Response:
+        device = self._device(request)
+        _check_envelope(device, asked.verb, asked.value)
+        order = ValueOrder(
+            device=device.name,
+            verb=asked.verb,
+            value=asked.value,
+            rank=rank,
+            who=asked.who,
+            why=asked.why,
+            until_utc_ms=until_utc_ms(asked.until),
+        )
+        return self._accept(request, order, _place(device.name))
 
     async def order_device_veto(self, request: web.Request) -> web.Response:
         """Sets or lifts a veto."""
         with _told(request):
             asked = await self._read(request, VetoIn)
-            name, until_ms = self._device(request).name, until_utc_ms(asked.until)
-            order = Veto(device=name, active=asked.active, who=asked.who, why=asked.why, until_utc_ms=until_ms)
-            return self._accept(request, order, _place(name))
+            device, until_ms = self._device(request), until_utc_ms(asked.until)
+            if device.kind not in VETOABLE:
+                raise of_field("body", f"{device.name} is a {device.kind}; a veto is for a consumer or a store.")
+            order = Veto(device=device.name, active=asked.active, who=asked.who, why=asked.why, until_utc_ms=until_ms)
+            return self._accept(request, order, _place(device.name))
 
     async def order_alarm_acknowledge(self, request: web.Request) -> web.Response:
         """Acknowledges an alarm."""
@@ -284,17 +290,15 @@ def _shown(order: AnyOrder) -> dict[str, object]:
             return told | {"target": order.key, "action": order.action.value}
 
 
-def _check_envelope(device: DeviceView, asked: ValueIn) -> None:
+def _check_envelope(device: DeviceView, verb: str, value: int | None) -> None:
     actuators: dict[str, ActuatorView] = {actuator.verb: actuator for actuator in device.actuators}
-    actuator = actuators.get(asked.verb.value)
+    actuator = actuators.get(verb)
     if actuator is None:
         has = ", ".join(actuators) or "nothing that can be commanded"
-        raise of_field("verb", f"{device.name} has no {asked.verb.value}; it has {has}.")
-    if asked.value is not None and not actuator.low <= asked.value <= actuator.high:
-        envelope = f"from {actuator.low} to {actuator.high}"
-        raise of_field(
-            "value", f"{asked.value} lies outside of what {device.name}'s {actuator.verb} may be: {envelope}."
-        )
+        raise of_field("verb", f"{device.name} has no {verb}; it has {has}.")
+    if value is not None and not actuator.low <= value <= actuator.high:
+        envelope = f"{actuator.low} to {actuator.high}"
+        raise of_field("value", f"{value} is outside of {device.name}'s envelope for {verb}: {envelope}.")
 
 
 def _place(device: str) -> str:

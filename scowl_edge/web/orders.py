@@ -12,9 +12,8 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from scowl_edge.model.command import Verb
 from scowl_edge.web.problem import Refused, faults_of
-from scowl_edge.web.wire import FieldFault, OrderableDeviceMode, OrderableRegionMode
+from scowl_edge.web.wire import FieldFault, OperatorVerb, OrderableDeviceMode, OrderableRegionMode, UserVerb
 
 BODY_LIMIT_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 5.0
@@ -69,13 +68,25 @@ class HoldIn(OrderIn):
     """Holds the region: its targets stay as they are, and nothing new is decided."""
 
 
-class ValueIn(OrderIn):
-    """Sets one value of a device, or takes it back."""
+_Value = Annotated[int, Field(ge=-_EXACT, le=_EXACT)]
 
-    verb: Verb
+
+class ManualIn(OrderIn):
+    """Holds a device at an operator's value, or no longer."""
+
+    verb: OperatorVerb
     """Which of the device's actuators: a `verb` of `/api/v1/devices/{device}`."""
-    value: Annotated[int, Field(ge=-_EXACT, le=_EXACT)] | None
-    """W; 0 or 1 for connect; a number for mode and supply. Between the actuator's low and high. null takes it back."""
+    value: _Value | None
+    """W; 0 or 1 for connect. Between the actuator's low and high. null takes it back."""
+
+
+class OverrideIn(OrderIn):
+    """Sets a user's value, or takes it back."""
+
+    verb: UserVerb
+    """Which of the device's actuators: a `verb` of `/api/v1/devices/{device}`."""
+    value: _Value | None
+    """W, between the actuator's low and high. null takes it back."""
 
 
 class VetoIn(OrderIn):

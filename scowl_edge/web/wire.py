@@ -17,6 +17,8 @@ QualityName = Literal["good", "uncertain", "bad"]
 Access = Literal["r", "w", "rw"]
 OrderableDeviceMode = Literal["auto", "manual", "out-of-service"]
 OrderableRegionMode = Literal["advisory", "auto", "hold"]
+OperatorVerb = Literal["limit", "setpoint", "connect", "shed"]
+UserVerb = Literal["limit", "setpoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

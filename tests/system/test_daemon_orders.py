@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
-import zlib
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from black_box import START_S, Eyes, Simulation, order, wait_for
 from conftest import Sites
+
+from scowl_edge.journal.file import read_records
+from scowl_edge.journal.records import INPUTS
 
 RATE = 5
 WHO, WHY = "a test", "to see what happens"
@@ -19,9 +19,7 @@ WHO, WHY = "a test", "to see what happens"
 
 def journalled(journal: Path, words: str) -> bool:
     """Whether these words lie in the inputs of any step."""
-    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT packed, payload FROM record WHERE kind = 'inputs'").fetchall()
-    return any(words.encode() in (zlib.decompress(payload) if packed else payload) for packed, payload in rows)
+    return any(words.encode() in record.payload for record in read_records(journal) if record.kind == INPUTS)
 
 
 def writes_to(simulation: Simulation, device: str) -> list[dict[str, Any]]:

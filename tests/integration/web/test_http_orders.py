@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import pytest
 
+from scowl_edge.control.people import ORDERABLE
 from scowl_edge.model.event import AlarmAction, AlarmOrder, Order, Rank, ValueOrder, Veto
 from scowl_edge.web import TokenSource, orders
+from scowl_edge.web.wire import OperatorVerb, UserVerb
 from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, region_view, serving_site
 
 DEVICE_MODE = "/api/v1/devices/hall-a/mode"
@@ -225,8 +227,9 @@ async def test_values_within_the_envelope(site: Site, path: str, rank: Rank, val
     [
         ({"verb": "limit", "value": 2_000_001}, "value", "0 to 2000000"),
         ({"verb": "limit", "value": -1}, "value", "0 to 2000000"),
-        ({"verb": "connect", "value": 1}, "verb", "has no connect; it has limit"),
-        ({"verb": "connect", "value": None}, "verb", "has no connect; it has limit"),
+        ({"verb": "setpoint", "value": 1}, "verb", "has no setpoint; it has limit"),
+        ({"verb": "setpoint", "value": None}, "verb", "has no setpoint; it has limit"),
+        ({"verb": "supply", "value": 1}, "verb", "'limit'"),
         ({"verb": "explode", "value": 1}, "verb", ""),
         ({"verb": "limit"}, "value", "required"),
         ({"verb": "limit", "value": 1.5}, "value", "integer"),
@@ -245,6 +248,16 @@ async def test_values_that_do_not_fit_422(site: Site, path: str, asked: dict[str
 async def test_a_device_without_actuators_takes_no_value(site: Site) -> None:
     refused = await site.order("/api/v1/devices/hall-a/manual", 422, SIGNED | {"verb": "shed", "value": 0})
     assert "nothing that can be commanded" in refused.body["errors"][0]["detail"]
+
+
+async def test_a_generator_takes_no_veto(site: Site) -> None:
+    refused = await site.order(f"{WIND}/veto", 422, SIGNED | {"active": True})
+    assert "wind-1 is a generator" in refused.body["errors"][0]["detail"]
+
+
+def test_the_core_takes_what_the_api_takes() -> None:
+    assert set(get_args(OperatorVerb)) == {verb.value for verb in ORDERABLE[Rank.OPERATOR]}
+    assert set(get_args(UserVerb)) == {verb.value for verb in ORDERABLE[Rank.USER]}
 
 
 @pytest.mark.parametrize("active", [True, False])
@@ -294,7 +307,7 @@ NEW = (
     ("/api/v1/region/hold", {}),
     (f"{WIND}/manual", {"verb": "limit", "value": 0}),
     (f"{WIND}/override", {"verb": "limit", "value": 0}),
-    (f"{WIND}/veto", {"active": True}),
+    ("/api/v1/devices/hall-a/veto", {"active": True}),
     (f"{STALE}/acknowledge", {}),
     (f"{STALE}/shelve", {"until": ONE_PM}),
     (f"{STALE}/unshelve", {}),
