@@ -136,7 +136,7 @@ async def test_an_unknown_certificate_is_kept_for_a_person_to_look_at(
 
 
 async def test_what_only_a_person_can_help_is_asked_ever_more_seldom(peer: Peer, known: Path, password: Path) -> None:
-    password.write_text("wrong")
+    put(password, "wrong")
     before = peer.state()["sessions"]
     hurried = site(peer, known, password, reconnect_ms=100, timeout_ms=10_000, connect_timeout_ms=30_000)
     clock = RateClock(20, RealClock())
