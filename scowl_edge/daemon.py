@@ -34,10 +34,11 @@ from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import AnyOrder, Stopping
 from scowl_edge.model.signal import Cause
 from scowl_edge.model.site import OnStop
-from scowl_edge.model.view import RegionView
+from scowl_edge.model.view import EventView, RegionView
 from scowl_edge.notify import Manager, attend
 from scowl_edge.service import answer_to_reload, status_line
 from scowl_edge.supervision import Supervised
+from scowl_edge.telemetry import Recorder, TelemetryStore
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web import LiveFeed, TlsFiles, TokenSource, create_app, listen
 from scowl_edge.web.published import Check, History, StoreFigures
@@ -54,6 +55,7 @@ LINK_STUCK_MS = 30_000
 STOP_SLACK_S = 20
 """What the service manager is asked to allow for an orderly end, beyond the time for devices to be released."""
 LATENESS_EVERY_S = 0.25
+_TOO_LARGE = "what a restart needs is alone larger than journal.limit; raise it, or the disk fills up"
 _ROUNDINGS = {Rounding.UP: ROUND_UP, Rounding.DOWN: ROUND_DOWN, Rounding.NEAREST: ROUND_NEAREST}
 
 
@@ -124,6 +126,7 @@ class Daemon:
         )
         for driver in self.drivers.values():
             driver.before_send = self.loop.before_send
+        self.telemetry, self._recorder = self._record() if assembly.telemetry.enabled else (None, None)
         self._tasks: list[Supervised] = []
         self._view: RegionView | None = None
         self._view_step = -1
@@ -183,7 +186,17 @@ class Daemon:
             queued_records=journal.queued,
             file_bytes=_bytes_on_disk(self.assembly.journal.path),
         )
-        return {"journal": figures}
+        found = {"journal": figures}
+        if (store := self.telemetry) is not None:
+            found["telemetry"] = StoreFigures(
+                ok=store.healthy,
+                written_records=store.records_written,
+                written_bytes=store.bytes_written,
+                dropped_records=store.dropped,
+                queued_records=store.queued,
+                file_bytes=store.size_bytes,
+            )
+        return found
 
     @property
     def step_lag_s(self) -> float:
@@ -224,8 +237,8 @@ class Daemon:
         return {
             "loop": Check(ok=late_ms <= allowed, detail=f"last turn {late_ms} ms ago, at most {allowed} ms allowed"),
             "journal": Check(
-                ok=self.journal.healthy and self.loop.turn.journal_ok,
-                detail=error or f"{self.journal.queued} records wait",
+                ok=self.journal.healthy and self.loop.turn.journal_ok and not self.journal.keeper.over_limit,
+                detail=error or (_TOO_LARGE if self.journal.keeper.over_limit else f"{self.journal.queued} records wait"),
                 vital=False,
             ),
             "links": Check(ok=not down, detail="down: " + ", ".join(down) if down else "all up", vital=False),
@@ -295,7 +308,34 @@ class Daemon:
     @property
     def history(self) -> History | None:
         """Trends and old events."""
-        return None
+        return self._recorder.history if self._recorder is not None else None
+
+    def _record(self) -> tuple[TelemetryStore, Recorder]:
+        """The store of trends and old events, and who fills it."""
+        settings, points = self.assembly.telemetry, self.assembly.points
+        store = TelemetryStore(
+            settings.path,
+            [(p.device, p.name) for p in points],
+            keep_ms=settings.keep_ms,
+            every_ms=settings.every_ms,
+            limit_bytes=settings.limit_bytes,
+            utc_ms=lambda: self.clock.utc_ms() if self._utc_ok else None,
+        )
+        recorder = Recorder(
+            store,
+            self.inbox.table,
+            self.clock,
+            [p.fresh_ms + p.hold_ms for p in points],
+            self._settled_events,
+            lambda: self.core.memory.situation.events,
+            rate=self.rate,
+        )
+        return store, recorder
+
+    def _settled_events(self) -> Sequence[EventView]:
+        """The region's last events; none while a crash could still undo them."""
+        view = self.region() if self.loop.settled.is_set() else None
+        return view.events if view is not None else ()
 
     def order(self, order: AnyOrder) -> None:
         """Puts an order into the inbox."""
@@ -306,8 +346,10 @@ class Daemon:
     async def run(self, metrics: Metrics) -> None:
         """Drives links and loop until the stop is settled."""
         self._tasks = [Supervised(f"link {name}", lambda d=d: d.run(self.inbox)) for name, d in self.drivers.items()]  # type: ignore[misc]
-        observer = Supervised("timing", lambda: self._observe(metrics))
-        running = [asyncio.create_task(t.run(), name=t.name) for t in (*self._tasks, observer)]
+        others = [Supervised("timing", lambda: self._observe(metrics))]
+        if self._recorder is not None:
+            others.append(Supervised("telemetry", self._recorder.run))
+        running = [asyncio.create_task(t.run(), name=t.name) for t in (*self._tasks, *others)]
         try:
             await self.loop.run()
         finally:
@@ -343,10 +385,14 @@ class Daemon:
         ]
 
     def close(self) -> None:
-        """Writes a last snapshot and closes the journal."""
+        """Writes a last snapshot, closes the journal and what people look back at."""
         self.loop.turn.snapshot()
         if not self.journal.close():
             log.error("journal_not_flushed", waiting=self.journal.queued, error=self.journal.last_error)
+        if self.telemetry is not None and self._recorder is not None:
+            self._recorder.close()
+            if not self.telemetry.close():
+                log.warning("telemetry_not_flushed", waiting=self.telemetry.queued, error=self.telemetry.last_error)
 
 
 def _bytes_on_disk(database: Path) -> int:
@@ -461,9 +507,7 @@ async def _attended(manager: Manager, daemon: Daemon) -> AsyncIterator[None]:
 def _tls_files(settings: TlsSettings | None) -> TlsFiles | None:
     if settings is None:
         return None
-    return TlsFiles(
-        certificate=_path_of(settings.certificate, "certificate"), key=_path_of(settings.key, "key")
-    )
+    return TlsFiles(certificate=_path_of(settings.certificate, "certificate"), key=_path_of(settings.key, "key"))
 
 
 def _path_of(secret: Secret, what: str) -> Path:

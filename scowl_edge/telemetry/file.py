@@ -1,0 +1,155 @@
+"""The telemetry's file: its schema, and how values lie in it.
+
+64 points of one stretch of time are one row. Its key is `seconds since 1970 * 4096 + group`: new rows are appended at
+the table's end, old ones leave at its begin, and a point's trend is found by key without an index.
+
+A point keeps its number for as long as its device and name are in the configuration, wherever they stand in it. The
+number of one that is gone is given away when nothing of it is kept any more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = 1
+APPLICATION_ID = 0x53434F54
+GROUP = 64
+"""Points in a row."""
+GROUPS = 4096
+"""Most groups; the lower part of a key."""
+ROW_BYTES = 3 * GROUP * 4
+_WORTH_PACKING = 0.9
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE point (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    name TEXT NOT NULL,
+    gone_utc_ms INTEGER,
+    UNIQUE (device, name)
+) STRICT;
+CREATE TABLE bucket (utc_s INTEGER PRIMARY KEY, every_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE trend (key INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+CREATE TABLE event (seq INTEGER PRIMARY KEY, utc_ms INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+COMMIT;
+"""
+
+
+class NotTelemetry(Exception):
+    """A database, but none of ours; it is left alone."""
+
+
+class OtherFormat(NotTelemetry):
+    """Ours, of a format that this version does not read."""
+
+
+def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode, usable from any one thread at a time; a writable one makes the file.
+
+    Raises:
+        sqlite3.Error: As SQLite says.
+        NotTelemetry: It is something else.
+    """
+    mode = "rwc" if writable else "ro"
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=1.0
+    )
+    try:
+        if writable:
+            _prepare(connection)
+        _check(path, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_SCHEMA)
+    # The last seconds before a power cut may be missing: that wears the disk ten times less.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise NotTelemetry(f"{path} is a database, but no telemetry of scowl-edge; name another file in telemetry.path")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != FORMAT:
+        raise OtherFormat(f"{path} has format {version}, this version reads format {FORMAT}")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the file itself is at fault, so that trying again is of no use."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, OtherFormat) or (
+        code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    )
+
+
+def numbers_of(
+    connection: sqlite3.Connection, points: Sequence[tuple[str, str]], *, utc_ms: int | None, keep_ms: int
+) -> NDArray[np.int64]:
+    """The number of each (device, name); new ones take the lowest that are free.
+
+    Args:
+        connection: Writable.
+        points: Of the present configuration.
+        utc_ms: Now, None if that cannot be trusted: then no number becomes free.
+        keep_ms: How long values are kept.
+
+    Raises:
+        sqlite3.Error: As SQLite says.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = {(d, n): i for i, d, n in connection.execute("SELECT id, device, name FROM point")}
+        wanted = set(points)
+        connection.executemany(
+            "UPDATE point SET gone_utc_ms = NULL WHERE id = ?", [(i,) for key, i in found.items() if key in wanted]
+        )
+        if utc_ms is not None:
+            gone = [(utc_ms, i) for key, i in found.items() if key not in wanted]
+            connection.executemany("UPDATE point SET gone_utc_ms = coalesce(gone_utc_ms, ?) WHERE id = ?", gone)
+            connection.execute("DELETE FROM point WHERE gone_utc_ms < ?", (utc_ms - 2 * keep_ms,))
+        taken = {i for (i,) in connection.execute("SELECT id FROM point")}
+        free = (i for i in range(len(taken) + len(points) + 1) if i not in taken)
+        new = [(next(free), *key) for key in dict.fromkeys(points) if key not in found]
+        connection.executemany("INSERT INTO point (id, device, name) VALUES (?, ?, ?)", new)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    found.update({(d, n): i for i, d, n in new})
+    return np.array([found[key] for key in points], np.int64)
+
+
+def pack(block: NDArray[np.float32]) -> bytes:
+    """A row's bytes: (3, 64) low, mean, high; bytes of one rank together, compressed where that pays."""
+    raw = np.ascontiguousarray(block.astype("<f4").view(np.uint8).reshape(-1, 4).T).tobytes()
+    packed = zlib.compress(raw, 1)
+    return packed if len(packed) < _WORTH_PACKING * len(raw) else raw
+
+
+def unpack(data: bytes) -> NDArray[np.float32]:
+    """(3, 64) low, mean, high. Raises ValueError where these are no bytes of `pack`."""
+    try:
+        raw = data if len(data) == ROW_BYTES else zlib.decompress(data)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if len(raw) != ROW_BYTES:
+        raise ValueError(f"{len(raw)} bytes instead of {ROW_BYTES}")
+    return np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(4, -1).T).view("<f4").reshape(3, GROUP)
