@@ -192,7 +192,8 @@ def _table(table: Table, data: dict[str, Any]) -> Iterator[str]:
         f'<section id="{table.name}" aria-labelledby="{table.name}-title">'
         f'<h2 id="{table.name}-title" tabindex="-1">{escape(table.title)}</h2>'
         f'<p class="empty"{" hidden" if rows else ""}>{escape(table.empty)}</p>'
-        f'<div class="scroll"{"" if rows else " hidden"}>'
+        f'<div class="scroll" tabindex="0" role="group" aria-labelledby="{table.name}-title"'
+        f"{'' if rows else ' hidden'}>"
         f'<table data-table="{table.name}"><caption>{escape(table.caption or table.title)}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>"
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scowl_edge.web.words import POWER_VERBS, RUNGS, WORDS, text_of
+from scowl_edge.web.words import POWER_VERBS, RUNGS, USES_TOLD, WORDS, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,6 @@ BALANCE = (
     Column("Deferred", "deferred_w", "watts"),
     Column("Not served", "unserved_w", "watts"),
     Column("Ordered, on its way", "pledged_w", "watts"),
-    Column("Step", "step"),
     Column("Time (UTC)", "time", "time"),
 )
 """The rest of the region's numbers."""
@@ -196,7 +195,13 @@ TABLES = (
         ),
         "Nothing has happened yet.",
         "seq",
-        (("priority", "critical", "bad"), ("priority", "high", "bad")),
+        (
+            ("kind", "alarm-raised", "warn"),
+            ("kind", "link-down", "warn"),
+            ("kind", "device-down", "warn"),
+            ("kind", "journal-gap", "warn"),
+            ("kind", "step-failed", "bad"),
+        ),
     ),
 )
 
@@ -275,4 +280,5 @@ def layout() -> dict[str, Any]:
         "rungs": RUNGS,
         "words": WORDS,
         "power_verbs": POWER_VERBS,
+        "uses_told": USES_TOLD,
     }

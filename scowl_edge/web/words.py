@@ -10,6 +10,9 @@ from scowl_edge.model.reason import watts
 POWER_VERBS = ("setpoint", "limit", "shed")
 """Verbs whose values are watts."""
 
+USES_TOLD = 4
+"""Of what flows through a rating, the largest so many are named."""
+
 RUNGS = {
     "balanced": "in balance",
     "lift-curtailment": "let held-back wind and sun produce",
@@ -181,7 +184,10 @@ def _limits(_: Any, row: Row) -> str:
 
 
 def _uses(value: list[Row] | None, _: Row) -> str:
-    return ", ".join(f"{use['device']} {watts(use['net_w'])}" for use in value or ()) or "–"
+    uses = value or []
+    told = [f"{use['device']} {watts(use['net_w'])}" for use in uses[:USES_TOLD]]
+    more = [f"{len(uses) - USES_TOLD} more"] if len(uses) > USES_TOLD else []
+    return ", ".join(told + more) or "–"
 
 
 KINDS: dict[str, Callable[[Any, Row], str]] = {

@@ -142,13 +142,17 @@ class Page:
         )
 
     async def click(self, selector: str) -> None:
-        """A mouse click in the middle of an element, once nothing covers it."""
+        """A mouse click in the middle of an element, once it stands still and nothing covers it."""
         place = await self.until(
-            f"""(() => {{
+            f"""(async () => {{
+              const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
               const node = document.querySelector({json.dumps(selector)});
               node?.scrollIntoView({{block: "center"}});
+              const before = node?.getBoundingClientRect();
+              await frame();
+              await frame();
               const box = node?.getBoundingClientRect();
-              if (!box?.width) return null;
+              if (!box?.width || box.x !== before.x || box.y !== before.y) return null;
               const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
               return node.contains(document.elementFromPoint(x, y)) ? [x, y] : null;
             }})()""",

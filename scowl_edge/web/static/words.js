@@ -84,6 +84,12 @@ function worstPhaseText(row) {
   return `${voltAmperes(load)} of ${voltAmperes(limit)} ${direction} (${percent(load, limit)})`;
 }
 
+function uses(value) {
+  const told = (value ?? []).slice(0, layout.uses_told).map((use) => `${use.device} ${watts(use.net_w)}`);
+  const more = (value ?? []).length - told.length;
+  return [...told, ...(more ? [`${more} more`] : [])].join(", ") || "–";
+}
+
 function limits(row) {
   const sides = [[row.import_va, "in"], [row.export_va, "out"]].filter(([limit]) => limit >= 0);
   return sides.map(([limit, side]) => `${voltAmperes(limit)} ${side}`).join(", ") || "none";
@@ -98,7 +104,7 @@ const knowNothingToo = {
   "data": data,
   "handling": handling,
   "worst-phase": (_, row) => worstPhaseText(row),
-  "uses": (value) => (value ?? []).map((use) => `${use.device} ${watts(use.net_w)}`).join(", ") || "–",
+  "uses": uses,
   "tree-state": (value, row) => (value ? "without power" : row.fresh ? "fed" : "not measured freshly"),
   "meter": (value, row) => (row.metered ? "measured" : "summed up") + (value ? "" : ", not fresh"),
 };
