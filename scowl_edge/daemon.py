@@ -126,7 +126,10 @@ class Daemon:
         )
         for driver in self.drivers.values():
             driver.before_send = self.loop.before_send
-        self.telemetry, self._recorder = self._record() if assembly.telemetry.enabled else (None, None)
+        self.telemetry: TelemetryStore | None = None
+        self._recorder: Recorder | None = None
+        if assembly.telemetry.enabled:
+            self.telemetry, self._recorder = self._record()
         self._tasks: list[Supervised] = []
         self._view: RegionView | None = None
         self._view_step = -1
@@ -234,11 +237,12 @@ class Daemon:
         down = self._down()
         restarts = sum(t.restarts for t in self._tasks)
         error = self.journal.last_error
+        too_large = _TOO_LARGE if self.journal.keeper.over_limit else ""
         return {
             "loop": Check(ok=late_ms <= allowed, detail=f"last turn {late_ms} ms ago, at most {allowed} ms allowed"),
             "journal": Check(
-                ok=self.journal.healthy and self.loop.turn.journal_ok and not self.journal.keeper.over_limit,
-                detail=error or (_TOO_LARGE if self.journal.keeper.over_limit else f"{self.journal.queued} records wait"),
+                ok=self.journal.healthy and self.loop.turn.journal_ok and not too_large,
+                detail=error or too_large or f"{self.journal.queued} records wait",
                 vital=False,
             ),
             "links": Check(ok=not down, detail="down: " + ", ".join(down) if down else "all up", vital=False),

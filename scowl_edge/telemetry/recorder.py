@@ -13,7 +13,7 @@ from scowl_edge.model.signal import Quality
 from scowl_edge.model.view import EventView
 from scowl_edge.telemetry.buckets import Gathering
 from scowl_edge.telemetry.history import StoredHistory
-from scowl_edge.telemetry.store import TelemetryStore, Work
+from scowl_edge.telemetry.store import TelemetryStore
 
 LOOK_EVERY_S = 1.0
 
@@ -97,7 +97,7 @@ class Recorder:
             return
         # After a start all that the region still holds comes again: the store knows each by its number.
         after = self._seq if 0 < self._seq < newest else 0
-        fresh: Work = tuple(e for e in reversed(self._events()) if e.seq > after)
+        fresh = tuple(e for e in reversed(self._events()) if e.seq > after)
         # Nothing, where they are not settled yet; and what a full queue did not take: asked again at the next look.
         if fresh and self._store.put(fresh):
             self._seq = fresh[-1].seq
