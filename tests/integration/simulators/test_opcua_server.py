@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from opcua_region import REGION, TYPES, Connect, node_of, status_of
 from simulated_region import Start, until
 
 from simulators.plant import SimulationError
+
+BUILDING = Path(__file__).parents[3] / "examples" / "building.yaml"
 
 
 class Seen:
@@ -209,3 +214,20 @@ async def test_modbus_and_opcua_do_not_share_a_port(start: Start) -> None:
     text = text.replace("simulation:", "  box: {link: plc, points: {a: {address: 1}}}\nsimulation:")
     with pytest.raises(SimulationError, match=r"links plc and scada lead to 127\.0\.0\.1:"):
         await start(text, ephemeral=False)
+
+
+def test_a_site_without_opcua_does_without_the_library() -> None:
+    script = f"""
+import asyncio, sys
+from scowl_edge.assembly import load
+from simulators.serving import serve
+
+async def main():
+    simulator = await serve(load({str(BUILDING)!r}), ephemeral=True)
+    await simulator.close()
+
+asyncio.run(main())
+assert "asyncua" not in sys.modules
+assert "cryptography" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)

@@ -29,6 +29,7 @@ simulation:
   load: 140 %
   unknown_unit: 11
   unmetered: {grid: 2 kW}
+  pki: certificates
   devices:
     wind-1: {model: wind, noise: 1 %, noise_period: 2 s, ramp: 5 kW/s}
     home-1: {model: home, base: 2 kW, shape: home, initial: {supply: 2, serial: "A1"}}
@@ -38,6 +39,7 @@ simulation:
     assert (settings.seed, settings.wind, settings.sun, settings.load) == (7, 0.8, 0.6, 1.4)
     assert (settings.front_ms, settings.unknown_unit) == (20_000, 11)
     assert settings.unmetered == {"grid": 2000.0}
+    assert settings.pki == "certificates"
     assert settings.devices["wind-1"].numbers == {"noise": 0.01, "noise_period": 2000.0, "ramp": 5000.0}
     assert settings.devices["home-1"].initial == {"supply": 2.0, "serial": "A1"}
     assert settings.devices["home-1"].shape == "home"

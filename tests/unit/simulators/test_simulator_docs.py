@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.faults import FaultKind
+from simulators.faults import FaultKind, ServerAction
 from simulators.settings import MODELS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
@@ -21,3 +21,9 @@ def test_every_model_and_its_numbers(model: str) -> None:
 @pytest.mark.parametrize("kind", FaultKind)
 def test_every_fault(kind: FaultKind) -> None:
     assert f"| `{kind}` |" in TEXT
+
+
+@pytest.mark.parametrize("action", ServerAction)
+def test_every_action(action: ServerAction) -> None:
+    rows = [line.split("|")[1] for line in TEXT.splitlines() if line.startswith("| `")]
+    assert any(f"`{action}`" in row for row in rows)
