@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Any
@@ -35,14 +36,6 @@ def as_json(board: Board) -> str:
         .timezone("browser")
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .with_variable(dash.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-        .annotation(
-            dash.AnnotationQuery()
-            .name("Alerts")
-            .datasource(SOURCE)
-            .enable(True)
-            .icon_color("red")
-            .expr('ALERTS{alertstate="firing", job="scowl-edge", instance="$instance", severity!="info"}')
-        )
         .link(
             dash.DashboardLink("scowl-edge")
             .type(model.DashboardLinkType.DASHBOARDS)
@@ -65,7 +58,19 @@ def as_json(board: Board) -> str:
             drawing.with_panel(_panel(panel).id(number).grid_pos(place))
             number, left, below = number + 1, left + panel.width, max(below, panel.height)
         top += below
-    return str(JSONEncoder(sort_keys=True, indent=2).encode(drawing.build())) + "\n"
+    return json.dumps(_as_published(json.loads(JSONEncoder().encode(drawing.build()))), sort_keys=True, indent=2) + "\n"
+
+
+def _as_published(document: dict[str, Any]) -> dict[str, Any]:
+    """Without what the builders write and Grafana's published types do not know."""
+    for variable in document["templating"]["list"]:
+        for key in ("auto", "auto_count", "auto_min"):
+            variable.pop(key, None)
+    for panel in document["panels"]:
+        if panel["type"] == "table":
+            # Known to 11.6, gone in 13.
+            panel["options"].pop("footer", None)
+    return document
 
 
 def _choice(variable: Variable) -> dash.QueryVariable:

@@ -192,14 +192,19 @@ ALARMS = Row(
             queries=(Query("scowl_alarm_standing{@}", "now"),),
         ),
         Panel(
-            title="Commands by outcome", form="stack", low=0, unit="short",
+            title="Alerts", form="states", width=8, words=((1, "fires", "red"),),
+            what="Which alerts of Prometheus fired when? Each has a page in docs/runbooks.",
+            queries=(Query('ALERTS{@, alertstate="firing"}', "{{alertname}}"),),
+        ),
+        Panel(
+            title="Commands by outcome", form="stack", low=0, unit="short", width=8,
             what="What becomes of commands? effective is good; no_effect, contested, rejected, timed_out are not.",
             queries=(
                 Query("sum by (outcome) (increase(scowl_commands_total{@}[$__rate_interval]))", "{{outcome}}"),
             ),
         ),
         Panel(
-            title="Commands by kind", form="stack", low=0, unit="short",
+            title="Commands by kind", form="stack", low=0, unit="short", width=8,
             what="What is commanded, and how often?",
             queries=(Query("sum by (verb) (increase(scowl_commands_total{@}[$__rate_interval]))", "{{verb}}"),),
         ),

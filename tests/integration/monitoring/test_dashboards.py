@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.monitoring.grafana_schema import VERSIONS, faults
 from tests.integration.monitoring.real_prometheus import Prometheus
 from tests.system.black_box import Site, wait_for
 
@@ -97,6 +99,26 @@ def test_panels_are_whole(board: str) -> None:
         if panel["type"] != "table":
             assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
         assert panel["datasource"]["uid"] == "${datasource}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("board", BOARDS)
+def test_as_grafana_declares_it(board: str, version: str) -> None:
+    assert list(faults(BOARDS[board], version)) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_declaration_finds_faults(version: str) -> None:
+    """The check can fail: a misspelt option, a wrong type, an unknown key, and one that is missing."""
+    board = copy.deepcopy(BOARDS["region"])
+    lines = next(panel for panel in board["panels"] if panel["type"] == "timeseries")
+    lines["fieldConfig"]["defaults"]["custom"]["lineWidht"] = 1
+    lines["fieldConfig"]["defaults"]["unit"] = 5
+    lines["options"]["legend"]["placement"] = "left"
+    board["colour"] = "red"
+    del board["schemaVersion"]
+    text = "\n".join(faults(board, version))
+    assert all(word in text for word in ("lineWidht", "5 ", "left", "colour", "schemaVersion")), text
 
 
 def test_the_files_are_what_the_code_writes() -> None:
