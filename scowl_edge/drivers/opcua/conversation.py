@@ -145,7 +145,7 @@ class Conversation:
         if method is not None:
             return prepare_call(self._session, method, value)
         place, slot = self._stock.slots[index]
-        return prepare_write(place, slot, value)
+        return await prepare_write(self._session, place, slot, value)
 
     async def send(self, prepared: Prepared) -> None:
         """Sends it once. Raises DriverError."""

@@ -47,7 +47,7 @@ class Decoder:
             stamp_ms = _utc_ms(data.SourceTimestamp)
             block = blocks.setdefault((place.device, stamp_ms // _STAMP_GRID_MS), _Block())
             block.stamp_ms = max(block.stamp_ms, stamp_ms)
-            place.received_ms = received_ms
+            place.received_ms, place.heard = received_ms, True
             self._take(place, data, block)
         return [
             Reading(

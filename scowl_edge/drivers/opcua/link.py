@@ -161,8 +161,10 @@ class _Devices:
             return
         up, cause = self._server[name]
         places = self._places[number]
-        if up and places and all(place.fault for place in places):
-            up, cause = False, f"no value of any of its nodes: {places[0].name}: {places[0].fault}"
+        if up and places and not any(place.heard and not place.fault for place in places):
+            if not all(place.heard for place in places):
+                return
+            up, cause = False, f"none of its nodes has a value; the first: {places[0].fault}"
         if self._shown.get(name) is not up:
             self._shown[name] = up
             self.sink.event(LinkChanged(link=self._link, device=name, up=up, at_ms=self._clock.mono_ms(), cause=cause))

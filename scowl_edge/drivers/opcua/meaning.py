@@ -89,7 +89,9 @@ class Meaning:
                 raise Unsendable(
                     f"point {point.name}: {value / point.to_base:g} {point.unit} is beyond its {word} of {limit:g}"
                 )
-        exact = (Fraction(repr(float(value))) - self._offset) / self._factor
+        # The decimal that it prints as; beyond 2 ** 53 that would be another whole number.
+        given = Fraction(value) if float(value).is_integer() else Fraction(repr(float(value)))
+        exact = (given - self._offset) / self._factor
         raw = self._typed(exact, type_id, value)
         if float(raw) in self._nan:
             raise Unsendable(f"point {point.name}: raw {raw} means 'not available' there (nan), so it is not written")

@@ -44,8 +44,12 @@ class Place:
     """None where the server does not have the namespace."""
     wire_type: int = 0
     """Built-in type that the server holds there; 0 if not known yet."""
+    ranged: bool | None = None
+    """Whether the server knows single elements of an array; None if that was not tried yet."""
     received_ms: int = -1
     """When a value came last, by notification or read; -1 if it must be read."""
+    heard: bool = False
+    """Whether anything came of it in this session; then `fault` counts."""
     fault: str = ""
     """Why no value can be had, as the server says; empty if one can."""
     monitored_ms: int = -1
@@ -64,8 +68,8 @@ class Place:
 
     def forget(self) -> None:
         """Before a new session: nothing that the last one said counts."""
-        self.node, self.wire_type, self.fault = None, 0, ""
-        self.received_ms = -1
+        self.node, self.wire_type, self.fault, self.ranged = None, 0, "", None
+        self.received_ms, self.heard = -1, False
         self.unmonitored()
 
     def unmonitored(self) -> None:

@@ -178,13 +178,17 @@ class Session:
             answers += got
         return answers
 
-    async def read(self, nodes: Sequence[ua.NodeId], *, attribute: int = ua.AttributeIds.Value) -> list[ua.DataValue]:
+    async def read(
+        self, nodes: Sequence[ua.NodeId], *, attribute: int = ua.AttributeIds.Value, index_range: str | None = None
+    ) -> list[ua.DataValue]:
         """One attribute of many nodes, with the source's time stamps."""
 
         def request(part: Sequence[ua.NodeId]) -> Awaitable[list[ua.DataValue]]:
             parameters = ua.ReadParameters(
                 TimestampsToReturn=ua.TimestampsToReturn.Source,
-                NodesToRead=[ua.ReadValueId(NodeId=node, AttributeId=attribute) for node in part],
+                NodesToRead=[
+                    ua.ReadValueId(NodeId=node, AttributeId=attribute, IndexRange=index_range) for node in part
+                ],
             )
             return self._services.read(parameters)
 

@@ -30,6 +30,9 @@ class Write:
     node: ua.NodeId
     value: ua.Variant
     index: int
+    """Element of an array, -1 where the value is all there is."""
+    ranged: bool
+    """Whether the server writes a single element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,12 @@ async def _built_in(session: Session, types: Sequence[ua.NodeId | None]) -> list
     return [found.get(node, 0) if node is not None else 0 for node in types]
 
 
-def prepare_write(place: Place, slot: Slot, value: float) -> Write:
+async def prepare_write(session: Session, place: Place, slot: Slot, value: float) -> Write:
     """The value that is to be written, in exactly the type that the server holds.
 
     Raises:
         Unsendable: the point takes no such value, or its type is not known.
+        DriverError: what must be known of the server first could not be read.
     """
     point = slot.point
     if "w" not in point.access:
@@ -107,9 +111,20 @@ def prepare_write(place: Place, slot: Slot, value: float) -> Write:
     if place.node is None:
         raise Unsendable(f"point {point.name}: the server has no namespace {place.name.uri or place.name.index}")
     number = _agreed(point, slot.type_id, place.wire_type)
-    return Write(
-        f"write {point.node} ({TYPE_NAMES[number]})", place.node, _variant(slot.meaning, value, number), point.index
-    )
+    variant = _variant(slot.meaning, value, number)
+    if point.index >= 0 and place.ranged is None:
+        place.ranged = await _knows_ranges(session, place.node, point.index)
+    words = f"write {point.node} ({TYPE_NAMES[number]})"
+    return Write(words, place.node, variant, point.index, bool(place.ranged))
+
+
+async def _knows_ranges(session: Session, node: ua.NodeId, index: int) -> bool:
+    """A server that overlooks an index range would let one element stand for the whole array: it shows when reading."""
+    (answer,) = await session.read([node], index_range=str(index))
+    part = answer.Value.Value if answer.Value is not None else None
+    (answer,) = await session.read([node])
+    whole = answer.Value.Value if answer.Value is not None else None
+    return isinstance(part, list) and isinstance(whole, list) and len(part) == 1 < len(whole)
 
 
 def prepare_call(session: Session, method: Method, value: float) -> Call:
@@ -172,10 +187,12 @@ async def send(session: Session, prepared: Prepared) -> None:
 async def _send_element(session: Session, write: Write) -> int:
     """By index range; else read, change, write: then another client's change between the two would be lost."""
     kind = write.value.VariantType
-    element = ua.Variant([write.value.Value], kind, is_array=True)
-    code = await session.write(write.words, write.node, element, index_range=str(write.index))
-    if not is_one_of(code, NO_RANGE):
-        return code
+    code = 0
+    if write.ranged:
+        element = ua.Variant([write.value.Value], kind, is_array=True)
+        code = await session.write(write.words, write.node, element, index_range=str(write.index))
+        if not is_one_of(code, NO_RANGE):
+            return code
     (answer,) = await session.read([write.node])
     values = answer.Value.Value if answer.Value is not None else None
     if not isinstance(values, list) or write.index >= len(values):
