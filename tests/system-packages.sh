@@ -1,5 +1,5 @@
 #!/bin/sh
-# What some tests need from the system, on Debian and its kin: the Modbus client and library, Prometheus.
+# What some tests need from the system, on Debian and its kin: the Modbus client and library, Prometheus, a browser.
 # As root it installs what is missing; as anybody else it says what to run once, and those tests are skipped.
 set -eu
 
@@ -7,6 +7,7 @@ missing=""
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v mbpoll >/dev/null 2>&1 || missing="$missing mbpoll"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
 command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 if ! pkg-config --exists libmodbus 2>/dev/null; then missing="$missing libmodbus-dev"; fi

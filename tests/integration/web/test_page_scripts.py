@@ -1,0 +1,227 @@
+"""The page's scripts in a real browser, over views built by hand: what a running region shows too rarely."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scowl_edge.model.reason import Reason
+from scowl_edge.model.view import ActuatorView, AlarmView, EventView, RatingView, TreeView
+from scowl_edge.web import TokenSource
+from scowl_edge.web.published import TrendRow
+from scowl_edge.web.tables import LADDER
+from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, device, region_view, serving, serving_site
+from tests.system.chromium import Browser, Page, browser
+
+IS_LIVE = "document.getElementById('connection-text').textContent === 'Live'"
+TEXTS = (
+    """[...document.querySelectorAll('dd, tbody tr > :not(.orders), [aria-current]')].map((node) => node.textContent)"""
+)
+NASTY = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+async def chromium(tmp_path: Path) -> AsyncIterator[Browser]:
+    """A browser."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium; as root run: sh tests/system-packages.sh")
+    async with browser(program, tmp_path) as made:
+        yield made
+
+
+async def opened(made: Browser, url: str) -> Page:
+    page = await made.page(1280, 800)
+    await page.go(url)
+    await page.until(IS_LIVE, "the page is live")
+    return page
+
+
+def actuator(verb: str, target: int | None, **changes: object) -> ActuatorView:
+    fields: dict[str, object] = {
+        "verb": verb, "target": target, "confirmed": target, "state": "timed_out", "klass": 3, "reason": None,
+        "stays_as_left": True, "low": 0, "high": 9_000,
+    }  # fmt: skip
+    return ActuatorView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def of_everything() -> dict[str, object]:
+    """Whatever needs words: every kind of cell with more than one thing to say."""
+    loads = ((0, 0, 0), (900, 10, 0), (900, 0, -600), (-600, -601, 0))
+    limits = ((1_000, 1_000), (1_000, -1), (1_000, 500), (-1, -1), (0, -1))
+    powers = (0, 7, -999, 1_000, 12_345, -99_995, 999_999, 1_250_000, 87_654_321)
+    return {
+        "consumers": (("served", 1), ("shed", 1), ("starved", 2), ("choked", 1), ("unassigned", 0)),
+        "rung": "curtail",
+        "mode": "hold",
+        "mode_who": "ann",
+        "mode_why": "a crane",
+        "mode_until_utc_ms": NOON_UTC_MS,
+        "grid_net_w": -1,
+        "trees": tuple(
+            TreeView(
+                name=f"tree-{n}", bus="main", output_w=power, safe_w=abs(power) // 2, load_w=max(0, power),
+                over_assigned_w=0, members=("a", "b")[: n % 3], blackout=n == 1, fresh=n != 2,
+            )
+            for n, power in enumerate(powers)
+        ),
+        "devices": (
+            device("d0", "consumer", state="shed", mode_until_utc_ms=NOON_UTC_MS, mode_who="bob", mode_why="x"),
+            device("d1", "consumer", state="starved", up=False, down_cause="connection refused", unserved_w=5),
+            device("d2", "consumer", state="choked", up=False, vetoed=True, veto_who="eve", veto_why="guests"),
+            device("d3", "generator", up=None, mode="out-of-service", tree="", actuators=(
+                actuator("connect", 0), actuator("limit", 1_500), actuator("supply", 3), actuator("shed", None))),
+            device(NASTY, "meter", why=Reason("test-short", (1,))),
+        ),
+        "ratings": tuple(
+            RatingView(
+                name=f"rating-{n}-{m}", kind="feeder", within="", load_va=load, import_va=imports, export_va=exports,
+                headroom_w=-5, unmetered_w=3, metered=n % 2 == 0, fresh=m % 2 == 0,
+                uses=tuple((f"d{i}", 100 * i) for i in range(n + m)),
+            )
+            for n, load in enumerate(loads)
+            for m, (imports, exports) in enumerate(limits)
+        ),
+        "alarms": tuple(alarm(f"alarm-{n}", n) for n in range(4)),
+        "events": tuple(
+            EventView(
+                seq=n, source_utc_ms=n and NOON_UTC_MS, utc_ms=NOON_UTC_MS, utc_ok=True, kind=kind, source="",
+                priority="", who="", text=Reason("test-short", (n,)),
+            )
+            for n, kind in enumerate(("alarm-raised", "no-such-kind"))
+        ),
+    }  # fmt: skip
+
+
+def alarm(key: str, handled: int = 0) -> AlarmView:
+    """1 acknowledged, 2 shelved, 3 both."""
+    person = {"acknowledged_by": "ann", "acknowledged_why": "seen", "acknowledged_utc_ms": NOON_UTC_MS}
+    shelf = {"shelved_by": "bob", "shelved_why": "known", "shelved_until_utc_ms": NOON_UTC_MS}
+    fields: dict[str, object] = {
+        "key": key, "priority": "high", "since_utc_ms": NOON_UTC_MS, "since_utc_ok": True,
+        "cause": Reason("test-short", (1,)),
+    }  # fmt: skip
+    return AlarmView(**(fields | (person if handled & 1 else {}) | (shelf if handled & 2 else {})))  # type: ignore[arg-type]
+
+
+async def test_scripts_say_what_the_server_says(site: Site, chromium: Browser) -> None:
+    site.state.view = region_view(**of_everything())
+    page = await chromium.page(1280, 800)
+    await page.send("Emulation.setScriptExecutionDisabled", value=True)
+    await page.go(site.url)
+    said_by_server = await page.run(TEXTS)
+    assert len(said_by_server) > 200
+    await page.send("Emulation.setScriptExecutionDisabled", value=False)
+    await page.go(site.url)
+    await page.until(IS_LIVE, "the page is live")
+    assert await page.run(TEXTS) == said_by_server
+    # Once more with rows that the scripts make themselves.
+    site.state.step(trees=(), devices=(), ratings=(), alarms=(), decisions=(), events=())
+    await page.until("document.querySelectorAll('tbody tr').length === 0", "all rows are gone")
+    site.state.step(**(of_everything() | {"step": 44}))
+    await page.until("document.querySelectorAll('tbody tr').length > 30", "all rows are back")
+    assert await page.run(TEXTS) == said_by_server
+    assert await page.run("document.querySelectorAll('img').length") == 0, "a name became an element"
+    for n, name in enumerate(LADDER[0].names[:2]):
+        site.state.step(rung=name, step=45 + n)
+        marked = f"document.querySelector('[aria-current=step]')?.dataset.rung === '{name}'"
+        await page.until(
+            f"document.querySelectorAll('[aria-current=step]').length === 1 && {marked}", f"{name} is marked"
+        )
+    assert page.troubles == []
+
+
+async def test_updates_leave_focus_scroll_and_rows_alone(site: Site, chromium: Browser) -> None:
+    def devices(*names: str) -> dict[str, object]:
+        return {"devices": tuple(device(name, "consumer") for name in names), "step": site.state.view.step + 1}  # type: ignore[union-attr]
+
+    many = [f"home-{n}" for n in range(60)]
+    site.state.view = region_view(**devices(*many))
+    page = await opened(chromium, site.url)
+    await page.run(
+        """(() => {
+          const row = document.querySelector('#devices [data-row="home-30"]');
+          row.mark = 1;
+          row.querySelector('button').focus();
+          scrollTo(0, 900);
+        })()"""
+    )
+    place = await page.run("scrollY")
+    assert place > 0
+    site.state.step(**devices("new", *reversed(many)))
+    await page.until("Boolean(document.querySelector('#devices [data-row=new]'))", "a new device is there")
+    shown = await page.run("[...document.querySelectorAll('#devices tbody tr')].map((row) => row.dataset.row)")
+    assert shown == ["new", *reversed(many)]
+    kept = "document.activeElement.closest('tr')?.dataset.row"
+    assert await page.run(kept) == "home-30"
+    assert await page.run("document.querySelector('#devices [data-row=\"home-30\"]').mark") == 1, (
+        "the row was built anew"
+    )
+    site.state.step(**devices("new"))
+    await page.until("document.querySelectorAll('#devices tbody tr').length === 1", "the others are gone")
+    assert await page.run("document.activeElement.id") == "devices-title", "the focus fell off the page"
+    assert await page.run("document.getElementById('alarm-news').textContent") == "", "old alarms are no news"
+    site.state.step(alarms=(alarm("over-rating:grid"), alarm("hidden", 2)), step=site.state.view.step + 1)
+    told = await page.until("document.getElementById('alarm-news').textContent", "a new alarm is told")
+    assert "New alarm, high: over-rating:grid" in told and "hidden" not in told
+    assert page.troubles == []
+
+
+@dataclass
+class Recorded:
+    """A store that has one day of one point, with a gap."""
+
+    async def trend(self, point: int, from_utc_ms: int, to_utc_ms: int, most: int) -> Sequence[TrendRow]:
+        rows = [TrendRow(from_utc_ms + n * 3_600_000, -2e3 - n, -1e3, 5e3 + n) for n in range(24)]
+        return [*rows[:9], TrendRow(rows[9].utc_ms, None, None, None), *rows[10:]]
+
+    async def events(self, before_seq: int | None, most: int) -> Sequence[EventView]:
+        return []
+
+
+async def test_a_day_of_a_point_is_drawn(site: Site, chromium: Browser) -> None:
+    site.state.history = Recorded()  # type: ignore[assignment]
+    page = await opened(chromium, site.url)
+    await page.click('#devices [data-row="wind-1"] button.link')
+    await page.click('[aria-label="Trend of power"]')
+    told = await page.until("document.querySelector('.trend figcaption')?.textContent", "the day is drawn")
+    assert "lowest -2.023 kW, highest 5.023 kW, last -1 kW" in told
+    assert await page.run("document.querySelectorAll('.trend polyline').length") == 2, "a gap is no line"
+    assert await page.run("document.querySelector('.trend svg').getAttribute('aria-label')") == told
+    assert page.troubles == []
+
+
+async def test_without_a_token_nothing_is_seen(state: State, tmp_path: Path, chromium: Browser) -> None:
+    (tmp_path / "viewer").write_text(TOKEN)
+    viewer = TokenSource("viewer", tmp_path / "viewer", None)
+    async with serving_site(state, tmp_path, viewer=viewer) as closed:
+        page = await chromium.page(1280, 800)
+        await page.go(closed.url)
+        await page.until("document.getElementById('token-dialog').open", "it asks for a token")
+        assert "wind-1" not in await page.run("document.documentElement.outerHTML")
+        await page.type("#token-secret", "wrong")
+        await page.press("Enter")
+        await page.until("document.querySelector('#token-secret')?.value === ''", "it asks again")
+        await page.type("#token-secret", TOKEN)
+        await page.press("Enter")
+        await page.until(IS_LIVE, "the page is live")
+        assert "wind-1" in await page.text("#devices")
+
+
+async def test_what_is_old_is_said_to_be_old(state: State, chromium: Browser) -> None:
+    for point in range(5):
+        state.read(point, 1.0)
+    listener, _ = await serving(state)
+    page = await opened(chromium, listener.url)
+    age = "parseFloat(document.querySelector('#vitals [data-key=oldest_data_s]').textContent)"
+    assert await page.run(age) == 0
+    assert await page.run("document.getElementById('stale').hidden")
+    await listener.close()
+    told = await page.until("document.getElementById('stale').innerText", "it is said", 30)
+    assert told.startswith("No news from the daemon since ") and told.endswith("What is shown is old.")
+    assert await page.run("document.getElementById('connection').dataset.tone") == "bad"
+    await page.until(f"{age} > 5", "what is shown grows old")
