@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import structlog
 
 from scowl_edge import __version__
@@ -133,6 +134,7 @@ class Daemon:
         self._tasks: list[Supervised] = []
         self._view: RegionView | None = None
         self._view_step = -1
+        self._untried = {link.name for link in assembly.links}
         self._started_ms = self.clock.mono_ms()
         self._status = ""
         self._tried = False
@@ -294,12 +296,11 @@ class Daemon:
 
     def untried(self) -> list[str]:
         """Links of which no point was read or failed yet."""
-        tried = {
-            p.link
-            for p, cause in zip(self.assembly.points, self.inbox.table.cause.tolist(), strict=True)
-            if cause != Cause.NOT_READ_YET
-        }
-        return [link.name for link in self.assembly.links if link.name not in tried]
+        # Tried once is tried for good, so that a large site is looked through only while it starts.
+        if self._untried:
+            tried = np.flatnonzero(self.inbox.table.cause != Cause.NOT_READ_YET).tolist()
+            self._untried -= {self.assembly.points[i].link for i in tried}
+        return [link.name for link in self.assembly.links if link.name in self._untried]
 
     def mono_ms(self) -> int:
         """The clock of the table."""

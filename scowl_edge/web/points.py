@@ -20,6 +20,7 @@ class PointJudge:
         points = published.points
         self._stale_after_ms = np.array([p.fresh_ms for p in points], np.int64)
         self._bad_after_ms = self._stale_after_ms + np.array([p.hold_ms for p in points], np.int64)
+        self._not_tried = {p.link for p in points if "r" in p.access}
         self._is_text = np.array([p.type == "string" for p in points], np.bool_)
         self.index: dict[tuple[str, str], int] = {(p.device, p.name): i for i, p in enumerate(points)}
         """(device, point) -> index in the table."""
@@ -48,7 +49,8 @@ class PointJudge:
 
     def links_not_tried(self) -> list[str]:
         """Links, sorted, of which no point was answered or certain to fail yet; one that only writes was tried."""
-        received_ms = self._published.table.received_ms
-        readable = {p.link for p in self._published.points if "r" in p.access}
-        tried = {p.link for p, at_ms in zip(self._published.points, received_ms.tolist(), strict=True) if at_ms >= 0}
-        return sorted(readable - tried)
+        # Tried once is tried for good, so that a large site is looked through only while it starts.
+        if self._not_tried:
+            tried = np.flatnonzero(self._published.table.received_ms >= 0).tolist()
+            self._not_tried -= {self._published.points[i].link for i in tried}
+        return sorted(self._not_tried)
