@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import fleet, path, region
+from bench import fleet, path, region, viewers
 
 
 def main() -> None:
@@ -17,6 +17,8 @@ def main() -> None:
     region.main(["--minutes", "2"] if short else [])
     print()
     fleet.main(["--seconds", "15", "--warm-up", "10"] if short else [])
+    print()
+    viewers.main(["--seconds", "8", "--pairs", "2"] if short else [])
 
 
 if __name__ == "__main__":
