@@ -157,6 +157,10 @@ class Peer:
         """Ends every session."""
         self._ask("/kick", {})
 
+    def hostile(self, on: bool) -> None:
+        """Each session is ended 0.2 s after it began."""
+        self._ask("/hostile", {"on": on})
+
     def drop_subscriptions(self) -> None:
         self._ask("/drop-subscriptions", {})
 

@@ -5,6 +5,7 @@
 // POST /reset               scalars as at the start, calls and writes forgotten
 // POST /set                 {node, value?, status?}
 // POST /kick                ends every session, subscriptions included
+// POST /hostile             {on}: from now on each session is ended as soon as it reads
 // POST /drop-subscriptions  ends the subscriptions of every session
 // POST /mute                monitored items of the subscriptions that exist now report nothing any more
 // POST /limits              {maxNodesPerRead, ...} answered and enforced from now on
@@ -88,6 +89,9 @@ method("Sleep", [], () => null);
 
 server.on("newChannel", () => state.connections++);
 server.on("create_session", () => state.sessions++);
+server.on("session_activated", (session) => {
+  if (state.hostile) setTimeout(() => server.engine.closeSession(session.authenticationToken, true, "Terminated"), 200);
+});
 await server.start();
 
 function plain(variant) {
@@ -128,6 +132,7 @@ const actions = {
   "/kick": () => {
     for (const session of sessions()) server.engine.closeSession(session.authenticationToken, true, "Terminated");
   },
+  "/hostile": ({ on }) => (state.hostile = on),
   "/drop-subscriptions": () => {
     for (const session of sessions()) for (const s of [...session.publishEngine.subscriptions]) session.deleteSubscription(s.id);
   },

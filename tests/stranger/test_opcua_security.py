@@ -152,6 +152,25 @@ async def test_what_only_a_person_can_help_is_asked_ever_more_seldom(peer: Peer,
         await it.sink.until(lambda: it.sink.flips("") == [False, True])
 
 
+async def test_a_server_that_comes_back_with_another_certificate(own_pair: Path, tmp_path: Path) -> None:
+    peer = Peer()
+    try:
+        acquaint(own_pair, peer, tmp_path)
+        async with running(site(peer, tmp_path, None)) as it:
+            await it.sink.until(lambda: it.sink.flips("") == [True])
+            peer.kill()
+            await refusal(it, "connect to")
+            shutil.rmtree(peer.pki)
+            peer.start()
+            # The link is down all the time, yet what a person must do is told.
+            await refusal(it, "not trusted")
+            assert it.sink.flips("") == [True, False, False]
+            trust(tmp_path)
+            await it.sink.until(lambda: it.sink.flips("")[-1], 8)
+    finally:
+        peer.close()
+
+
 async def test_refusals_say_what_to_do(peer: Peer, known: Path, password: Path) -> None:
     gone = known / "gone"
     for changes, words in (

@@ -87,6 +87,20 @@ async def test_a_session_that_is_kicked_comes_back_by_itself(peer: Peer) -> None
     assert peer.state()["open"] == 0
 
 
+async def test_a_server_that_ends_every_session_is_not_stormed(peer: Peer) -> None:
+    async with running(plain(peer.endpoint, timeout_ms=5_000), clock=RateClock(5, RealClock()), rate=5.0) as it:
+        await it.sees(0, -2.25)
+        before, began_ms = peer.state()["sessions"], RealClock().mono_ms()
+        peer.hostile(True)
+        peer.kick()
+        try:
+            await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 3_000)
+            assert 2 <= peer.state()["sessions"] - before <= 8  # each lives for 0.2 s: at once again would be 15
+        finally:
+            peer.hostile(False)
+        await follows(it, peer, 1.0)
+
+
 async def test_subscriptions_that_the_server_ends_are_made_anew(peer: Peer) -> None:
     async with running(plain(peer.endpoint)) as it:
         await follows(it, peer, 1.0)

@@ -110,7 +110,7 @@ class Decoder:
         if wire_type == STRING:
             self._texts[slot.index] = str(raw.Text or "") if isinstance(raw, ua.LocalizedText) else str(raw)
             return math.nan, Cause.NONE, ""
-        number = raw.timestamp() if isinstance(raw, datetime) else float(raw)
+        number = _aware(raw).timestamp() if isinstance(raw, datetime) else float(raw)
         value, cause = slot.meaning.base(number)
         if cause is Cause.IMPLAUSIBLE:
             return value, cause, f"raw {number:g} is beyond the point's limits"
@@ -143,5 +143,9 @@ def _wire_type(variant: ua.Variant | None) -> int:
 def _utc_ms(stamp: datetime | None) -> int:
     if stamp is None:
         return 0
-    moment = stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)
-    return max(round(moment.timestamp() * 1000), 0)
+    return max(round(_aware(stamp).timestamp() * 1000), 0)
+
+
+def _aware(moment: datetime) -> datetime:
+    """On the wire all times are UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SESSION_TIMEOUT_MS = 60_000
 """At least: a server keeps a session that was lost for so long, and many keep but few."""
 CHANNEL_LIFETIME_MS = 3_600_000
+SHORT_LIFE_MS, SHORT_LIVES = 5_000, 2
+"""After so many sessions in a row that lived no longer, there is a pause before the next; it grows up to as much."""
 
 
 class Poll:
@@ -74,6 +76,8 @@ class OpcuaPort:
         self._wanted: set[int] = set()
         self._conversation: Conversation | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._opened_ms = -1
+        self._short_lived = 0
 
     @property
     def is_open(self) -> bool:
@@ -83,6 +87,8 @@ class OpcuaPort:
     async def open(self, count: Callable[[str], None], lost: Callable[[], None]) -> None:
         """Connects; see `Port.open`."""
         self.close()
+        await self.closed()
+        await self._after_short_ones()
         try:
             conversation, means = await asyncio.to_thread(_library)
         except ImportError as error:
@@ -112,6 +118,16 @@ class OpcuaPort:
             news=self._news,
         )
         self.remark = self._conversation.remark
+        self._opened_ms = self._clock.mono_ms()
+
+    async def _after_short_ones(self) -> None:
+        """A session that ends at once, again and again, is not begun anew at once: that would be a storm."""
+        lived_ms = self._clock.mono_ms() - self._opened_ms
+        self._short_lived = self._short_lived + 1 if self._opened_ms >= 0 and lived_ms < SHORT_LIFE_MS else 0
+        self._opened_ms = -1
+        if self._short_lived > SHORT_LIVES:
+            pause_ms = min(100 << min(self._short_lived, 10), SHORT_LIFE_MS)
+            await asyncio.sleep(pause_ms / 1000 / self._rate)
 
     def _news(self, readings: list[Reading]) -> None:
         self.heard()

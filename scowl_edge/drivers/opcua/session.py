@@ -125,8 +125,8 @@ class Session:
             bounds = [MOST_IN_ONE, self._link.max_items, limit if isinstance(limit, int) else 0]
             self._chunk[service] = min(bound for bound in bounds if bound > 0)
 
-    async def ask(self, what: str, request: Callable[[], Awaitable[Answer]]) -> Answer:
-        """One exchange, counted.
+    async def ask(self, what: str, request: Callable[[], Awaitable[Answer]], *, counted: bool = True) -> Answer:
+        """One exchange. It is counted unless it is a wait for news, which shows nothing of who polls and commands.
 
         Raises:
             DriverError: its failure, in words.
@@ -138,13 +138,15 @@ class Session:
         except Exception as raised:
             error = driver_error(raised, self._means.timeout_s)
             error.what = self._words(what)
-            self._means.count(error.result)
+            if counted:
+                self._means.count(error.result)
             self._suspect = isinstance(error, ReplyTimeout)
             if isinstance(error, LinkLost):
                 self.break_off()
             raise error from raised
         self._suspect = False
-        self._means.count("ok")
+        if counted:
+            self._means.count("ok")
         return answer
 
     def _words(self, what: str) -> str:
@@ -292,7 +294,7 @@ class Session:
             response.ResponseHeader.ServiceResult.check()
             return response.Parameters  # type: ignore[no-any-return]
 
-        return await self.ask("wait for notifications", exchange)
+        return await self.ask("wait for notifications", exchange, counted=False)
 
     async def leave(self) -> None:
         """Says farewell, in a bounded time, and disconnects. Never raises but for cancellation."""
