@@ -194,6 +194,42 @@ def replay(
     command.replay(journal)
 
 
+@main.command(epilog="Example: scowl-edge export scowl-edge.db --what commands --from 2026-01-31 -o commands.csv")
+def export(
+    file: Annotated[
+        Path, typer.Argument(metavar="JOURNAL", help="The journal's file, or the telemetry's.", show_default=False)
+    ],
+    what: Annotated[
+        str,
+        typer.Option(metavar="TABLE", help="commands, decisions, inputs, events or trends.", show_default=False),
+    ],
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv or parquet.")] = "csv",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to standard output."),
+    ] = None,
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Leave out what was before this time (ISO 8601, UTC).")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Leave out what was at this time or later.")
+    ] = None,
+    telemetry: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take trends or events from this file instead of the one beside JOURNAL."),
+    ] = None,
+) -> None:
+    """Write what a journal or the telemetry holds as a table: CSV, or Parquet where pyarrow is installed.
+
+    Commands and inputs are read, decisions and events found by deciding again; trends are in the telemetry's file,
+    found beside the journal. Values are in base units, + is consumption. The files are only read, and may be those of
+    a running daemon. Exit status 2 if that cannot be done.
+    """
+    from scowl_edge.cli import export as command
+
+    command.export(file, what=what, form=form, output=output, begin=begin, end=end, telemetry=telemetry)
+
+
 @main.command(epilog="Example: scowl-edge simulator examples/demo.yaml --control 127.0.0.1:9000")
 def simulator(
     file: ConfigFile,

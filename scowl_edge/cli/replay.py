@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from scowl_edge.journal.records import JournalError
 from scowl_edge.journal.replay import ReplayReport, SegmentResult
 from scowl_edge.journal.replay import replay as run_again
 from scowl_edge.model.errors import ScowlError
+from scowl_edge.model.site import Site
 
 IDENTICAL, DIFFERENT, UNREADABLE = 0, 1, 2
 
@@ -31,8 +33,12 @@ def replay(
     from scowl_edge.assembly import assemble
     from scowl_edge.control.core import Core
 
+    @cache
+    def site_of(config: str) -> Site:
+        return assemble(config, f"the configuration in {journal}").site
+
     def make_core(config: str) -> Core:
-        return Core(assemble(config, f"the configuration in {journal}").site)
+        return Core(site_of(config))
 
     try:
         report = run_again(read_records(journal), make_core)

@@ -248,6 +248,22 @@ def _from(path: Path, connection: sqlite3.Connection, first: int) -> Iterator[Re
         raise _unreadable(path, error) from error
 
 
+def steps_of(path: Path) -> tuple[int, int]:
+    """(first, last) step of a file; (0, 0) of an empty one. Raises JournalError like `read_records`."""
+    connection = _reader(path)
+    if connection is None:
+        return 0, 0
+    with closing(connection):
+        try:
+            first, last = (
+                connection.execute(f"SELECT step FROM record ORDER BY seq {way} LIMIT 1").fetchone() or (0,)
+                for way in ("ASC", "DESC")
+            )
+        except sqlite3.Error as error:
+            raise _unreadable(path, error) from error
+    return first[0], last[0]
+
+
 def recover_file(path: Path) -> Recovery:
     """What a restart learns; reads no more than lies behind the last usable snapshot.
 

@@ -77,7 +77,7 @@ def _buckets(
     for second, every_ms, data in connection.execute(
         "SELECT b.utc_s, b.every_ms, t.data FROM bucket b LEFT JOIN trend t ON t.key = b.utc_s * ? + ? "
         "WHERE b.utc_s >= ? AND b.utc_s < ? ORDER BY b.utc_s",
-        (GROUPS, group, -(-from_utc_ms // 1000), -(-to_utc_ms // 1000)),
+        (GROUPS, group, _seconds(from_utc_ms), _seconds(to_utc_ms)),
     ):
         low = mean = high = np.nan
         if data is not None:
@@ -125,3 +125,47 @@ def _events(rows: Sequence[tuple[bytes]]) -> Iterator[EventView]:
         except CodecError:
             # Of another version; the next start of that one reads it again.
             continue
+
+
+Trend = tuple[int, int, str, str, float, float, float]
+"""utc_ms, every_ms, device, point, low, mean, high."""
+
+
+def all_trends(path: Path, from_utc_ms: int, to_utc_ms: int) -> Iterator[Trend]:
+    """Every good value of a time, bucket by bucket. A few buckets are read at a time, so that the writer goes on.
+
+    Raises:
+        sqlite3.Error: As SQLite says.
+        NotTelemetry: The file is something else.
+    """
+    begin, end = _seconds(from_utc_ms), _seconds(to_utc_ms)
+    with closing(connect(path, writable=False)) as connection:
+        names = {i: (d, n) for i, d, n in connection.execute("SELECT id, device, name FROM point")}
+        while rows := connection.execute(
+            "SELECT utc_s, every_ms FROM bucket WHERE utc_s >= ? AND utc_s < ? ORDER BY utc_s LIMIT 20", (begin, end)
+        ).fetchall():
+            for second, every_ms in rows:
+                for key, data in connection.execute(
+                    "SELECT key, data FROM trend WHERE key >= ? AND key < ?", (second * GROUPS, (second + 1) * GROUPS)
+                ).fetchall():
+                    first = key % GROUPS * GROUP
+                    for slot, (low, mean, high) in enumerate(unpack(data).T.tolist()):
+                        if mean == mean and (name := names.get(first + slot)) is not None:
+                            yield second * 1000, every_ms, *name, low, mean, high
+            begin = rows[-1][0] + 1
+
+
+def all_events(path: Path, from_utc_ms: int, to_utc_ms: int) -> Iterator[EventView]:
+    """Every event of a time, oldest first. Raises as `all_trends`."""
+    after = -1
+    with closing(connect(path, writable=False)) as connection:
+        while rows := connection.execute(
+            "SELECT seq, data FROM event WHERE seq > ? AND utc_ms >= ? AND utc_ms < ? ORDER BY seq LIMIT 500",
+            (after, from_utc_ms, to_utc_ms),
+        ).fetchall():
+            after = rows[-1][0]
+            yield from _events([(data,) for _, data in rows])
+
+
+def _seconds(utc_ms: int) -> int:
+    return -(-utc_ms // 1000)
