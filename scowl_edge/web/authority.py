@@ -113,17 +113,14 @@ class Authority:
         given = _bearer(request)
         if given is None:
             raise _challenge("token-missing", "An order needs the header `Authorization: Bearer ...`.")
-        if _same(given, expected):
-            return
         viewer = await self._viewer.token()
-        if not isinstance(viewer, Unreadable) and _same(given, viewer):
-            raise Refused(
-                HTTPStatus.FORBIDDEN,
-                "viewer-only",
-                "Not allowed",
-                "This token is the viewer's and may only read; orders need the operator's.",
-            )
-        raise _challenge("token-wrong", "The bearer token is not the configured one.")
+        looks = not isinstance(viewer, Unreadable) and _same(given, viewer)
+        if not _same(given, expected):
+            if looks:
+                raise _not_an_operator("This token is the viewer's and may only read; orders need the operator's.")
+            raise _challenge("token-wrong", "The bearer token is not the configured one.")
+        if looks:
+            raise _not_an_operator("The viewer's token and the operator's are the same; the operator needs another.")
 
 
 def guard(authority: Authority) -> Middleware:
@@ -142,6 +139,10 @@ def guard(authority: Authority) -> Middleware:
         return await handler(request)
 
     return guarded
+
+
+def _not_an_operator(detail: str) -> Refused:
+    return Refused(HTTPStatus.FORBIDDEN, "viewer-only", "Not allowed", detail)
 
 
 def _bearer(request: web.Request) -> bytes | None:

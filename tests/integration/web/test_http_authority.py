@@ -88,6 +88,16 @@ async def test_a_viewer_may_not_order_and_the_log_says_who_tried(guarded: Site) 
     assert len(guarded.state.orders) == 1
 
 
+async def test_one_token_for_both_makes_no_operator_of_a_viewer(guarded: Site) -> None:
+    guarded.token_file.write_text(TOKEN)
+    async with guarded.http.post(
+        guarded.url + DEVICE_MODE, json=ORDER, headers={"Authorization": f"Bearer {TOKEN}"}
+    ) as answer:
+        assert answer.status == 403
+        assert "are the same" in (await answer.json(content_type=None))["detail"]
+    assert guarded.state.orders == []
+
+
 async def test_a_changed_token_counts_at_once(guarded: Site) -> None:
     guarded.token_file.write_text("another")
     async with guarded.http.get(guarded.url + "/api/v1/region") as answer:
