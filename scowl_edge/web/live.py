@@ -22,6 +22,7 @@ from aiohttp import web
 
 from scowl_edge.model.view import RegionView
 from scowl_edge.web import present
+from scowl_edge.web.codings import takes_gzip
 from scowl_edge.web.freshness import Freshness
 from scowl_edge.web.points import PointJudge
 from scowl_edge.web.problem import Refused
@@ -184,7 +185,7 @@ class LiveFeed:
                 "/api/v1/region now and then.",
                 headers={"Retry-After": str(AGAIN_AFTER_S)},
             )
-        packed = "gzip" in request.headers.get("Accept-Encoding", "").lower()
+        packed = takes_gzip(request)
         viewer = _Viewer(request, every_s, packed=packed)
         self._viewers.add(viewer)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})

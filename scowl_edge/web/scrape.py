@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from scowl_edge.web.codings import takes_gzip
 from scowl_edge.web.exposition import CONTENT_TYPE
 
 SEND_S = 30.0
@@ -27,20 +28,21 @@ class Exposition(Protocol):
 class Scrape:
     """Answers GET /metrics."""
 
-    def __init__(self, exposition: Exposition) -> None:
+    def __init__(self, exposition: Exposition, *, send_s: float = SEND_S) -> None:
         self._exposition = exposition
+        self._send_s = send_s
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """The whole exposition. Each piece is sent when the one before has left, so a slow scraper costs no copy."""
         pieces = await self._exposition.render()
         answer = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
-        if _worth_packing(request):
-            pieces = await asyncio.to_thread(_packed, pieces)
+        if worth_packing(request):
+            pieces = await asyncio.to_thread(packed, pieces)
             answer.headers["Content-Encoding"] = "gzip"
         answer.headers["Vary"] = "Accept-Encoding"
         answer.content_length = sum(map(len, pieces))
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(self._send_s):
                 await answer.prepare(request)
                 for piece in pieces:
                     await answer.write(piece)
@@ -51,10 +53,9 @@ class Scrape:
         return answer
 
 
-def _worth_packing(request: web.Request) -> bool:
+def worth_packing(request: web.Request) -> bool:
     """Whether a network is in between: packing costs more CPU than rendering, and nothing is gained on one machine."""
-    wanted = [entry.partition(";") for entry in request.headers.get("Accept-Encoding", "").lower().split(",")]
-    if not any(coding.strip() == "gzip" and how.replace(" ", "") not in ("q=0", "q=0.0") for coding, _, how in wanted):
+    if not takes_gzip(request):
         return False
     try:
         return not ip_address(request.remote or "").is_loopback
@@ -62,8 +63,8 @@ def _worth_packing(request: web.Request) -> bool:
         return False
 
 
-def _packed(pieces: Sequence[bytes]) -> list[bytes]:
+def packed(pieces: Sequence[bytes]) -> list[bytes]:
     """One gzip stream, at the cheapest level; off the event loop, which zlib leaves free meanwhile."""
     packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
-    packed = [packer.compress(piece) for piece in pieces]
-    return [piece for piece in (*packed, packer.flush()) if piece]
+    parts = [packer.compress(piece) for piece in pieces]
+    return [part for part in (*parts, packer.flush()) if part]

@@ -78,7 +78,7 @@ async def watched(state: State, feed: LiveFeed, tmp_path: Path) -> AsyncIterator
         yield site
 
 
-@pytest.mark.parametrize("coding", ["gzip", "identity"])
+@pytest.mark.parametrize("coding", ["gzip", "identity", "deflate, gzip;q=0"])
 async def test_a_message_is_what_the_other_endpoints_say(watched: Site, coding: str) -> None:
     document = await watched.json("/api/v1/openapi.json")
     async with looking(watched, **{"Accept-Encoding": coding}) as answer:
