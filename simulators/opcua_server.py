@@ -217,7 +217,13 @@ class OpcuaServer:
                 self._expired = action is ServerAction.EXPIRE_CERTIFICATE
                 await self._load_certificate()
             if action is not ServerAction.STOP:
-                await self._listen()
+                try:
+                    await self._listen()
+                except OSError as error:
+                    raise SimulationError(
+                        f"cannot listen on {self.host}:{self.port} again: {error.strerror or error}; "
+                        "end what uses the port, and start the server once more"
+                    ) from error
 
     def described(self) -> dict[str, object]:
         """Where it is and how it fares, for people and tests."""
