@@ -129,7 +129,7 @@ class Turn:
         elif self._hole is not None:
             hole, self._hole = self._hole, None
             if self.append(gap_record(self.boot, hole)):
-                self.inbox.event(hole)
+                self.inbox.keep(hole)
                 self.snapshot()
             else:
                 self._hole = hole
