@@ -62,6 +62,9 @@ def make_tree(tree: Path) -> None:
     """What a boot needs beside /usr."""
     for name in ("usr", "opt", "home", "root", "dev", "proc", "sys", "run", "tmp", "etc/systemd/system", "var/lib"):
         (tree / name).mkdir(parents=True)
+    # nspawn looks here, before /usr is there, how new the systemd inside is, and gives it control groups to match.
+    (tree / "usr/lib/systemd").mkdir(parents=True)
+    (tree / f"usr/lib/systemd/libsystemd-shared-{_version()}.so").touch()
     for name in ("bin", "sbin", "lib", "lib64"):
         if (Path("/") / name).is_symlink():
             (tree / name).symlink_to(f"usr/{name}")
@@ -73,6 +76,12 @@ def make_tree(tree: Path) -> None:
     for unit in ("getty.target", "systemd-logind.service", "systemd-firstboot.service"):
         (units / unit).symlink_to("/dev/null")
     (units / "default.target").symlink_to(_SYSTEM / "multi-user.target")
+
+
+def _version() -> str:
+    """The number of this machine's systemd."""
+    said = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True).stdout
+    return said.split()[1]
 
 
 def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

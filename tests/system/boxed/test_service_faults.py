@@ -147,6 +147,8 @@ pathlib.Path("probe.json").write_text(json.dumps({
     "executable": tried(lambda: mmap.mmap(-1, 4096, prot=7)),
     "serial": tried(lambda: os.open("/dev/ttyUSB0", os.O_RDWR | os.O_NOCTTY)),
     "setclock": tried(lambda: __import__("time").clock_settime(0, 1.0)),
+    "private": tried(lambda: socket.create_connection(("192.168.77.5", 5020), 1)),
+    "public": tried(lambda: socket.create_connection(("203.0.113.5", 5020), 1)),
 }))
 """
     box.path("/opt/probe.py").write_text(probe)
@@ -154,6 +156,11 @@ pathlib.Path("probe.json").write_text(json.dumps({
     box.drop_in("z-probe", run)
     box.call("mknod", "-m", "660", "/dev/ttyUSB0", "c", "1", "3")
     box.call("chgrp", "dialout", "/dev/ttyUSB0")
+    for address in ("192.168.77.5", "203.0.113.5"):
+        box.call("ip", "address", "add", f"{address}/32", "dev", "lo")
+    listen = "import socket, time; s = socket.create_server(('', 5020)); time.sleep(3600)"
+    box.begin(f"{PROGRAM}/bin/python", "-c", listen)
+    box.wait(lambda: ":5020" in box.call("ss", "-Htln").stdout, 10, "somebody listens")
     box.start()
     found = found_by_probe(box)
     assert found.pop("uid") != 0
@@ -168,14 +175,18 @@ pathlib.Path("probe.json").write_text(json.dumps({
         "executable": f"PermissionError {errno.EPERM}",
         "serial": f"FileNotFoundError {errno.ENOENT}",
         "setclock": f"PermissionError {errno.EPERM}",
+        "private": "done",
+        "public": "TimeoutError None",
     }
     drop_ins = box.path(f"{PROGRAM}/share/drop-ins")
     for name in ("compiled-kernels", "serial-port"):
         box.drop_in(name, (drop_ins / f"{name}.conf").read_text())
+    box.drop_in("network", (drop_ins / "network.conf").read_text().replace("192.168.50.0/24", "203.0.113.0/24"))
     box.start()
     found = found_by_probe(box)
     assert found["executable"] == "done"
     assert found["serial"] == "done"
+    assert (found["private"], found["public"]) == ("TimeoutError None", "done")
 
 
 def found_by_probe(box: Box) -> dict[str, object]:
