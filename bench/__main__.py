@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import fleet, path, region, viewers
+from bench import fleet, path, region, scrape, viewers
 
 
 def main() -> None:
@@ -19,6 +19,8 @@ def main() -> None:
     fleet.main(["--seconds", "15", "--warm-up", "10"] if short else [])
     print()
     viewers.main(["--seconds", "8", "--pairs", "2"] if short else [])
+    print()
+    scrape.main(["--pairs", "3"] if short else [])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ _OLDEST = Family(
     "gauge",
     "The largest age of all points that ever had a good value; absent while none has.",
 )
+_QUALITIES = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD)
+"""Those that the table knows."""
 
 
 class PointSeries:
@@ -43,7 +45,7 @@ class PointSeries:
             _OF_DEVICE,
             [
                 label_set((("device", name), ("quality", quality.name.lower())))
-                for quality in Quality
+                for quality in _QUALITIES
                 for name in devices
             ],
         )
@@ -55,7 +57,7 @@ class PointSeries:
         value, good_ms = table.value[at], table.good_ms[at]
         ever = good_ms >= 0
         age_s = np.where(ever, (self._published.mono_ms() - good_ms) / 1000, np.inf)
-        counts = [np.bincount(self._device[quality == q], minlength=self._devices) for q in Quality]
+        counts = [np.bincount(self._device[quality == q], minlength=self._devices) for q in _QUALITIES]
         yield from self._of_device.chunks(np.concatenate(counts).astype(np.float64))
         if ever.any():
             yield from _OLDEST.chunks([("", float(age_s[ever].max()))])

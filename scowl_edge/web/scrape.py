@@ -44,7 +44,7 @@ class Scrape:
         try:
             async with asyncio.timeout(self._send_s):
                 await answer.prepare(request)
-                for piece in pieces:
+                for piece in pieces if request.method == "GET" else ():
                     await answer.write(piece)
                 await answer.write_eof()
         except TimeoutError:
