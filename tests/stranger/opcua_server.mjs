@@ -11,13 +11,14 @@
 // POST /limits              {maxNodesPerRead, ...} answered and enforced from now on
 import { createServer } from "node:http";
 import {
-  DataType, MessageSecurityMode, MonitoringMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy, StatusCodes,
-  Variant, VariantArrayType,
+  DataType, MessageSecurityMode, MonitoringMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy,
+  ServerSecureChannelLayer, StatusCodes, Variant, VariantArrayType,
 } from "node-opcua";
 
 const options = JSON.parse(process.argv[2]);
 const state = { calls: [], writes: [], connections: 0, sessions: 0 };
 const nodes = new Map();
+ServerSecureChannelLayer.g_MinimumSecureTokenLifetime = 100;
 
 const server = new OPCUAServer({
   hostname: options.hostname ?? "127.0.0.1",
@@ -137,7 +138,7 @@ const actions = {
     for (const session of sessions()) for (const s of [...session.publishEngine.subscriptions]) session.deleteSubscription(s.id);
   },
   "/mute": () => {
-    for (const s of subscriptions()) for (const item of Object.values(s.monitoredItems)) item.setMonitoringMode(MonitoringMode.Disabled);
+    for (const s of subscriptions()) for (const item of s.monitoredItems.values()) item.setMonitoringMode(MonitoringMode.Disabled);
   },
   "/limits": (limits) => Object.assign(server.engine.serverCapabilities.operationLimits, limits),
 };

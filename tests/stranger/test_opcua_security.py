@@ -103,6 +103,21 @@ async def test_each_policy_reads_and_commands(
     assert peer.state()["open"] == 0
 
 
+async def test_the_keys_of_the_channel_are_changed_in_time(peer: Peer, known: Path, password: Path) -> None:
+    peer.reset()
+    # Polled: node-opcua answers each request under the keys it came with, and a wait for news outlives such a life.
+    polled = site(peer, known, password, subscribe=False)
+    async with running(polled, channel_lifetime_ms=1_200) as it:
+        await it.sees(0, -2.25)
+        before, began_ms = peer.state()["connections"], RealClock().mono_ms()
+        await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 2_200)
+        assert (await it.command((1, 33.0))).kind is OutcomeKind.ACKNOWLEDGED
+        await it.sees(1, 33.0)
+        # The server cuts off a channel whose keys are too old.
+        assert peer.state()["connections"] == before
+        assert set(it.sink.counts) == {"ok"} and it.sink.flips("") == [True]
+
+
 async def test_a_user_with_a_password_on_a_plain_channel(peer: Peer, password: Path, tmp_path: Path) -> None:
     peer.reset()
     plain = site(peer, tmp_path, password, policy=SecurityPolicy.NONE, mode=SecurityMode.NONE)

@@ -48,20 +48,6 @@ async def test_types_are_learned_where_nothing_says_them() -> None:
             await it.sees(4, 2.5)
 
 
-async def test_the_channel_is_renewed_in_time() -> None:
-    async with plant() as it_there:
-        await it_there.add("X", 1.0, ua.VariantType.Double)
-        site = link(it_there.endpoint, device("d", point("x", f"{SITE}s=X")))
-        async with running(site, channel_lifetime_ms=400) as it:
-            await it.sees(0, 1.0)
-            began_ms = RealClock().mono_ms()
-            await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 1_300)
-            assert (await it.command((0, 2.0))).kind is OutcomeKind.ACKNOWLEDGED
-            await it.sees(0, 2.0)
-            assert it.sink.flips("") == [True]
-            assert set(it.sink.counts) == {"ok"}
-
-
 async def test_what_must_not_leave_does_not() -> None:
     async with plant() as it_there:
         await it_there.add("X", 1.0, ua.VariantType.Double)
