@@ -50,7 +50,7 @@ def choices(board: dict[str, Any], prometheus: Prometheus) -> dict[str, str]:
     return chosen
 
 
-def test_every_panel_answers(demo: Site, prometheus: Callable[[str], Prometheus]) -> None:
+def test_every_panel_answers(demo: Site, prometheus: Callable[[str], Prometheus], promtool: str) -> None:
     simulation = demo.simulate()
     http = demo.daemon().ready()
     scraper = prometheus(http.url.removeprefix("http://"))
@@ -73,6 +73,10 @@ def test_every_panel_answers(demo: Site, prometheus: Callable[[str], Prometheus]
             found = wait_for(lambda query=query: scraper.series(query, PAST_S), 10, f"{where} has data: {query}")
             for label in re.findall(r"\{\{(\w+)\}\}", legend):
                 assert all(label in series["metric"] for series in found), f"{where}: no label {label} in {query}"
+    status, _, body = http.ask("/metrics")
+    assert status == 200
+    checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
 @pytest.mark.parametrize("board", BOARDS)
