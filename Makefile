@@ -13,7 +13,7 @@ ARGS ?=
 .PHONY: help demo test lint bench stories laws dashboards clean install uninstall
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 # Nothing is downloaded before it is certain that an environment can be made.
 $(STAMP): pyproject.toml
