@@ -153,7 +153,7 @@ def render(state: State, note: str) -> Group:
     ]
     for table in TABLES:
         shown.append(_table(table, rows_of(table, state)))
-        if table.name == "alarms":
+        if table.name == "trees":
             shown.append(_ladder(region["rung"]))
     return Group(*shown)
 

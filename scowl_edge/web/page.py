@@ -95,7 +95,7 @@ class Page:
             tone="" if view is not None else "warn",
             status=status,
             vitals=_entries("vitals", VITALS, data.get("region")),
-            links="".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in _SECTIONS),
+            links="".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in _sections()),
             body="".join(body),
             layout=self._layout,
         )
@@ -124,7 +124,16 @@ def _for_script(value: Any) -> str:
     return orjson.dumps(value).decode().replace("<", "\\u003c")
 
 
-_SECTIONS = (("alarms", "Alarms"), ("ladder", "Ladder"), *((t.name, t.title) for t in TABLES if t.name != "alarms"))
+_BEFORE_LADDER = "trees"
+"""The table after which the ladder stands."""
+
+
+def _sections() -> Iterator[tuple[str, str]]:
+    """(name, title) in the order of the page."""
+    for table in TABLES:
+        yield table.name, table.title
+        if table.name == _BEFORE_LADDER:
+            yield "ladder", "Ladder"
 
 
 def state_of(view: RegionView, oldest_data_s: float | None, freshness: list[FreshnessOut]) -> dict[str, Any]:
@@ -148,13 +157,10 @@ def state_of(view: RegionView, oldest_data_s: float | None, freshness: list[Fres
 
 
 def _body(data: dict[str, Any]) -> Iterator[str]:
-    by_name = {table.name: table for table in TABLES}
-    yield from _table(by_name["alarms"], data)
-    region = data.get("region")
-    yield _ladder(region)
     for table in TABLES:
-        if table.name != "alarms":
-            yield from _table(table, data)
+        yield from _table(table, data)
+        if table.name == _BEFORE_LADDER:
+            yield _ladder(data.get("region"))
 
 
 def _entries(name: str, columns: tuple[Column, ...], region: dict[str, Any] | None) -> str:

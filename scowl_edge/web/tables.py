@@ -60,7 +60,6 @@ VITALS = (
 """What must be seen at one glance, on a telephone too."""
 
 BALANCE = (
-    Column("Ladder", "rung", "rung"),
     Column("Grid, + import", "grid_net_w", "watts"),
     Column("Head-room", "headroom_w", "watts"),
     Column("Unmetered", "unmetered_w", "watts"),

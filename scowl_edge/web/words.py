@@ -143,7 +143,7 @@ def _mode(value: str, row: Row) -> str:
 
 def _starved(value: Row, row: Row) -> str:
     count = value.get("starved", 0) + value.get("choked", 0)
-    return f"{count}, {watts(row['unserved_w'])}" if count or row["unserved_w"] else "0"
+    return f"{count} ({watts(row['unserved_w'])})" if count or row["unserved_w"] else "0"
 
 
 def _worst(value: str | None, row: Row) -> str:

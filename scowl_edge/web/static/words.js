@@ -62,7 +62,7 @@ function mode(value, row) {
 
 function starved(value, row) {
   const count = (value.starved ?? 0) + (value.choked ?? 0);
-  return count || row.unserved_w ? `${count}, ${watts(row.unserved_w)}` : "0";
+  return count || row.unserved_w ? `${count} (${watts(row.unserved_w)})` : "0";
 }
 
 function handling(value, row) {
