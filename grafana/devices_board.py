@@ -6,6 +6,7 @@ from grafana.panel import NONE_IS_BETTER, OF_SECONDS, ONE_IS_GOOD, Board, Panel,
 
 _UP = ((0, "down", "red"), (1, "up", "green"))
 _HERE = ((0, " ", "transparent"), (1, "here", "blue"))
+_AND_KIND = ' and on (job, instance, device) scowl_device_info{@, kind=~"$kind"}'
 _OF_KIND = ' * on (job, instance, device) group_left (kind) scowl_device_info{@, kind=~"$kind"}'
 
 ALL = Row(
@@ -17,14 +18,14 @@ ALL = Row(
             "last good value.",
             queries=(
                 Query('scowl_device_info{@, kind=~"$kind"}'),
-                Query("sum by (device) (scowl_device_up{@})", "up"),
-                Query("sum by (device) (scowl_device_power_watts{@})", "power"),
-                Query("sum by (device) (scowl_device_unserved_watts{@})", "unserved"),
-                Query("sum by (device) (scowl_device_shed_watts{@})", "shed"),
-                Query('sum by (device) (scowl_device_points{@, quality="bad"})', "bad"),
-                Query("max by (device) (instance_device:scowl_point_age_seconds:max{@})", "age"),
-                Query("max by (device, state, tree) (scowl_device_state_info{@})"),
-                Query("max by (device, mode) (scowl_device_mode{@} == 1)"),
+                Query("sum by (device) (scowl_device_up{@}" + _AND_KIND + ")", "up"),
+                Query("sum by (device) (scowl_device_power_watts{@}" + _AND_KIND + ")", "power"),
+                Query("sum by (device) (scowl_device_unserved_watts{@}" + _AND_KIND + ")", "unserved"),
+                Query("sum by (device) (scowl_device_shed_watts{@}" + _AND_KIND + ")", "shed"),
+                Query('sum by (device) (scowl_device_points{@, quality="bad"}' + _AND_KIND + ")", "bad"),
+                Query("max by (device) (instance_device:scowl_point_age_seconds:max{@}" + _AND_KIND + ")", "age"),
+                Query("max by (device, state, tree) (scowl_device_state_info{@}" + _AND_KIND + ")"),
+                Query("max by (device, mode) (scowl_device_mode{@} == 1" + _AND_KIND + ")"),
             ),
             units=(("power", "watt"), ("unserved", "watt"), ("shed", "watt"), ("age", "s")),
         ),
