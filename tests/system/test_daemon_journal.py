@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import resource
 import shutil
@@ -13,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from black_box import START_S, Daemon, Eyes, Simulation, Site, edit, metrics_of, wait_for
+from black_box import START_S, Daemon, Eyes, Simulation, Site, call, edit, metrics_of, wait_for
 from conftest import Sites
 
 RATE = 5
@@ -34,6 +36,13 @@ def kinds(journal: Path) -> list[str]:
 def withheld(daemon: Daemon) -> float:
     """Commands that the daemon kept back."""
     return sum(count for series, count in metrics_of(daemon.http).items() if 'outcome="withheld"' in series)
+
+
+def exported(site: Site, what: str, device: str) -> list[dict[str, str]]:
+    """The rows of a table that are about a device."""
+    done = call("export", str(site.journal), "--what", what)
+    rows = csv.DictReader(io.StringIO(done.stdout)) if done.returncode == 0 else ()
+    return [row for row in rows if row["device"] == device]
 
 
 def lull(site: Site, mbpoll: str) -> tuple[Simulation, Daemon, Eyes]:
@@ -82,6 +91,9 @@ def assert_bears_it(
     assert withheld(daemon) == kept_back, "nothing is kept back any more"
     assert "gap" in kinds(site.journal)
     assert daemon.process.poll() is None
+    # Both files can be looked into while they are written; what people look back at was not kept for a while, no more.
+    wait_for(lambda: exported(site, "trends", "wind-1"), 30, "trends are kept again")
+    assert any(row["state"] == "acknowledged" for row in exported(site, "commands", "wind-1"))
     assert daemon.end(signal.SIGTERM, 10) == 0
     done = site.replay()
     assert done.returncode == 0, done.stdout + done.stderr

@@ -177,6 +177,8 @@ def test_a_file_that_would_outgrow_its_bound_has_wider_buckets_and_stays_within(
         assert rows[-1].utc_ms == T0 + i * store.every_ms and rows[0].utc_ms > T0
         assert len(rows) > DAY // store.every_ms * 0.8
     assert limit * 0.5 < largest <= limit
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA auto_vacuum").fetchone()[0] == 2, "space can be given back"
 
 
 def test_events_come_once_and_newest_first(tmp_path: Path) -> None:
