@@ -123,6 +123,8 @@ async def test_a_user_with_a_password_on_a_plain_channel(peer: Peer, password: P
     plain = site(peer, tmp_path, password, policy=SecurityPolicy.NONE, mode=SecurityMode.NONE)
     async with running(plain) as it:
         await it.sees(0, -2.25)
+        (up,) = [e for e in it.sink.events if isinstance(e, LinkChanged) and not e.device]
+        assert up.cause == "connected"  # the server has the password encrypted under its own certificate
     assert not (tmp_path / "pki").exists()
 
 
@@ -133,6 +135,7 @@ async def test_an_unknown_certificate_is_kept_for_a_person_to_look_at(
         cause = await refusal(it, "not trusted")
         (rejected,) = (tmp_path / "pki" / "rejected").glob("*.der")
         assert f"move {rejected} to {tmp_path / 'pki' / 'trusted'}" in cause
+        assert f"scowl-edge pki trust {rejected.stem} --pki {tmp_path / 'pki'}" in cause
         assert x509.load_der_x509_certificate(rejected.read_bytes()).subject.rfc4514_string() in cause
         own, key = (tmp_path / "pki" / "own" / f"scowl-edge.{end}" for end in ("der", "pem"))
         assert stat.S_IMODE(key.stat().st_mode) == 0o600

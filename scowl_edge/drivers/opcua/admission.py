@@ -70,12 +70,12 @@ async def admit(link: OpcuaLink, means: Means) -> Admitted:
         client = _client(link, means, application_uri())
         try:
             await _channel(client, link, means, None)
-            await _endpoint(client, link, means)
+            endpoint = await _endpoint(client, link, means)
             await _activate(client, link, means, None)
         except BaseException:
             abort(client)
             raise
-        return Admitted(client, "")
+        return Admitted(client, _plain_password(link, endpoint))
     now = utc(means.now_utc_ms)
     pki = Pki(Path(link.pki))
     own = await asyncio.to_thread(pki.own, now)
@@ -185,6 +185,13 @@ async def _endpoint(client: Client, link: OpcuaLink, means: Means) -> ua.Endpoin
             return offer
     who = "users with a password; take `user` away" if link.user else "anonymous sessions; give `user` and `password`"
     raise NotAdmitted(f"{link.endpoint} takes no {who}")
+
+
+def _plain_password(link: OpcuaLink, endpoint: ua.EndpointDescription) -> str:
+    """A remark where anybody on the way can read the password: neither the channel nor the server's wish hides it."""
+    tokens = [token for token in endpoint.UserIdentityTokens if token.TokenType is ua.UserTokenType.UserName]
+    hidden = tokens and tokens[0].SecurityPolicyUri not in (None, "", _POLICIES[SecurityPolicy.NONE].URI)
+    return "" if hidden or not link.user else "the password crosses the network readable; set `security`"
 
 
 def _offer(offer: ua.EndpointDescription) -> str:

@@ -103,6 +103,8 @@ class Conversation:
 
     async def read(self, places: Sequence[Place]) -> list[Reading]:
         """Reads these places, all or nothing. Those in a namespace that the server lacks are bad unasked."""
+        if self._listener is not None and self._listener.done():
+            self._listener.result()  # it ends with the session; otherwise by a defect, which is not to be hidden
         requested_ms = self._now()
         known = [place for place in places if place.node is not None]
         values = await self._session.read([place.node for place in known if place.node is not None])

@@ -150,7 +150,10 @@ class Pki:
                 _put(folder / name, der, 0o644)
         except OSError as error:
             return f"{who}, and it cannot be kept in {folder}: {error}"
-        return f"{who}; if it is the right one, move {folder / name} to {trusted}"
+        return (
+            f"{who}; if it is the right one, move {folder / name} to {trusted}, "
+            f"or: scowl-edge pki trust {name.removesuffix('.der')} --pki {self._folder}"
+        )
 
 
 def _same(path: Path, der: bytes) -> bool:

@@ -21,7 +21,7 @@ from scowl_edge.drivers.opcua.admission import Admitted, Means, abort, admit
 from scowl_edge.drivers.opcua.names import NodeName
 from scowl_edge.drivers.opcua.statuses import TOO_MUCH, driver_error
 
-MOST_IN_ONE = 1_000
+MOST_IN_ONE = 250
 """Nodes in one request where neither side says less: bounds how long one reply holds the loop up."""
 LEAVE_WITHIN_S = 1.0
 _RENEW_AT = 0.75

@@ -17,7 +17,7 @@ from scowl_edge.drivers.opcua.session import Session
 KEEP_ALIVE_MS = 5_000
 """How often a server that has nothing new says that it lives."""
 LEAST_INTERVAL_MS = 50
-MOST_AT_ONCE = 1_000
+MOST_AT_ONCE = 250
 """Values in one notification: bounds how long one holds the loop up."""
 _PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.25, 60.0
 
