@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from asyncua import ua
@@ -12,13 +13,14 @@ from modbus_site import RealClock, Recorder
 from opcua_site import SITE, device, link, point, running
 
 from scowl_edge.contracts import JournalFull, PointWrite, WriteRequest
+from scowl_edge.devices.declaration import Secret
 from scowl_edge.drivers.opcua import OpcuaDriver
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 from scowl_edge.model.event import LinkChanged
 from scowl_edge.model.signal import Cause, Quality
 
 
-async def test_types_are_learned_where_nothing_says_them() -> None:
+async def test_types_are_learned_where_nothing_says_them(tmp_path: Path) -> None:
     async with plant() as it_there:
         await it_there.add("Mode", 2, ua.VariantType.Int32, ua.NodeId(ua.ObjectIds.ServerState))
         await it_there.add("Any", 1.5, ua.VariantType.Float, ua.NodeId(ua.ObjectIds.Number))
@@ -32,8 +34,12 @@ async def test_types_are_learned_where_nothing_says_them() -> None:
             point("second", f"{SITE}s=Array", index=1),
             point("empty", f"{SITE}s=Empty"),
         )
-        async with running(link(it_there.endpoint, device("d", *points))) as it:
+        (tmp_path / "password").write_text("open sesame")
+        login = {"user": "edge", "password": Secret(file=str(tmp_path / "password"), credential="")}
+        async with running(link(it_there.endpoint, device("d", *points), **login)) as it:
             await it.sees(0, 2.0)
+            (up,) = [e for e in it.sink.events if isinstance(e, LinkChanged) and not e.device]
+            assert up.cause == "connected; the password crosses the network readable; set `security`"
             await it.sees(3, 2.0)
             assert it.sink.last[4][1:] == (Quality.BAD, Cause.SENTINEL)
             assert 2 not in it.sink.last
