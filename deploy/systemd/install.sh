@@ -50,6 +50,11 @@ check_python() {
     esac
 }
 
+pip_install() {
+    PIP_ROOT_USER_ACTION=ignore "$program.new/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --no-warn-script-location "$@"
+}
+
 # The new program is made beside the old one and takes its place in the end: where pip fails, nothing has changed.
 install_program() {
     rm -rf "$program.new"
@@ -61,8 +66,10 @@ install_program() {
         "$PYTHON" -m venv "$program.new"
     fi
     # shellcheck disable=SC2086 # options are words
-    PIP_ROOT_USER_ACTION=ignore "$program.new/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --no-warn-script-location --upgrade-strategy only-if-needed $PIP_OPTIONS "$SOURCE${EXTRAS:+[$EXTRAS]}"
+    pip_install $PIP_OPTIONS "$SOURCE${EXTRAS:+[$EXTRAS]}"
+    case $SOURCE in # pip takes a wheel of the version that is there for the same, whatever it holds
+    *.whl) [ ! -e "$program" ] || pip_install --force-reinstall --no-deps "$SOURCE" ;;
+    esac
     # Scripts name the interpreter that they were made for.
     grep -lIr -e "$program.new" -e "$program/" "$program.new/bin" "$program.new/pyvenv.cfg" 2>/dev/null |
         while read -r file; do sed -i -e "s|$program.new|$PREFIX|g" -e "s|$program/|$PREFIX/|g" "$file"; done

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from box import PROGRAM, make, python_of_the_system
+from box import PROGRAM, make, python_of_the_system, wheel
 
 PYTHON = python_of_the_system()
 needs_python = pytest.mark.skipif(
@@ -19,6 +19,7 @@ def test_twice_installed_and_twice_removed(tmp_path: Path) -> None:
     here = tmp_path / "package"
     # The program alone: what it needs is installed for the boxes, and the settings are what this is about.
     variables = {"DESTDIR": str(here), "PYTHON": PYTHON, "EXTRAS": "", "PIP_OPTIONS": "--no-deps"}
+    variables["SOURCE"] = str(wheel(tmp_path / "wheel"))
     first = make("install", **variables)
     assert first.returncode == 0, first.stderr
     assert "nothing runs yet" in first.stdout
@@ -42,12 +43,15 @@ def test_twice_installed_and_twice_removed(tmp_path: Path) -> None:
 
     site.write_text("site: {id: mine}\n")
     unit.write_text("# spoiled\n")
+    (module,) = (here / PROGRAM[1:] / "lib").glob("python3*/site-packages/scowl_edge/notify.py")
+    module.write_text("# spoiled\n")
     again = make("install", **variables)
     assert again.returncode == 0, again.stderr
     assert "is upgraded" in again.stdout
     assert site.read_text() == "site: {id: mine}\n"
     assert token.read_text() == secret
     assert "ExecStart=" in unit.read_text()
+    assert "def attend" in module.read_text()
     assert [p.name for p in (here / PROGRAM[1:]).parent.iterdir()] == ["scowl-edge"], "nothing is left beside it"
     assert str(here) not in (here / PROGRAM[1:] / "bin" / "scowl-edge").read_text()
 
