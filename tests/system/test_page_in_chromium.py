@@ -129,6 +129,13 @@ async def a_manual_value_reaches_the_register(page: Page, api: Api, eyes: Eyes) 
     await page.until(
         "document.querySelector('#device-panel').innerText.includes('50 kW by ann (operator)')", "the panel says who"
     )
+
+    async def drawn() -> bool:
+        await page.click('[aria-label="Trend of power"]')
+        told = await page.until("document.querySelector('.trend-place figcaption')?.innerText", "the day is looked at")
+        return bool(re.search(r"lowest -\d.* kW, highest .*, last ", told))
+
+    await until(drawn, "what was recorded since the start is drawn", 30)
     await page.press("Escape")
     await page.until(
         """!document.getElementById('device-panel').open &&

@@ -1,5 +1,6 @@
 // One device in full: its points and their day, its actuators, and what may be ordered of it.
 
+import { daemonNow } from "./clock.js";
 import { notice, open } from "./dialogs.js";
 import * as orders from "./orders.js";
 import { make, put } from "./rows.js";
@@ -8,7 +9,6 @@ import { trendFigure } from "./trend.js";
 import { actuatorValue, measured, textOf, timeOf, watts, word } from "./words.js";
 
 const LOOK_AGAIN_MS = 1000;
-const DAY_MS = 86400000;
 const TREND_ROWS = 288;
 const POINT_HEADS = ["Point", "Value", "Quality", "Age", "24 hours"];
 const ACTUATOR_HEADS = ["Command", "Target", "Read back", "State", "May be", "Ordered by", "Why", "Orders"];
@@ -50,7 +50,7 @@ function button(text, act, label = "") {
 
 function ageOf(point) {
   if (!point.receive_time) return "–";
-  return `${Math.max(0, Math.round((Date.now() - Date.parse(point.receive_time)) / 1000))} s`;
+  return `${Math.max(0, Math.round((daemonNow() - Date.parse(point.receive_time)) / 1000))} s`;
 }
 
 export class DevicePanel {
@@ -163,21 +163,18 @@ export class DevicePanel {
   }
 
   async showTrend(point) {
-    const to = Date.now();
-    const from = to - DAY_MS;
     const place = `devices/${encodeURIComponent(point.device)}/points/${encodeURIComponent(point.point)}`;
-    const span = `from=${new Date(from).toISOString()}&to=${new Date(to).toISOString()}`;
     const title = make("h3", `${point.point}, last 24 hours`);
     this.trend.replaceChildren(title, make("p", "Reading …"));
     let body;
     try {
-      const answer = await getJson(`${place}/trend?${span}&points=${TREND_ROWS}`);
-      body = trendFigure(answer.rows, point.unit, from, to);
+      const answer = await getJson(`${place}/trend?points=${TREND_ROWS}`);
+      body = trendFigure(answer.rows, point.unit, Date.parse(answer.begin), Date.parse(answer.end));
     } catch (error) {
       body = make("p", `There is no trend: ${error.message}`, { class: "fault" });
     }
     const save = button("Save as CSV", () =>
-      download(`${place}/trend.csv?${span}`, `${point.device}-${point.point}.csv`).catch((error) =>
+      download(`${place}/trend.csv`, `${point.device}-${point.point}.csv`).catch((error) =>
         notice(`Not saved: ${error.message}`, "bad"),
       ),
     );

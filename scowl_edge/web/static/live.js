@@ -1,5 +1,6 @@
 // The state as it comes: one stream of messages, or, where there is none, a look each second.
 
+import { hear } from "./clock.js";
 import { Problem, getJson, headers, signIn } from "./session.js";
 import { layout } from "./words.js";
 
@@ -83,6 +84,7 @@ export class Live {
     this.since = now;
     this.trouble = "";
     this.say("Live", "");
+    hear(state.region.time);
     const known = new Map(state.freshness.map((each) => [each.device, each]));
     for (const device of state.devices) {
       const { quality = null, age_s = null } = known.get(device.name) ?? {};

@@ -1,5 +1,6 @@
 // Orders: what is asked before one is given, and how it went. Every order says who and why, and may end by itself.
 
+import { daemonNow } from "./clock.js";
 import { notice, open } from "./dialogs.js";
 import { make } from "./rows.js";
 import { Problem, person, keep, post, signIn, token } from "./session.js";
@@ -125,7 +126,7 @@ async function ask(order) {
     keep(who.value.trim(), token());
     const body = () => {
       const seconds = during?.value;
-      const until = seconds ? { until: new Date(Date.now() + seconds * 1000).toISOString() } : {};
+      const until = seconds ? { until: new Date(daemonNow() + seconds * 1000).toISOString() } : {};
       return { ...order.body?.(value), who: who.value.trim(), why: why.value.trim(), ...until };
     };
     const taken = await give(order.where, body, (text) => (fault.textContent = `Not taken: ${text}`));
