@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import fleet, path, region, scrape, viewers
+from bench import fleet, journal, path, region, scrape, viewers
 
 
 def main() -> None:
@@ -15,6 +15,8 @@ def main() -> None:
     path.main(["--seconds", "1", "--pairs", "3"] if short else [])
     print()
     region.main(["--minutes", "2"] if short else [])
+    print()
+    journal.main(["--minutes", "3", "--runs", "3"] if short else [])
     print()
     fleet.main(["--seconds", "15", "--warm-up", "10"] if short else [])
     print()

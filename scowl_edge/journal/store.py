@@ -12,11 +12,15 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+import structlog
+
 from scowl_edge.contracts import JournalFull, Record
 from scowl_edge.journal.file import WriterLock, connect, prepare
 from scowl_edge.journal.keeping import Keeper
 from scowl_edge.journal.packing import Packer
 from scowl_edge.journal.records import KINDS, SNAPSHOT, JournalError
+
+log = structlog.get_logger(__name__)
 
 _INSERT = "INSERT INTO record (boot, step, kind, packed, written_utc_ms, payload) VALUES (?, ?, ?, ?, ?, ?)"
 _BACK_OFF_MIN_S = 0.05
@@ -373,7 +377,10 @@ class SqliteJournal:
         except (sqlite3.Error, OSError) as error:
             more = False
             rest_s = self._keep_every_s
-            self.keeping_error = f"{type(error).__name__}: {error}"
+            failure = f"{type(error).__name__}: {error}"
+            if failure != self.keeping_error:
+                log.warning("journal_not_kept_small", file=str(self._path), error=failure)
+            self.keeping_error = failure
             self._recover_connection(error)
         self._no_step_before = time.monotonic() + rest_s
         if not folding:

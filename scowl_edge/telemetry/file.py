@@ -147,10 +147,24 @@ def pack(block: NDArray[np.float32]) -> bytes:
 
 def unpack(data: bytes) -> NDArray[np.float32]:
     """(3, 64) low, mean, high. Raises ValueError where these are no bytes of `pack`."""
+    return np.ascontiguousarray(np.frombuffer(_raw(data), np.uint8).reshape(4, -1).T).view("<f4").reshape(3, GROUP)
+
+
+def picked(rows: Sequence[bytes | None], slot: int) -> NDArray[np.float32]:
+    """(n, 3) low, mean, high of one point in n rows; NaN where there is no row. Raises ValueError like `unpack`."""
+    raw = b"".join(_NOTHING if data is None else _raw(data) for data in rows)
+    ranks = np.frombuffer(raw, np.uint8).reshape(-1, 4, 3, GROUP)[:, :, :, slot]
+    return np.ascontiguousarray(ranks.transpose(0, 2, 1)).view("<f4").reshape(-1, 3)
+
+
+def _raw(data: bytes) -> bytes:
     try:
         raw = data if len(data) == ROW_BYTES else zlib.decompress(data)
     except zlib.error as error:
         raise ValueError(str(error)) from error
     if len(raw) != ROW_BYTES:
         raise ValueError(f"{len(raw)} bytes instead of {ROW_BYTES}")
-    return np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(4, -1).T).view("<f4").reshape(3, GROUP)
+    return raw
+
+
+_NOTHING = _raw(pack(np.full((3, GROUP), np.nan, np.float32)))

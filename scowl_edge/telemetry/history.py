@@ -6,13 +6,15 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scowl_edge.model.codec import CodecError, decode
 from scowl_edge.model.view import EventView, TrendRow
-from scowl_edge.telemetry.file import GROUP, GROUPS, NotTelemetry, connect, unpack
+from scowl_edge.telemetry.file import GROUP, GROUPS, NotTelemetry, connect, picked, unpack
 
 _AT_ONCE = 2
 """Questions that are looked up side by side; the others wait."""
@@ -44,10 +46,10 @@ class StoredHistory:
         """As `trend`, in the calling thread, of a point by its device and name."""
         try:
             with closing(connect(self._path, writable=False)) as connection:
-                found = list(_buckets(connection, point, from_utc_ms, to_utc_ms))
-        except (sqlite3.Error, NotTelemetry):
+                found = _buckets(connection, point, from_utc_ms, to_utc_ms)
+        except (sqlite3.Error, NotTelemetry, ValueError):
             return []
-        return _merged(found, most)
+        return _merged(found, most) if found is not None else []
 
     def events_now(self, before_seq: int | None, most: int) -> list[EventView]:
         """As `events`, in the calling thread."""
@@ -62,60 +64,68 @@ class StoredHistory:
         return list(_events(rows))
 
 
-_Found = tuple[int, int, float, float, float]
-"""utc_ms, every_ms, low, mean, high; NaN where there was no good value."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Buckets of one point, oldest first; NaN where there was no good value."""
+
+    utc_ms: NDArray[np.int64]
+    every_ms: NDArray[np.int64]
+    low: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
-def _buckets(
-    connection: sqlite3.Connection, point: tuple[str, str], from_utc_ms: int, to_utc_ms: int
-) -> Iterator[_Found]:
-    """All buckets of a point that begin in a time, oldest first."""
+def _buckets(connection: sqlite3.Connection, point: tuple[str, str], from_utc_ms: int, to_utc_ms: int) -> _Found | None:
+    """All buckets of a point that begin in a time. A day of them is thousands: as little Python a row as can be."""
     row = connection.execute("SELECT id FROM point WHERE device = ? AND name = ?", point).fetchone()
     if row is None:
-        return
+        return None
     group, slot = divmod(row[0], GROUP)
-    for second, every_ms, data in connection.execute(
+    rows = connection.execute(
         "SELECT b.utc_s, b.every_ms, t.data FROM bucket b LEFT JOIN trend t ON t.key = b.utc_s * ? + ? "
         "WHERE b.utc_s >= ? AND b.utc_s < ? ORDER BY b.utc_s",
         (GROUPS, group, _seconds(from_utc_ms), _seconds(to_utc_ms)),
-    ):
-        low = mean = high = np.nan
-        if data is not None:
-            try:
-                low, mean, high = (float(x) for x in unpack(data)[:, slot])
-            except ValueError:
-                continue
-        yield second * 1000, every_ms, low, mean, high
+    ).fetchall()
+    if not rows:
+        return None
+    values = picked([data for _, _, data in rows], slot).astype(np.float64)
+    return _Found(
+        utc_ms=np.array([second for second, _, _ in rows], np.int64) * 1000,
+        every_ms=np.array([every for _, every, _ in rows], np.int64),
+        low=values[:, 0],
+        mean=values[:, 1],
+        high=values[:, 2],
+    )
 
 
-def _merged(found: list[_Found], most: int) -> list[TrendRow]:
+def _merged(found: _Found, most: int) -> list[TrendRow]:
     """Buckets in stretches of one length, all of those between the first and the last that anything is known of."""
-    if not found:
-        return []
-    widest = max(every_ms for _, every_ms, *_ in found)
+    first, last = int(found.utc_ms[0]), int(found.utc_ms[-1])
+    widest = int(found.every_ms.max())
     # A multiple of the buckets' span, on the same grid: no stretch gets one bucket more than its neighbours.
-    length = widest * max(1, (found[-1][0] - found[0][0]) // (widest * most))
-    while (found[-1][0] // length) - (found[0][0] // length) + 1 > most:
+    length = widest * max(1, (last - first) // (widest * most))
+    while last // length - first // length + 1 > most:
         length += widest
-    by_stretch: dict[int, list[_Found]] = {}
-    for one in found:
-        by_stretch.setdefault(one[0] // length, []).append(one)
-    out = []
-    for stretch in range(min(by_stretch), max(by_stretch) + 1):
-        known = [one for one in by_stretch.get(stretch, ()) if one[3] == one[3]]
-        if not known:
-            out.append(TrendRow(stretch * length, None, None, None))
-            continue
-        weight = sum(one[1] for one in known)
-        out.append(
-            TrendRow(
-                stretch * length,
-                min(one[2] for one in known),
-                sum(one[3] * one[1] for one in known) / weight,
-                max(one[4] for one in known),
-            )
+    stretch = found.utc_ms // length
+    begins = np.flatnonzero(np.diff(stretch, prepend=stretch[0] - 1))
+    weight = np.where(np.isnan(found.mean), 0, found.every_ms)
+    low, high = np.fmin.reduceat(found.low, begins), np.fmax.reduceat(found.high, begins)
+    weights = np.add.reduceat(weight, begins)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (
+            np.add.reduceat(np.nan_to_num(found.mean, nan=0.0, posinf=np.inf, neginf=-np.inf) * weight, begins)
+            / weights
         )
-    return out
+    known = {
+        int(number): TrendRow(int(number) * length, *values) if weights[i] else None
+        for i, (number, *values) in enumerate(
+            zip(stretch[begins].tolist(), low.tolist(), mean.tolist(), high.tolist(), strict=True)
+        )
+    }
+    return [
+        known.get(number) or TrendRow(number * length, None, None, None)
+        for number in range(first // length, last // length + 1)
+    ]
 
 
 def _events(rows: Sequence[tuple[bytes]]) -> Iterator[EventView]:
