@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench stories laws dashboards clean install uninstall
+.PHONY: help demo test lint bench stories laws dashboards screenshots clean install uninstall
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 # Nothing is downloaded before it is certain that an environment can be made.
 $(STAMP): pyproject.toml
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	  exit 1; }
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing what scowl-edge needs into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opcua,test,lint]'
 	@touch $@
 
 demo: $(STAMP) ## Run the daemon on a simulated region; Ctrl-C ends it
@@ -46,6 +46,9 @@ bench: $(STAMP) ## Measure CPU, memory and lag, and print tables
 
 dashboards: $(STAMP) ## Write grafana/*.json anew from the code beside them
 	@$(BIN)/python -m grafana
+
+screenshots: $(STAMP) ## Draw the pictures of the README anew; needs Chromium and two minutes
+	@$(BIN)/python tests/system/screenshots.py
 
 # The long forms of what `make test` runs, on the same code.
 stories: $(STAMP) ## Run the stories in real time with many more kills; takes hours

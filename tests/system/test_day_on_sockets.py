@@ -19,6 +19,8 @@ KILLS = 40 if LONG else 10
 CALM, DROP, SHORT, RETURN = DAY
 SETTLED_S = 20
 """Time of the story within which what a phase asks for stands on all devices, once the phase is over."""
+OVERTAKES_MS = 200 * CLEAN_RATE
+"""Orders on two links may overtake each other by so much of the story: a busy machine serves them in turn."""
 NOISE = 0.05
 """Loads and weather flicker between two looks."""
 
@@ -58,7 +60,7 @@ class Village:
             return ["no metrics"]
         granted, cut = self.granted_w(), self.cut_off()
         devices = list(self.played.daemon.http.get("/api/v1/devices")["devices"])
-        village = [d for d in devices if d["kind"] == "consumer" and d["link"] == "village"]
+        village = [d for d in devices if d["kind"] == "consumer" and d["link"] != "island"]
         shed = {d["name"]: d["shed_w"] for d in village if d["shed_w"] and d["name"] not in self.chargers}
         doubted = self.misjudged() & {d["name"] for d in village if d["state"] == "shed"}
         shed |= {name: granted[name] for name in doubted & set(granted)}
@@ -203,7 +205,7 @@ def test_the_day_goes_down_the_ladder_and_up_again(site: Sites, mbpoll: str) -> 
         first_at(writes, "battery-1", "setpoint", dropped_ms, -eyes.rated_w("battery-1"), -1),
         first_at(writes, "chp-1", "connect", dropped_ms, 1, 1),
     ]
-    assert order == sorted(order)
+    assert all(later - sooner > -OVERTAKES_MS for sooner, later in pairwise(order)), order
     tree_load_w = sum(w for series, w in (played.metrics() or {}).items() if series.startswith("scowl_tree_load_watts"))
     served_w = sum(
         max(0.0, truth["power_w"])
@@ -262,7 +264,7 @@ def assert_back_once_and_in_small_steps(played: Played, eyes: Eyes, since_ms: in
         else:
             steps.append((at_ms, given_w or watts[device]))
     assert max(step_w for _, step_w in steps) <= largest_w * (1 + NOISE), steps
-    assert all(later - sooner >= 0.8 * every_ms for (sooner, _), (later, _) in pairwise(steps)), steps
+    assert all(later - sooner >= 0.8 * every_ms - OVERTAKES_MS for (sooner, _), (later, _) in pairwise(steps)), steps
     by_step: Counter[int] = Counter()
     for (step, rung, _), decision in played.decisions.items():
         if rung in ("feed-starving", "restore-shed"):
