@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gzip
+import re
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -115,6 +117,25 @@ def test_alarms_that_are_shelved_or_acknowledged() -> None:
     assert seen["scowl_alarm_standing{kind=stale,priority=low,source=hall-a}"] == 0
     assert seen["scowl_alarms{priority=high}"] == 1
     assert seen["scowl_alarms_unacknowledged{priority=high}"] == seen["scowl_alarms_shelved{priority=high}"] == 0
+
+
+def test_each_family_is_explained_with_its_labels() -> None:
+    """docs/monitoring.md names exactly the families that there are."""
+    state = State(view=region_view(grid_net_w=5))
+    state.read(0, 1.0)
+    text = b"".join(Metrics(state, Feed(1, 0, 0)).chunks()).decode()
+    told = {}
+    for family in text_string_to_metric_families(text):
+        if family.name.startswith("scowl_") and family.samples:
+            suffix = "_total" if family.type == "counter" and not family.name.endswith("_total") else ""
+            labels = {name for sample in family.samples for name in sample.labels} - {"le"}
+            told[family.name + suffix] = labels
+    table = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text().partition("| Series |")[2]
+    names = re.findall(r"`(scowl_\w+)(?:\{([\w,]+)\})?`", table.partition("\n\n")[0])
+    explained = {name: set(labels.split(",")) - {""} for name, labels in names}
+    # The daemon alone knows its Python.
+    explained["scowl_build_info"] -= {"python"}
+    assert explained == told
 
 
 def test_what_has_no_limit_has_no_series() -> None:
