@@ -90,7 +90,7 @@ class SqliteJournal:
         self._linger_s = linger_ms / 1000
         self._busy_ms = busy_ms
         self._keep_every_s = retention_every_ms / 1000
-        self._next_keeping = self._no_step_before = 0.0
+        self._next_keeping = self._next_fold = 0.0
         self._lock = WriterLock(path)
         try:
             self._connection: sqlite3.Connection | None = prepare(path)
@@ -361,8 +361,8 @@ class SqliteJournal:
     def _next_step(self) -> float | None:
         """When the keeper is to do its next step; None if only a commit can give it something to do."""
         if self.keeper.fold_due:
-            return self._no_step_before
-        return max(self._next_keeping, self._no_step_before) if self.keeper.bounded else None
+            return self._next_fold
+        return self._next_keeping if self.keeper.bounded else None
 
     def _keep(self) -> None:
         """One step of keeping the file small, if it is time."""
@@ -382,6 +382,9 @@ class SqliteJournal:
                 log.warning("journal_not_kept_small", file=str(self._path), error=failure)
             self.keeping_error = failure
             self._recover_connection(error)
-        self._no_step_before = time.monotonic() + rest_s
+            self._next_fold = time.monotonic() + rest_s
+        # A long log is folded in at once; all else leaves the disk alone for a while after each step.
         if not folding:
             self._next_keeping = time.monotonic() + (rest_s if more else self._keep_every_s)
+        else:
+            self._next_keeping = max(self._next_keeping, time.monotonic() + rest_s)
