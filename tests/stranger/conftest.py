@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import opcua_peer
 import pytest
 from libmodbus_peer import Mbpoll, Peer
 from register_plant import Device, equip, site
@@ -64,3 +65,11 @@ def start(peer_program: Path, tmp_path: Path) -> Iterator[Start]:
     yield both
     for each in reversed(running):
         each.close()
+
+
+@pytest.fixture(scope="session")
+def opcua_server() -> Iterator[opcua_peer.Peer]:
+    """An OPC-UA server for all tests that leave it as they found it."""
+    server = opcua_peer.Peer(many=60)
+    yield server
+    server.close()

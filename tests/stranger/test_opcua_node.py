@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 from modbus_site import RealClock
@@ -44,11 +43,10 @@ ASKED = {
 }
 
 
-@pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
-    server = Peer()
-    yield server
-    server.close()
+@pytest.fixture
+def peer(opcua_server: Peer) -> Peer:
+    opcua_server.reset()
+    return opcua_server
 
 
 @pytest.mark.parametrize("subscribe", [True, False], ids=["subscribed", "polled"])
@@ -59,7 +57,6 @@ async def test_every_scalar_type_is_read_and_commanded(peer: Peer, subscribe: bo
     site = link(
         peer.endpoint, device("typed", *points, text), device("untyped", *untyped, first=20), subscribe=subscribe
     )
-    peer.reset()
     async with running(site) as it:
         for at, value in enumerate(SCALARS.values()):
             await it.sees(at, value)
@@ -78,7 +75,6 @@ async def test_every_scalar_type_is_read_and_commanded(peer: Peer, subscribe: bo
 
 
 async def test_arrays_subtypes_and_scales(peer: Peer) -> None:
-    peer.reset()
     doubles = [point(f"d{n}", f"{SITE}s=Doubles", "double", index=n, to_base=1000.0) for n in range(5)]
     site = link(
         peer.endpoint,
@@ -127,7 +123,6 @@ async def test_arrays_subtypes_and_scales(peer: Peer) -> None:
 
 
 async def test_a_status_becomes_quality(peer: Peer) -> None:
-    peer.reset()
     site = link(peer.endpoint, device("d", point("double", f"{SITE}s=Double"), point("fixed", f"{SITE}s=Fixed")))
     async with running(site) as it:
         await it.sees(0, -2.25)
@@ -145,7 +140,6 @@ async def test_a_status_becomes_quality(peer: Peer) -> None:
 
 
 async def test_commands_are_sent_once_and_answered_once(peer: Peer) -> None:
-    peer.reset()
     machine = f"{SITE}s=Machine"
 
     def method(name: str, type_: str = "") -> OpcuaPoint:

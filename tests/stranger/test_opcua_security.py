@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,12 +27,10 @@ SECURED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
-    """Every policy, and only users with a password."""
-    server = Peer(anonymous=False)
-    yield server
-    server.close()
+@pytest.fixture
+def peer(opcua_server: Peer) -> Peer:
+    opcua_server.reset()
+    return opcua_server
 
 
 @pytest.fixture
@@ -94,7 +91,6 @@ def known(own_pair: Path, peer: Peer, tmp_path: Path) -> Path:
 async def test_each_policy_reads_and_commands(
     peer: Peer, known: Path, password: Path, policy: SecurityPolicy, mode: SecurityMode
 ) -> None:
-    peer.reset()
     async with running(site(peer, known, password, policy=policy, mode=mode)) as it:
         await it.sees(0, -2.25)
         assert (await it.command((1, 77.0))).kind is OutcomeKind.ACKNOWLEDGED
@@ -104,7 +100,6 @@ async def test_each_policy_reads_and_commands(
 
 
 async def test_the_keys_of_the_channel_are_changed_in_time(peer: Peer, known: Path, password: Path) -> None:
-    peer.reset()
     # Polled: node-opcua answers each request under the keys it came with, and a wait for news outlives such a life.
     polled = site(peer, known, password, subscribe=False)
     async with running(polled, channel_lifetime_ms=1_200) as it:
@@ -119,7 +114,6 @@ async def test_the_keys_of_the_channel_are_changed_in_time(peer: Peer, known: Pa
 
 
 async def test_a_user_with_a_password_on_a_plain_channel(peer: Peer, password: Path, tmp_path: Path) -> None:
-    peer.reset()
     plain = site(peer, tmp_path, password, policy=SecurityPolicy.NONE, mode=SecurityMode.NONE)
     async with running(plain) as it:
         await it.sees(0, -2.25)
@@ -170,11 +164,15 @@ async def test_what_only_a_person_can_help_is_asked_ever_more_seldom(peer: Peer,
         await it.sink.until(lambda: it.sink.flips("") == [False, True])
 
 
-async def test_a_server_that_comes_back_with_another_certificate(own_pair: Path, tmp_path: Path) -> None:
-    peer = Peer()
+async def test_a_server_that_comes_back_with_another_certificate(
+    own_pair: Path, tmp_path: Path, password: Path
+) -> None:
+    peer = Peer(anonymous=False)
     try:
         acquaint(own_pair, peer, tmp_path)
         async with running(site(peer, tmp_path, None)) as it:
+            await refusal(it, "takes no anonymous sessions; give `user` and `password`")
+        async with running(site(peer, tmp_path, password)) as it:
             await it.sink.until(lambda: it.sink.flips("") == [True])
             peer.kill()
             await refusal(it, "connect to")
@@ -192,7 +190,6 @@ async def test_a_server_that_comes_back_with_another_certificate(own_pair: Path,
 async def test_refusals_say_what_to_do(peer: Peer, known: Path, password: Path) -> None:
     gone = known / "gone"
     for changes, words in (
-        ({"user": "", "password": None}, "takes no anonymous sessions; give `user` and `password`"),
         ({"password": Secret(file=str(gone), credential="")}, f"the password file {gone} cannot be read"),
         ({"password": Secret(file="", credential="opcua")}, "$CREDENTIALS_DIRECTORY is not set"),
     ):
@@ -203,7 +200,6 @@ async def test_refusals_say_what_to_do(peer: Peer, known: Path, password: Path) 
 async def test_a_credential_of_systemd_is_the_password(
     peer: Peer, known: Path, password: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peer.reset()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(known))
     async with running(site(peer, known, password, password=Secret(file="", credential="password"))) as it:
         await it.sees(0, -2.25)
@@ -224,9 +220,7 @@ async def test_an_own_certificate_that_expired_or_soon_will(peer: Peer, known: P
 
 
 async def test_a_server_that_lacks_the_policy_or_does_not_trust_us(tmp_path: Path, own_pair: Path) -> None:
-    peer = Peer(
-        policies=["None", "Basic256Sha256"], modes=["None", "SignAndEncrypt"], acceptsUnknown=False, anonymous=True
-    )
+    peer = Peer(policies=["None", "Basic256Sha256"], modes=["None", "SignAndEncrypt"], acceptsUnknown=False)
     try:
         acquaint(own_pair, peer, tmp_path)
         rare = site(peer, tmp_path, None, policy=SecurityPolicy.AES256_SHA256_RSA_PSS)

@@ -18,18 +18,11 @@ from scowl_edge.model.event import LinkChanged
 from scowl_edge.model.signal import Cause, Quality
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Peer]:
-    running = Peer(many=60)
-    yield running
-    running.close()
-
-
 @pytest.fixture
-def peer(server: Peer) -> Peer:
-    server.limit(maxNodesPerRead=0, maxMonitoredItemsPerCall=0, maxNodesPerWrite=0)
-    server.reset()
-    return server
+def peer(opcua_server: Peer) -> Iterator[Peer]:
+    opcua_server.reset()
+    yield opcua_server
+    opcua_server.limit(maxNodesPerRead=0, maxMonitoredItemsPerCall=0)
 
 
 def plain(endpoint: str, **changes: object) -> OpcuaLink:
