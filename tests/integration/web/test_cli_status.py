@@ -8,11 +8,14 @@ import pty
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from tests.integration.web.cabinet import Site, device, region_view
+from scowl_edge.web import TokenSource
+from scowl_edge.web.words import RUNGS
+from tests.integration.web.cabinet import TOKEN, Site, State, device, region_view, serving_site
 
 COMMAND = (sys.executable, "-m", "scowl_edge.cli")
 
@@ -130,3 +133,26 @@ async def test_live_in_a_terminal(site: Site) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_where_reading_needs_a_token(state: State, tmp_path: Path) -> None:
+    token = tmp_path / "viewer"
+    token.write_text(TOKEN + "\n")
+    async with serving_site(state, token, viewer=TokenSource("viewer", token, None)) as closed:
+        code, out, err = await run("status", closed.url)
+        assert (code, out) == (1, "")
+        assert "was answered 401" in err and "--token-file FILE" in err
+        code, out, err = await run("status", closed.url, "--token-file", str(token))
+        assert (code, err) == (0, "")
+        assert "wind-1" in out
+        code, _, err = await run("status", closed.url, "--token-file", str(tmp_path / "none"))
+        assert code == 1
+        assert "cannot be read" in err and "Traceback" not in err
+
+
+async def test_who_gave_way_and_the_ladder(site: Site) -> None:
+    site.state.view = region_view(rung="restore-shed", devices=(device("home-1", "consumer", state="shed"),))
+    _, out, _ = await run("status", site.url)
+    assert f"2. {RUNGS['restore-shed']} ◀ now" in out
+    assert out.count("◀ now") == 1
+    assert out.index("Shed or cut off") < out.index("home-1") < out.index("Trees")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scowl_edge.model.event import AlarmAction, AlarmOrder, Order
 from scowl_edge.model.reason import Reason
 from scowl_edge.model.view import ActuatorView, AlarmView, EventView, RatingView, TreeView
 from scowl_edge.web import TokenSource
@@ -225,3 +226,41 @@ async def test_what_is_old_is_said_to_be_old(state: State, chromium: Browser) ->
     assert told.startswith("No news from the daemon since ") and told.endswith("What is shown is old.")
     assert await page.run("document.getElementById('connection').dataset.tone") == "bad"
     await page.until(f"{age} > 5", "what is shown grows old")
+
+
+async def test_alarms_are_handled_by_who_may(state: State, tmp_path: Path, chromium: Browser) -> None:
+    for name in ("operator", "viewer"):
+        (tmp_path / name).write_text(name)
+    sources = {name: TokenSource(name, tmp_path / name, None) for name in ("operator", "viewer")}
+    state.view = region_view(alarms=(alarm("device-down:a/b c"),))
+    async with serving_site(state, tmp_path, **sources) as closed:
+        page = await chromium.page(1280, 800)
+        await page.go(closed.url)
+        await page.type("#token-name", "ann")
+        await page.type("#token-secret", "viewer")
+        await page.press("Enter")
+        await page.until(IS_LIVE, "the page is live")
+        await page.click('[aria-label="Acknowledge device-down:a/b c"]')
+        await page.type("#order-why", "on my way")
+        await page.press("Enter")
+        assert "viewer's" in await page.text("#token-dialog"), "it says whose token is needed"
+        assert state.orders == []
+        await page.type("#token-secret", "operator")
+        await page.press("Enter")
+        await page.until("!document.getElementById('order-dialog').open", "the order is taken")
+        await page.click('[aria-label="Shelve device-down:a/b c"]')
+        await page.type("#order-why", "known")
+        await page.press("Enter")
+        await page.until("!document.getElementById('order-dialog').open", "the order is taken")
+        await page.until("document.getElementById('notice').textContent.includes('shelved')", "it is said")
+        await page.click("#hold")
+        await page.until("document.getElementById('notice').textContent.includes('HOLD')", "HOLD asks for nothing more")
+    acknowledged, shelved, hold = state.orders
+    assert isinstance(acknowledged, AlarmOrder) and isinstance(shelved, AlarmOrder) and isinstance(hold, Order)
+    assert (acknowledged.key, acknowledged.action) == ("device-down:a/b c", AlarmAction.ACKNOWLEDGE)
+    assert (acknowledged.who, acknowledged.why) == ("ann", "on my way")
+    assert (shelved.action, shelved.until_utc_ms) == (
+        AlarmAction.SHELVE,
+        pytest.approx(NOON_UTC_MS + 3_600_000, abs=9e4),
+    )
+    assert (hold.mode, hold.who) == ("hold", "ann")
