@@ -10,11 +10,11 @@ from prometheus_client import (
     GCCollector,
     Histogram,
     Info,
-    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 
+from scowl_edge.metrics.process import ProcessSeries
 from scowl_edge.web.exposition import Family, Sample, labels
 from scowl_edge.web.published import Published, StoreFigures
 
@@ -109,8 +109,8 @@ class OwnSeries:
         self._published = published
         # The library would add a `_created` series to each of ours, which no rule or panel reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._process = ProcessSeries()
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         Info("scowl_build", "Versions of the running daemon.", registry=self._registry).info(dict(published.versions))
         self.step = Histogram(
@@ -128,6 +128,7 @@ class OwnSeries:
 
     def chunks(self, feed: Feed | None) -> Iterator[bytes]:
         """All of it; viewers only where there is a feed."""
+        yield from self._process.chunks()
         yield generate_latest(self._registry)
         for family, samples in _FAMILIES:
             yield from family.chunks(samples(self._published))
