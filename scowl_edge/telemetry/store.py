@@ -15,7 +15,6 @@ import structlog
 from numpy.typing import NDArray
 
 from scowl_edge.model.codec import encode
-from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.view import EventView
 from scowl_edge.telemetry.buckets import Bucket
 from scowl_edge.telemetry.file import GROUP, GROUPS, ROW_BYTES, NotTelemetry, connect, is_damage, numbers_of, pack
@@ -158,11 +157,17 @@ class TelemetryStore:
             try:
                 self._store(work)
                 pause, error = 0.0, ""
-            except (sqlite3.Error, OSError, NotTelemetry, ScowlError) as fault:
+            except (sqlite3.Error, OSError, NotTelemetry) as fault:
                 error = f"{type(fault).__name__}: {fault}"
                 pause = min(max(2 * pause, _BACK_OFF_S[0]), _BACK_OFF_S[1])
-                if self._leave(fault):
+                if self._leave(fault) and pause == _BACK_OFF_S[0]:
                     pause = 0.0
+            except Exception as fault:
+                # A defect of ours: this piece would fail again and again, the next one may not.
+                log.exception("telemetry_defect", file=str(self.path))
+                self._leave(fault)
+                self.dropped += 1
+                error = ""
             with self._changed:
                 self._busy = False
                 if error and error != self.last_error:

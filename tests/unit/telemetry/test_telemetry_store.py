@@ -266,3 +266,12 @@ def test_trouble_with_the_disk_is_counted_and_gets_over(tmp_path: Path) -> None:
         until(lambda: store.healthy and not store.queued, "written when the directory is there")
         assert [r.mean for r in trend(store, points[0])] == [float(i) for i in range(64)]
     assert not store.put(bucket(T0, np.zeros(4))), "closed"
+
+
+def test_what_cannot_be_written_at_all_is_left_out(tmp_path: Path) -> None:
+    points = names(4)
+    with opened(tmp_path / "t.db", points) as store:
+        store.put(bucket(T0, np.zeros(3)))
+        store.put(bucket(T0 + SPAN, np.zeros(4)))
+        assert [r.utc_ms for r in trend(store, points[0])] == [T0 + SPAN]
+        assert store.dropped == 1 and store.healthy
