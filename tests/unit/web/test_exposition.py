@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -43,6 +43,7 @@ def test_family_without_samples_is_absent() -> None:
     assert list(FAMILY.chunks([])) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(width=64), max_size=50))
 def test_bulk_numbers_are_the_numbers_one_by_one(values: list[float]) -> None:
     back = [float(text) for text in numbers(np.array(values, np.float64))]
@@ -51,6 +52,7 @@ def test_bulk_numbers_are_the_numbers_one_by_one(values: list[float]) -> None:
     assert special == [number(v).encode() for v in values if not math.isfinite(v)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(allow_nan=False), st.booleans()), max_size=40))
 def test_a_column_writes_what_a_family_writes(rows: list[tuple[float, bool]]) -> None:
     sets = [label_set([("n", f'{n}"\\\n')]) for n in range(len(rows))]
