@@ -17,15 +17,16 @@ PERIOD_S = 0.01
 
 
 async def timer(notes: array[float]) -> None:
-    """Notes two numbers at each waking: when, on the machine's monotonic clock, and how late, in s.
+    """Notes three numbers at each waking: when, on the machine's monotonic clock, how late, and the loop's CPU, in s.
 
+    The last is what the loop's thread used since the waking before: no lateness beyond it was the loop's own doing.
     uvloop counts its own time in whole ms, and wakes by it.
     """
     while True:
-        due = time.monotonic() + PERIOD_S
+        due, used = time.monotonic() + PERIOD_S, time.thread_time()
         await asyncio.sleep(PERIOD_S)
         now = time.monotonic()
-        notes.extend((now, now - due))
+        notes.extend((now, now - due, time.thread_time() - used))
 
 
 async def run(file: Path, notes: array[float]) -> None:

@@ -100,7 +100,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return refused.response(request)
     except web.HTTPException as error:
         return _of_http_exception(error, request).response(request)
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            # The client left before its answer was ready; this one reaches nobody either.
+            return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
         # A defect of ours must not end the server, and what it says is nobody's business outside.
         _log.exception("request failed", method=request.method, path=request.rel_url.raw_path)
         return Refused(

@@ -94,6 +94,8 @@ class State:
     history: History | None = None
     turned: asyncio.Event = field(default_factory=asyncio.Event)
     durable: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: int = 0
+    """How often somebody waited for what is durable."""
 
     def __post_init__(self) -> None:
         self.durable.set()
@@ -111,6 +113,7 @@ class State:
         return NOON_UTC_MS + self.now_ms - NOW_MS
 
     async def settled(self) -> None:
+        self.asked += 1
         await self.durable.wait()
 
     async def stepped(self, after: int) -> None:

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from scowl_edge.metrics import Metrics
 from scowl_edge.web import Listener, create_app, listen
 from scowl_edge.web.connection import Connections
 from tests.integration.web.cabinet import State, device, region_view
+from tests.integration.web.test_http_history import Kept
 
 HUGE = tuple(device(f"device-{n}", "consumer") for n in range(10_000))
 """About 5 MB of JSON: more than the system keeps for one connection."""
@@ -128,3 +130,25 @@ async def test_what_is_no_http_gets_400_and_one_line_in_the_log(
     for record in caplog.records:
         assert record.levelno <= logging.INFO, record.getMessage()
         assert record.exc_info is None
+
+
+@pytest.mark.parametrize("path", ["/api/v1/devices", "/metrics", "/api/v1/events.csv", "/api/v1/live", "/"])
+async def test_who_leaves_before_the_answer_is_no_defect(state: State, path: str) -> None:
+    state.history = Kept()
+    connections = Connections()
+    with capture_logs() as log:
+        async with bounded(state, connections) as listener:
+            # The answer waits for the disk; meanwhile the client goes.
+            state.durable.clear()
+            async with raw(listener) as connection:
+                await asyncio.get_running_loop().sock_sendall(
+                    connection, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+                )
+                async with asyncio.timeout(10):
+                    while not state.asked:  # noqa: ASYNC110 - a counter tells nobody when it changes
+                        await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                while connections.open:  # noqa: ASYNC110 - a counter tells nobody when it changes
+                    await asyncio.sleep(0.01)
+            state.durable.set()
+    assert [entry for entry in log if entry["log_level"] in ("warning", "error")] == []
