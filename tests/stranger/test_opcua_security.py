@@ -172,7 +172,8 @@ async def test_a_server_that_comes_back_with_another_certificate(
         acquaint(own_pair, peer, tmp_path)
         async with running(site(peer, tmp_path, None)) as it:
             await refusal(it, "takes no anonymous sessions; give `user` and `password`")
-        async with running(site(peer, tmp_path, password)) as it:
+        patient = site(peer, tmp_path, password, timeout_ms=4_000, connect_timeout_ms=10_000)
+        async with running(patient, clock=RateClock(5, RealClock()), rate=5.0) as it:
             await it.sink.until(lambda: it.sink.flips("") == [True])
             peer.kill()
             await refusal(it, "connect to")

@@ -280,17 +280,15 @@ class Session:
         """Deletes a subscription."""
         await self.ask("delete a subscription", lambda: self._services.delete_subscriptions([subscription]))
 
-    async def publish(self, acknowledged: list[ua.SubscriptionAcknowledgement], within_s: float) -> ua.PublishResult:
-        """Waits for the next notification or sign of life of any subscription.
+    async def publish(self, acknowledged: list[ua.SubscriptionAcknowledgement]) -> ua.PublishResult:
+        """Waits, however long, for the next notification or sign of life of any subscription.
 
         Raises:
-            ReplyTimeout: neither came within `within_s`.
-            DriverError: anything else.
+            DriverError: the wait failed.
         """
 
         async def exchange() -> ua.PublishResult:
-            async with asyncio.timeout(within_s):
-                response = await self._services.publish(acknowledged)
+            response = await self._services.publish(acknowledged)
             response.ResponseHeader.ServiceResult.check()
             return response.Parameters  # type: ignore[no-any-return]
 

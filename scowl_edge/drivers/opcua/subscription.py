@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from asyncua import ua
 
-from scowl_edge.drivers.errors import BadReply, DriverError, LinkLost
+from scowl_edge.drivers.errors import BadReply, DriverError, LinkLost, Refused
 from scowl_edge.drivers.opcua.places import Place
 from scowl_edge.drivers.opcua.session import Session
 
@@ -19,7 +20,11 @@ KEEP_ALIVE_MS = 5_000
 LEAST_INTERVAL_MS = 50
 MOST_AT_ONCE = 250
 """Values in one notification: bounds how long one holds the loop up."""
+WAITS, MOST_WAITS = 2, 5
+"""Requests for news that the server holds: while one answer is on its way it can give the next."""
 _PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.25, 60.0
+
+_TOO_MANY_WAITS = int(ua.StatusCodes.BadTooManyPublishRequests)
 
 Deliver = Callable[[list[tuple[Place, ua.DataValue]]], None]
 
@@ -64,12 +69,15 @@ class Subscription:
         self._silent_after_s = 0.0
         self._sequence = 0
         self._acknowledged: list[ua.SubscriptionAcknowledgement] = []
-        self._waiting: asyncio.Task[ua.PublishResult] | None = None
+        self._waits: list[asyncio.Task[ua.PublishResult]] = []
+        """Requests that the server holds until it has something to say; oldest first, as they are answered."""
+        self._most_waits = WAITS
+        self._given_up: asyncio.Future[None] | None = None
 
     def restart(self) -> None:
         """Gives the present subscription up for a new one: it lives, but brings no news."""
-        if self._waiting is not None:
-            self._waiting.cancel()
+        if self._given_up is not None and not self._given_up.done():
+            self._given_up.set_result(None)
 
     async def run(self) -> None:
         """Serves until the session is gone."""
@@ -90,6 +98,8 @@ class Subscription:
                     pause_s = min(pause_s * 2, _PAUSE_LONGEST_S)
         finally:
             self._drop()
+            for wait in self._waits:
+                wait.cancel()
 
     def _drop(self) -> None:
         self.interval_ms = 0.0
@@ -111,7 +121,7 @@ class Subscription:
             ua.CreateSubscriptionParameters(
                 RequestedPublishingInterval=shortest,
                 RequestedLifetimeCount=max(round(60_000 / shortest), 30),
-                RequestedMaxKeepAliveCount=max(round(KEEP_ALIVE_MS / shortest), 1),
+                RequestedMaxKeepAliveCount=max(round(KEEP_ALIVE_MS / self._rate / shortest), 1),
                 MaxNotificationsPerPublish=MOST_AT_ONCE,
             )
         )
@@ -120,6 +130,8 @@ class Subscription:
         self.interval_ms = float(result.RevisedPublishingInterval)
         self._silent_after_s = self.interval_ms * int(result.RevisedMaxKeepAliveCount) / 1000 + self._timeout_s
         await self._monitor()
+        # Waits that ended with the last subscription say nothing of this one.
+        self._waits = [wait for wait in self._waits if not wait.done() or _brings(wait, self._id)]
         self.created += 1
 
     async def _monitor(self) -> None:
@@ -142,24 +154,41 @@ class Subscription:
                     round(float(result.RevisedSamplingInterval) * self._rate),
                 )
 
-    async def _publish(self, acknowledged: list[ua.SubscriptionAcknowledgement]) -> ua.PublishResult:
-        # A task, so that `restart` can end the wait without ending who waits.
-        self._waiting = asyncio.create_task(self._session.publish(acknowledged, self._silent_after_s), name=self._name)
+    async def _publish(self) -> ua.PublishResult | None:
+        """The server's next word; None if it has none.
+
+        Waits are never withdrawn: the server would answer them all the same, and what it says there would be lost.
+        After a silence there is one more, in case it has forgotten one.
+        """
+        while len(self._waits) < self._most_waits:
+            acknowledged, self._acknowledged = self._acknowledged, []
+            wait = asyncio.create_task(self._session.publish(acknowledged), name=self._name)
+            wait.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._waits.append(wait)
+        self._given_up = asyncio.get_running_loop().create_future()
         try:
-            return await self._waiting
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise BadReply("the subscription brings no news") from None
+            either: list[asyncio.Future[Any]] = [*self._waits, self._given_up]
+            await asyncio.wait(either, timeout=self._silent_after_s, return_when=asyncio.FIRST_COMPLETED)
+            over = self._given_up.done()
         finally:
-            self._waiting = None
+            self._given_up = None
+        answered = next((wait for wait in self._waits if wait.done()), None)
+        if answered is None or over:
+            self._most_waits = min(self._most_waits + 1, MOST_WAITS)
+            raise BadReply("the subscription brings no news" if over else "the subscription gives no sign of life")
+        self._waits.remove(answered)
+        try:
+            return answered.result()
+        except Refused as error:
+            if error.code != _TOO_MANY_WAITS or not self._waits:
+                raise
+            self._most_waits = len(self._waits)
+            return None
 
     async def _listen(self) -> None:
         """One notification or sign of life."""
-        acknowledged, self._acknowledged = self._acknowledged, []
-        result = await self._publish(acknowledged)
-        if result.SubscriptionId != self._id:
+        result = await self._publish()
+        if result is None or result.SubscriptionId != self._id:
             return
         message = result.NotificationMessage
         if not message.NotificationData:
@@ -167,7 +196,7 @@ class Subscription:
         self._acknowledged.append(
             ua.SubscriptionAcknowledgement(SubscriptionId=self._id, SequenceNumber=message.SequenceNumber)
         )
-        if self._sequence and message.SequenceNumber != self._sequence % 0xFFFFFFFF + 1:
+        if message.SequenceNumber != self._sequence % 0xFFFFFFFF + 1:
             for place in self._places:  # something between was lost: read what it may have been
                 place.received_ms = -1
         self._sequence = int(message.SequenceNumber)
@@ -185,3 +214,8 @@ class Subscription:
             for place, data in news:
                 place.notified, place.doubted_ms = data.Value.Value if data.Value is not None else None, -1
             self._deliver(news)
+
+
+def _brings(wait: asyncio.Task[ua.PublishResult], subscription: int) -> bool:
+    """Whether a wait that is over brought something of this subscription."""
+    return not wait.cancelled() and wait.exception() is None and wait.result().SubscriptionId == subscription

@@ -30,6 +30,19 @@ class Plant:
         )
         await node.set_writable()
 
+    async def put(self, name: str, value: float) -> None:
+        await self.server.get_node(ua.NodeId(name, self.namespace)).write_value(value, ua.VariantType.Double)
+
+    def subscriptions(self) -> list[int]:
+        """Numbers of those that exist."""
+        return list(self.server.iserver.subscription_service.subscriptions)
+
+    def hush(self) -> None:
+        """Subscriptions of now publish nothing any more, not even that they live."""
+        for subscription in self.server.iserver.subscription_service.subscriptions.values():
+            assert subscription._task is not None
+            subscription._task.cancel()
+
     async def value(self, name: str) -> object:
         return await self.server.get_node(ua.NodeId(name, self.namespace)).read_value()
 

@@ -12,6 +12,7 @@ from asyncua_peer import plant
 from modbus_site import RealClock, Recorder
 from opcua_site import SITE, device, link, point, running
 
+from scowl_edge.clocks import RateClock
 from scowl_edge.contracts import JournalFull, PointWrite, WriteRequest
 from scowl_edge.devices.declaration import Secret
 from scowl_edge.drivers.opcua import OpcuaDriver
@@ -52,6 +53,23 @@ async def test_types_are_learned_where_nothing_says_them(tmp_path: Path) -> None
             assert await it_there.value("Array") == [1, 7, 3]
             assert (await it_there.value("Empty"), await it_there.kind("Empty")) == (2.5, "Double")
             await it.sees(4, 2.5)
+
+
+async def test_a_subscription_without_a_sign_of_life_is_replaced() -> None:
+    async with plant() as it_there:
+        await it_there.add("X", 1.0, ua.VariantType.Double)
+        x = device("d", point("x", f"{SITE}s=X", fresh_for_ms=600_000), poll_ms=1_000)
+        site = link(it_there.endpoint, x, timeout_ms=5_000, connect_timeout_ms=15_000)
+        # Ten times as fast: a sign of life is due each half second, and reads come every 30.
+        async with running(site, clock=RateClock(10, RealClock()), rate=10.0) as it:
+            await it.sees(0, 1.0)
+            (first,) = it_there.subscriptions()
+            it_there.hush()
+            await it.sink.until(lambda: it_there.subscriptions() not in ([], [first]))
+            await it_there.put("X", 2.0)
+            await it.sees(0, 2.0, 2.0)
+            assert not [reading for reading in it.sink.readings if reading.requested_ms and 2.0 in reading.values]
+            assert it.sink.flips("") == [True]
 
 
 async def test_what_must_not_leave_does_not() -> None:
