@@ -82,7 +82,7 @@ export class DevicePanel {
     this.facts = make("p", "", { class: "facts" });
     this.why = make("p");
     const buttons = make("div", "", { class: "buttons start" });
-    this.vetoButton = button("Veto …", () => orders.veto(this.device, !this.device.veto?.active));
+    this.vetoButton = button("Veto …", () => orders.veto(this.device, !this.device.veto.active));
     buttons.append(button("Mode …", () => orders.deviceMode(this.device)), this.vetoButton);
     this.actuators = table(`Commands to ${name}`, ACTUATOR_HEADS);
     this.points = table(`Points of ${name}`, POINT_HEADS);
@@ -108,7 +108,7 @@ export class DevicePanel {
     ];
     put(this.facts, facts.filter(Boolean).join(" · "));
     put(this.why, device.why ? `Why: ${device.why.text}` : "");
-    put(this.vetoButton, device.veto?.active ? "End the veto …" : "Veto …");
+    put(this.vetoButton, device.veto.active ? "End the veto …" : "Veto …");
     this.actuators.hidden = device.actuators.length === 0;
     for (const actuator of device.actuators) this.showActuator(actuator);
   }
@@ -124,7 +124,7 @@ export class DevicePanel {
       );
     });
     const { verb, ordered } = actuator;
-    const bounds = actuator.low === undefined ? "–" : `${actuatorValue(verb, actuator.low)} to ${actuatorValue(verb, actuator.high)}`;
+    const bounds = `${actuatorValue(verb, actuator.low)} to ${actuatorValue(verb, actuator.high)}`;
     const orderedText = ordered
       ? `${actuatorValue(verb, ordered.value)} by ${ordered.who} (${ordered.rank})` +
         `${ordered.until ? ` until ${timeOf(ordered.until)}` : ""}: ${ordered.why}`
@@ -169,7 +169,7 @@ export class DevicePanel {
     let body;
     try {
       const answer = await getJson(`${place}/trend?points=${TREND_ROWS}`);
-      body = trendFigure(answer.rows, point.unit, Date.parse(answer.begin), Date.parse(answer.end));
+      body = trendFigure(answer.rows, point.unit, Date.parse(answer.begin), Date.parse(answer.end), this.trend.clientWidth);
     } catch (error) {
       body = make("p", `There is no trend: ${error.message}`, { class: "fault" });
     }

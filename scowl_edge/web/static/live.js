@@ -1,11 +1,11 @@
 // The state as it comes: one stream of messages, or, where there is none, a look each second.
 
 import { hear } from "./clock.js";
-import { Problem, getJson, headers, signIn } from "./session.js";
+import { Problem, checked, getJson, headers, signIn } from "./session.js";
 import { layout } from "./words.js";
 
 const LOOK_AGAIN_MS = 1000;
-const LONGEST_PAUSE_MS = 15000;
+const LONGEST_PAUSE_MS = 5000;
 const SURELY_STALE_MS = 20000;
 const SOONEST_STALE_MS = 5000;
 
@@ -132,7 +132,7 @@ export class Live {
         await this.look(answer.status === 404 ? LOOK_AGAIN_MS : 5 * LOOK_AGAIN_MS);
         return;
       }
-      if (!answer.ok) throw new Problem(answer.status, (await answer.json()).detail, []);
+      await checked(answer);
       for await (const [event, data] of messages(answer.body, () => (this.heardAt = performance.now()))) {
         if (event === "state") this.take(JSON.parse(data));
       }

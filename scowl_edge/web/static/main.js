@@ -48,7 +48,7 @@ function draw() {
   if (!state || state === drawn || document.hidden) return;
   drawn = state;
   header.update(state);
-  for (const table of tables) table.update(state[table.declared.list] ?? []);
+  for (const table of tables) table.update(state[table.declared.list]);
   panel.update(state.devices);
   countShown();
 }

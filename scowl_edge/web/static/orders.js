@@ -66,7 +66,7 @@ async function give(where, body, fail) {
       await post(where, body());
       return true;
     } catch (error) {
-      const rights = error instanceof Problem && (error.status === 401 || /token/.test(error.message));
+      const rights = error instanceof Problem && (error.status === 401 || error.kind === "viewer-only");
       if (rights && (await signIn(`${error.message} Orders need an operator's token.`))) continue;
       fail(error.message);
       return false;

@@ -9,9 +9,10 @@ const TIMEOUT_MS = 10000;
 
 /** A request that was answered with a problem document. */
 export class Problem extends Error {
-  constructor(status, detail, faults) {
+  constructor(status, { detail = `answered ${status}`, errors: faults = [], type = "" }) {
     super(faults.length ? faults.map((fault) => `${fault.field}: ${fault.detail}`).join("; ") : detail);
     this.status = status;
+    this.kind = type.split(":").at(-1);
   }
 }
 
@@ -36,7 +37,8 @@ export function headers() {
   return secret ? { Authorization: `Bearer ${secret}` } : {};
 }
 
-async function checked(answer) {
+/** The answer, if it is a good one; raises Problem. */
+export async function checked(answer) {
   if (answer.ok) return answer;
   let body = {};
   try {
@@ -44,7 +46,7 @@ async function checked(answer) {
   } catch {
     // Something between here and the daemon answered.
   }
-  throw new Problem(answer.status, body.detail ?? `answered ${answer.status} ${answer.statusText}`, body.errors ?? []);
+  throw new Problem(answer.status, body);
 }
 
 /** GETs something of the API; raises Problem, or what fetch raises. */

@@ -4,8 +4,7 @@ import { make } from "./rows.js";
 import { measured, timeOf } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 640;
-const HEIGHT = 180;
+const HEIGHT = 200;
 const LEFT = 70;
 const BOTTOM = 20;
 const TOP = 8;
@@ -31,8 +30,8 @@ function runs(rows) {
   return found;
 }
 
-/** A figure of the rows {time, low, mean, high}, with its message in words. */
-export function trendFigure(rows, unit, fromMs, toMs) {
+/** A figure of the rows {time, low, mean, high}, so many pixels wide, with its message in words. */
+export function trendFigure(rows, unit, fromMs, toMs, width) {
   const figure = make("figure", "", { class: "trend" });
   const known = rows.filter((row) => row.mean !== null);
   if (!known.length) {
@@ -43,14 +42,14 @@ export function trendFigure(rows, unit, fromMs, toMs) {
   const high = Math.max(...known.map((row) => row.high));
   const margin = (high - low || Math.abs(high) || 1) * 0.05;
   const [bottom, top] = [low - margin, high + margin];
-  const x = (iso) => (LEFT + ((Date.parse(iso) - fromMs) / (toMs - fromMs)) * (WIDTH - LEFT)).toFixed(1);
+  const x = (iso) => (LEFT + ((Date.parse(iso) - fromMs) / (toMs - fromMs)) * (width - LEFT)).toFixed(1);
   const y = (value) => (TOP + ((top - value) / (top - bottom)) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
   const newest = known.at(-1);
   const told = `24 hours until ${timeOf(new Date(toMs).toISOString())} UTC: lowest ${measured(low, unit)}, ` +
     `highest ${measured(high, unit)}, last ${measured(newest.mean, unit)}.`;
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": told });
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": told });
   for (const value of low === high ? [low] : [low, high]) {
-    svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }));
+    svg.append(draw("line", { class: "grid", x1: LEFT, x2: width, y1: y(value), y2: y(value) }));
     svg.append(draw("text", { x: LEFT - 6, y: Number(y(value)) + 4, "text-anchor": "end" }, measured(value, unit)));
   }
   for (const part of [0, 0.25, 0.5, 0.75, 1]) {

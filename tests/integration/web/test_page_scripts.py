@@ -264,3 +264,16 @@ async def test_alarms_are_handled_by_who_may(state: State, tmp_path: Path, chrom
         pytest.approx(NOON_UTC_MS + 3_600_000, abs=9e4),
     )
     assert (hold.mode, hold.who) == ("hold", "ann")
+
+
+async def test_where_nobody_may_order_it_says_so(state: State, chromium: Browser) -> None:
+    async with serving_site(state) as closed:
+        page = await opened(chromium, closed.url)
+        await page.click("#hold")
+        await page.type("#token-name", "ann")
+        await page.type("#token-secret", "anything")
+        await page.press("Enter")
+        told = await page.until("document.getElementById('notice').textContent", "the refusal is said")
+        assert told.startswith("HOLD was not taken: No token is configured")
+        assert not await page.run("document.getElementById('token-dialog').open")
+    assert state.orders == []
