@@ -102,10 +102,10 @@ async def test_each_policy_reads_and_commands(
 async def test_the_keys_of_the_channel_are_changed_in_time(peer: Peer, known: Path, password: Path) -> None:
     # Polled: node-opcua answers each request under the keys it came with, and a wait for news outlives such a life.
     polled = site(peer, known, password, subscribe=False)
-    async with running(polled, channel_lifetime_ms=1_200) as it:
+    async with running(polled, channel_lifetime_ms=1_600) as it:
         await it.sees(0, -2.25)
         before, began_ms = peer.state()["connections"], RealClock().mono_ms()
-        await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 2_200)
+        await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 2_500)
         assert (await it.command((1, 33.0))).kind is OutcomeKind.ACKNOWLEDGED
         await it.sees(1, 33.0)
         # The server cuts off a channel whose keys are too old.

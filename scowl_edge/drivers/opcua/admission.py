@@ -53,6 +53,8 @@ class Admitted:
     """An activated session, as the library holds it."""
 
     client: Client
+    channel_since_s: float
+    """When the secure channel was asked for, in the event loop's time."""
     remark: str
     """What a person should know soon; empty if nothing."""
 
@@ -69,13 +71,13 @@ async def admit(link: OpcuaLink, means: Means) -> Admitted:
     if link.policy is SecurityPolicy.NONE:
         client = _client(link, means, application_uri())
         try:
-            await _channel(client, link, means, None)
+            since_s = await _channel(client, link, means, None)
             endpoint = await _endpoint(client, link, means)
             await _activate(client, link, means, None)
         except BaseException:
             abort(client)
             raise
-        return Admitted(client, _plain_password(link, endpoint))
+        return Admitted(client, since_s, _plain_password(link, endpoint))
     now = utc(means.now_utc_ms)
     pki = Pki(Path(link.pki))
     own = await asyncio.to_thread(pki.own, now)
@@ -91,12 +93,12 @@ async def admit(link: OpcuaLink, means: Means) -> Admitted:
     client.security_policy = policy  # type: ignore[assignment]  # narrowed there to what it begins with
     client.uaclient.set_security(policy)
     try:
-        await _channel(client, link, means, own)
+        since_s = await _channel(client, link, means, own)
         await _activate(client, link, means, own)
     except BaseException:
         abort(client)
         raise
-    return Admitted(client, own.remark(now))
+    return Admitted(client, since_s, own.remark(now))
 
 
 def abort(client: Client) -> None:
@@ -138,7 +140,8 @@ async def _step(means: Means, what: str, request: Awaitable[Answer]) -> Answer:
     return answer
 
 
-async def _channel(client: Client, link: OpcuaLink, means: Means, own: Own | None) -> None:
+async def _channel(client: Client, link: OpcuaLink, means: Means, own: Own | None) -> float:
+    """Opens a secure channel; returns when it was asked for."""
     url = client.server_url
     try:
         await client.uaclient.connect_socket(url.hostname or "", url.port or DEFAULT_PORT)
@@ -148,10 +151,12 @@ async def _channel(client: Client, link: OpcuaLink, means: Means, own: Own | Non
         why = waited if isinstance(raised, TimeoutError) else str(raised)
         raise LinkLost(why, sent=False, what=f"connect to {link.endpoint}") from raised
     await _step(means, f"greet {link.endpoint}", client.send_hello())
+    since_s = asyncio.get_running_loop().time()
     try:
         await _step(means, f"open a secure channel to {link.endpoint}", client.open_secure_channel())
     except DriverError as error:
         raise _turned_down(error, own) from error
+    return since_s
 
 
 def _turned_down(error: DriverError, own: Own | None) -> DriverError:

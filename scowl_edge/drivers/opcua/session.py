@@ -61,6 +61,7 @@ class Session:
         self._client = admitted.client
         self._services = admitted.client.uaclient.session
         self._protocol = protocol
+        self._channel_since_s = admitted.channel_since_s
         self._lost = lost
         self._broken = False
         self._suspect = False
@@ -310,9 +311,11 @@ class Session:
 
     async def _keep_channel(self) -> None:
         """Renews the channel's keys in time; a channel that cannot be renewed is given up."""
-        client = self._client
+        client, loop = self._client, asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(client.secure_channel_timeout / 1000 * _RENEW_AT)
+            due_s = self._channel_since_s + client.secure_channel_timeout / 1000 * _RENEW_AT
+            await asyncio.sleep(due_s - loop.time())
+            self._channel_since_s = loop.time()
             try:
                 await self.ask("renew the secure channel", lambda: client.open_secure_channel(renew=True))
             except (LinkLost, ReplyTimeout, Refused, BadReply):
