@@ -148,7 +148,8 @@ class OpcuaPort:
 
     def want(self, points: Iterable[int]) -> None:
         """The next read of these points is a real one, however fresh they are."""
-        self._wanted.update(points)
+        slots = self._stock.slots
+        self._wanted.update(point for point in points if point in slots and slots[point][0].is_read)
 
     async def read(self, job: int) -> list[Reading]:
         """Reads those places of a poll that must be read, or raises."""
@@ -174,7 +175,7 @@ class OpcuaPort:
         """Whether waiting for the next poll could let it grow older than half of what is fresh."""
         if place.monitored_ms < 0 or place.received_ms < 0 or place.doubted_ms >= 0 or place.node is None:
             return True
-        if not self._wanted.isdisjoint(slot.index for slot in place.slots):
+        if self._wanted and not self._wanted.isdisjoint(slot.index for slot in place.slots):
             return True
         age_ms = self._clock.mono_ms() - place.received_ms
         return age_ms >= place.poll_ms and age_ms + place.poll_ms >= place.fresh_for_ms / 2
