@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,14 @@ def demo(*, http: str | None, clock_rate: int) -> None:
     with TemporaryDirectory(prefix="scowl-edge-demo-") as directory:
         journal = replace(assembly.journal, path=Path(directory) / "demo.db")
         telemetry = replace(assembly.telemetry, path=Path(directory) / "demo.telemetry.db")
-        on_fastest_loop(_demo(replace(assembly, journal=journal, telemetry=telemetry), http, clock_rate))
+        assembly = replace(assembly, journal=journal, telemetry=telemetry)
+        if assembly.http.token_file is None and assembly.http.token_credential is None:
+            token = Path(directory) / "token"
+            token.touch(mode=0o600)
+            token.write_text(secrets.token_urlsafe(12))
+            assembly = replace(assembly, http=replace(assembly.http, token_file=token))
+            typer.echo(f"operator's token, for orders: {token.read_text()}")
+        on_fastest_loop(_demo(assembly, http, clock_rate))
 
 
 def _free(host: str, port: int) -> str:
