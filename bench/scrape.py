@@ -62,6 +62,7 @@ class Cabinet:
     stores: Mapping[str, StoreFigures] = field(default_factory=dict)
     step_lag_s: float = 0.0
     texts: Mapping[int, str] = field(default_factory=dict)
+    faults: Mapping[int, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: {"version": "bench"})
     history: History | None = None
 

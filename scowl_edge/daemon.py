@@ -159,6 +159,11 @@ class Daemon:
         return ChainMap(*(driver.texts for driver in self.drivers.values()))
 
     @property
+    def faults(self) -> Mapping[int, str]:
+        """Why a point is bad, in words, by its index in the table; links of Modbus say no more than the cause."""
+        return ChainMap(*(d.faults for d in self.drivers.values() if not isinstance(d, ModbusTcpDriver)))
+
+    @property
     def request_results(self) -> Mapping[tuple[str, str], int]:
         """(link, result) -> requests since the start."""
         return self.inbox.request_results

@@ -28,6 +28,8 @@ _PRIORITIES: tuple[wire.Priority, ...] = ("critical", "high", "medium", "low")
 _PRIORITY: dict[str, wire.Priority] = {priority: priority for priority in _PRIORITIES}
 _QUALITIES: dict[int, wire.QualityName] = {Quality.GOOD: "good", Quality.UNCERTAIN: "uncertain", Quality.BAD: "bad"}
 _ACCESSES: dict[str, wire.Access] = {"r": "r", "w": "w", "rw": "rw"}
+_UNANSWERED = (Cause.NONE, Cause.TIMEOUT, Cause.LINK_DOWN, Cause.STALE, Cause.NOT_READ_YET)
+"""Causes to which no answer belongs: what was said of an earlier one is over."""
 _LAST_UTC_MS = 253_402_300_799_999
 """End of the year 9999: no calendar here goes further, a device's garbled clock does."""
 
@@ -247,7 +249,7 @@ def points(published: Published, judge: PointJudge, indices: list[int]) -> list[
     """These points as they are now."""
     at = np.array(indices, np.intp)
     quality, cause = judge.judge(at)
-    table = published.table
+    table, faults = published.table, published.faults
     # The table counts on the monotonic clock; what that was on the wall clock is said with the clocks as they are now.
     to_utc_ms = published.utc_ms() - published.mono_ms()
     out = []
@@ -262,6 +264,7 @@ def points(published: Published, judge: PointJudge, indices: list[int]) -> list[
                 unit=point.unit or "1",
                 quality=_QUALITIES[int(quality[n])],
                 reason=None if cause[n] == Cause.NONE else Cause(int(cause[n])).name.lower(),
+                detail=faults.get(i) if bad and cause[n] not in _UNANSWERED else None,
                 source_time=iso_or_none(int(table.source_utc_ms[i])),
                 request_time=iso_or_none(requested_ms + to_utc_ms) if requested_ms > 0 else None,
                 receive_time=iso_or_none(received_ms + to_utc_ms) if received_ms >= 0 else None,

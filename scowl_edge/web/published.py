@@ -120,6 +120,10 @@ class Published(Protocol):
         """Last text of each string point, by its index in the table; its number there is NaN."""
 
     @property
+    def faults(self) -> Mapping[int, str]:
+        """Why a point is bad, in the words of whoever read it, by its index in the table; may outlive the fault."""
+
+    @property
     def request_results(self) -> Mapping[tuple[str, str], int]:
         """(link, result) -> requests since the start."""
 

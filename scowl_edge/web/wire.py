@@ -339,7 +339,9 @@ class PointOut:
     quality: QualityName
     reason: str | None
     """Why the quality is not good: never_read, timeout, link_down, exception, bad_reply, sentinel, implausible,
-    stale, not_read_yet; null while good."""
+    stale, not_read_yet, unknown_node, wrong_type; null while good."""
+    detail: str | None
+    """More on the reason, in words: what the server answered, or what to change; null where there is no more to say."""
     source_time: str | None
     """The device's own time stamp."""
     request_time: str | None

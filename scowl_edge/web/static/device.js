@@ -157,7 +157,8 @@ export class DevicePanel {
         made.cells[4].append(button("Trend", () => this.showTrend(point), `Trend of ${point.point}`));
       }
     });
-    const quality = point.reason ? `${point.quality}: ${point.reason.replaceAll("_", " ")}` : point.quality;
+    const why = [point.reason?.replaceAll("_", " "), point.detail].filter(Boolean).join(", ");
+    const quality = why ? `${point.quality}: ${why}` : point.quality;
     [point.point, measured(point.value, point.unit), quality, ageOf(point)].forEach((text, n) => put(row.cells[n], text));
     row.dataset.tone = point.quality === "good" ? "" : "warn";
   }

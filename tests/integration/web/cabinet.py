@@ -86,6 +86,7 @@ class State:
     )
     step_lag_s: float = 0.25
     texts: dict[int, str] = field(default_factory=dict)
+    faults: dict[int, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: {"version": "0.1.0"})
     view: RegionView | None = None
     checks: dict[str, Check] = field(default_factory=lambda: {"loop": Check(ok=True, detail="2 ms late at most")})

@@ -154,6 +154,7 @@ async def test_good_point(site: Site) -> None:
         "unit": "W",
         "quality": "good",
         "reason": None,
+        "detail": None,
         "source_time": "2026-03-01T12:00:00.249Z",
         "request_time": "2026-03-01T12:00:00.230Z",
         "receive_time": "2026-03-01T12:00:00.250Z",
@@ -183,6 +184,16 @@ async def test_bad_point_keeps_its_cause_however_old(site: Site) -> None:
     site.state.now_ms += 100_000
     point = await site.json(POWER)
     assert (point["value"], point["quality"], point["reason"]) == (None, "bad", "timeout")
+
+
+async def test_what_was_answered_is_told_while_it_is_the_reason(site: Site) -> None:
+    site.state.faults[0] = "BadNodeIdUnknown"
+    told = []
+    for cause in (Cause.UNKNOWN_NODE, Cause.LINK_DOWN, Cause.NONE):
+        site.state.read(0, float("nan") if cause else 1.0, cause=cause)
+        point = await site.json(POWER)
+        told.append((point["reason"], point["detail"]))
+    assert told == [("unknown_node", "BadNodeIdUnknown"), ("link_down", None), (None, None)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
