@@ -64,6 +64,7 @@ class Page:
         """Where reading needs a token (`reading_is_open` false) the page holds no data, only the way to ask for it."""
         self._published = published
         self._reading_is_open = reading_is_open
+        self._age = present.DataAge(published)
         self._freshness = Freshness(published, PointJudge(published))
         package = files("scowl_edge.web")
         self._template = Template(package.joinpath("page.html").read_text(encoding="utf-8"))
@@ -84,7 +85,7 @@ class Page:
         site = escape(view.site if view is not None else "scowl-edge")
         data = {}
         if view is not None:
-            data = state_of(view, present.oldest_data_s(self._published), self._freshness.now())
+            data = state_of(view, self._age.oldest_s(), self._freshness.now())
         body = []
         for part in _body(data):
             body.append(part)

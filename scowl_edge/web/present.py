@@ -288,8 +288,3 @@ class DataAge:
             return None
         oldest_ms = int(self._published.table.good_ms[self._readable].min())
         return (self._published.mono_ms() - oldest_ms) / 1000 if oldest_ms >= 0 else None
-
-
-def oldest_data_s(published: Published) -> float | None:
-    """`DataAge.oldest_s` for who asks once."""
-    return DataAge(published).oldest_s()
