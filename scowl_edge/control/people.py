@@ -41,6 +41,11 @@ def take_value(site: Site, memory: Memory, event: ValueOrder, tick: Tick) -> int
         text = Reason(NOT_ORDERABLE, (event.verb, f"not of {event.device} by the {event.rank.value}"))
         note(memory, tick, "order", event.device, text, who=event.who)
         return NONE
+    if event.value is not None and memory.situation.device_modes[device].mode == DeviceMode.OUT_OF_SERVICE:
+        # Somebody may work on it: it must be taken back into service first, knowingly.
+        text = Reason(NOT_ORDERABLE, (event.verb, f"{event.device} is out of service"))
+        note(memory, tick, "order", event.device, text, who=event.who)
+        return NONE
     a, people = site.actuators[actuator], memory.people
     held = people.operator if event.rank is Rank.OPERATOR else people.user
     if event.value is None:

@@ -11,7 +11,17 @@ import orjson
 import structlog
 from aiohttp import web
 
-from scowl_edge.model.event import AlarmAction, AlarmOrder, AnyOrder, Order, Rank, RegionMode, ValueOrder, Veto
+from scowl_edge.model.event import (
+    AlarmAction,
+    AlarmOrder,
+    AnyOrder,
+    DeviceMode,
+    Order,
+    Rank,
+    RegionMode,
+    ValueOrder,
+    Veto,
+)
 from scowl_edge.model.view import ActuatorView, DeviceView, RegionView
 from scowl_edge.web import present
 from scowl_edge.web.answers import AcceptedOut, ModeAcceptedOut
@@ -44,6 +54,7 @@ _PROBLEMS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
+    HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -162,6 +173,8 @@ class OrderApi:
 
     def _set_value(self, request: web.Request, asked: ManualIn | OverrideIn, rank: Rank) -> web.Response:
         device = self._device(request)
+        if asked.value is not None:
+            _check_in_use(self._view(), device)
         _check_envelope(device, asked.verb, asked.value)
         order = ValueOrder(
             device=device.name,
@@ -288,6 +301,17 @@ def _shown(order: AnyOrder) -> dict[str, object]:
             return told | {"target": order.device, "veto": order.active}
         case AlarmOrder():
             return told | {"target": order.key, "action": order.action.value}
+
+
+def _check_in_use(view: RegionView, device: DeviceView) -> None:
+    """Refuses a value that would not be written: one must not think that it was."""
+    if view.mode == RegionMode.ADVISORY:
+        why = "The region is in advisory: nothing is written. Set its mode to auto or hold first."
+    elif device.mode == DeviceMode.OUT_OF_SERVICE:
+        why = f"{device.name} is out of service ({device.mode_who}: {device.mode_why}). Set its mode to auto or manual."
+    else:
+        return
+    raise Refused(HTTPStatus.CONFLICT, "not-in-use", "Not in use", why)
 
 
 def _check_envelope(device: DeviceView, verb: str, value: int | None) -> None:

@@ -245,6 +245,22 @@ async def test_values_that_do_not_fit_422(site: Site, path: str, asked: dict[str
     assert site.state.orders == []
 
 
+@pytest.mark.parametrize("path", ["manual", "override"])
+async def test_a_value_that_would_not_be_written_409(site: Site, path: str) -> None:
+    wind, hall = region_view().devices
+    asked = SIGNED | {"verb": "limit", "value": 750_000}
+    for view, said in (
+        (region_view(mode="advisory"), "advisory: nothing is written"),
+        (region_view(devices=(replace(wind, mode="out-of-service", mode_who="Eve"), hall)), "out of service (Eve"),
+    ):
+        site.state.view = view
+        refused = await site.order(f"{WIND}/{path}", 409, asked)
+        assert said in refused.body["detail"]
+        assert site.state.orders == []
+        await site.order(f"{WIND}/{path}", 202, asked | {"value": None})
+        site.state.orders.clear()
+
+
 async def test_a_device_without_actuators_takes_no_value(site: Site) -> None:
     refused = await site.order("/api/v1/devices/hall-a/manual", 422, SIGNED | {"verb": "shed", "value": 0})
     assert "nothing that can be commanded" in refused.body["errors"][0]["detail"]

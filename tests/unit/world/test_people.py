@@ -250,3 +250,13 @@ def test_text_of_is_enough_for_a_site_without_ratings() -> None:
     world.run_for(5_000)
     hold(world, "gas-1", "setpoint", 12_000)
     world.until(lambda: world.power("gas-1") == -12_000)
+
+
+def test_what_is_out_of_service_is_not_taken_back_by_a_value() -> None:
+    world = at_rest()
+    world.order("gas-1", "out-of-service", who="eve", why="somebody stands beside it")
+    hold(world, "gas-1", "setpoint", 8_000)
+    world.run_for(10_000)
+    assert world.seen("gas-1").mode == "out-of-service"
+    assert not world.writes("gas-1")
+    assert world.view.events[0].text.code == "not-orderable"
