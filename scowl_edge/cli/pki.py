@@ -16,7 +16,7 @@ import typer
 from scowl_edge.assembly import load
 from scowl_edge.assembly.certificates import Filed, in_words, read_file, read_folder, thumbprint
 from scowl_edge.assembly.link_schema import OpcuaLinkSection
-from scowl_edge.devices.declaration import OpcuaLink
+from scowl_edge.devices.declaration import OpcuaLink, SecurityPolicy
 from scowl_edge.model.errors import ScowlError
 
 if TYPE_CHECKING:
@@ -44,11 +44,14 @@ def folder_of(pki: Path | None, config: Path | None, link: str | None) -> Path:
         return pki or DEFAULT_FOLDER
     if pki is not None:
         raise PkiError("--pki and --config both name a folder; leave one out")
-    links = {one.name: Path(one.pki) for one in load(config).links if isinstance(one, OpcuaLink)}
+    found = [one for one in load(config).links if isinstance(one, OpcuaLink)]
+    links = {one.name: Path(one.pki) for one in found}
     if link is not None:
         if link not in links:
             raise PkiError(f"{config} has no link {link} of type opcua; it has: {', '.join(links) or 'none'}")
         return links[link]
+    # A link that is not secured needs no folder, so it does not make the question ambiguous.
+    links = {one.name: Path(one.pki) for one in found if one.policy is not SecurityPolicy.NONE} or links
     if len(set(links.values())) != 1:
         why = "has no link of type opcua" if not links else f"has links with several folders ({', '.join(links)})"
         raise PkiError(f"{config} {why}; name a link with --link, or the folder with --pki")

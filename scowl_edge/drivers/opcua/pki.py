@@ -8,8 +8,10 @@ what a server showed that is not trusted, so that a person can look at it and mo
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,7 +73,7 @@ class Pki:
         """
         path, key_path = self._folder / "own" / "scowl-edge.der", self._folder / "own" / "scowl-edge.pem"
         try:
-            if not path.exists() and not key_path.exists():
+            if not path.exists():
                 self._make(path, key_path, now)
             certificate = x509.load_der_x509_certificate(path.read_bytes())
             key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
@@ -94,6 +96,12 @@ class Pki:
     def _make(self, path: Path, key_path: Path, now: datetime) -> None:
         for name in ("own", "trusted", "rejected"):
             (self._folder / name).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        # Links that share a folder come here at the same time, and so may a person's command.
+        with _alone(self._folder):
+            if not path.exists() and not key_path.exists():
+                self._write_pair(path, key_path, now)
+
+    def _write_pair(self, path: Path, key_path: Path, now: datetime) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -174,13 +182,25 @@ def _put(path: Path, data: bytes, mode: int) -> None:
     """Whole or not at all, and never readable to others in between."""
     path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with contextlib.suppress(FileNotFoundError):
-        part.unlink()
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with _alone(path.parent):
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within it no other thread or process is within it for the same folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _self_signed(key: rsa.RSAPrivateKey, now: datetime) -> x509.Certificate:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from cryptography import x509
@@ -46,6 +48,22 @@ def test_it_is_made_once_and_private(tmp_path: Path) -> None:
     assert usage.digital_signature and usage.content_commitment
     assert usage.key_encipherment and usage.data_encipherment
     own.certificate.verify_directly_issued_by(own.certificate)
+
+
+def test_links_that_come_at_the_same_time_share_one(tmp_path: Path, server: bytes) -> None:
+    links = 6
+    together = Barrier(links)
+
+    def connect(_: int) -> bytes:
+        pki = Pki(tmp_path / "pki")
+        together.wait()
+        own = pki.own(NOW)
+        with pytest.raises(NotAdmitted, match="if it is the right one"):
+            pki.check(server, NOW)
+        return own.certificate.public_bytes(Encoding.DER)
+
+    with ThreadPoolExecutor(links) as threads:
+        assert len(set(threads.map(connect, range(links)))) == 1
 
 
 def test_its_end_is_told_before_and_refused_after(tmp_path: Path) -> None:

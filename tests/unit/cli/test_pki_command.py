@@ -211,6 +211,11 @@ def test_the_folder_of_a_configuration(tmp_path: Path, own: Path) -> None:
     assert code == 0 and text.startswith(f"folder {tmp_path}/b\n")
     code, text = show("--config", str(site))
     assert code == 1 and "links with several folders (a, b)" in text
+    plain = site.read_text()
+    site.write_text(plain.replace(f"pki: {tmp_path}/b", f"security: Basic256Sha256/Sign, pki: {tmp_path}/b"))
+    code, text = show("--config", str(site))
+    assert code == 0 and text.startswith(f"folder {tmp_path}/b\n"), "a link that is not secured needs none"
+    site.write_text(plain)
     code, text = show("--config", str(site), "--link", "c")
     assert code == 1 and "has no link c of type opcua; it has: a, b" in text
     assert show("--link", "a")[0] == 1
