@@ -61,5 +61,6 @@ class PointSeries:
         yield from self._of_device.chunks(np.concatenate(counts).astype(np.float64))
         if ever.any():
             yield from _OLDEST.chunks([("", float(age_s[ever].max()))])
-        yield from self._values.chunks(value, quality != Quality.BAD)
+        # What has no declared type may turn out to be a text.
+        yield from self._values.chunks(value, (quality != Quality.BAD) & ~np.isnan(value))
         yield from self._ages.chunks(age_s)

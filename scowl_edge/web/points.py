@@ -22,6 +22,8 @@ class PointJudge:
         self._bad_after_ms = self._stale_after_ms + np.array([p.hold_ms for p in points], np.int64)
         self._not_tried = {p.link for p in points if "r" in p.access}
         self._is_text = np.array([p.type == "string" for p in points], np.bool_)
+        self._may_be_text = np.array([not p.type for p in points], np.bool_)
+        """Where the server says what it is: a known value that is no number is a text."""
         self.index: dict[tuple[str, str], int] = {(p.device, p.name): i for i, p in enumerate(points)}
         """(device, point) -> index in the table."""
         self.of_device: dict[str, list[int]] = {}
@@ -36,7 +38,7 @@ class PointJudge:
         quality, cause = table.quality[at].copy(), table.cause[at].copy()
         known = quality != Quality.BAD
         # The number of a text is no number, and the text stands beside the table.
-        text = self._is_text[at]
+        text = self._is_text[at] | (self._may_be_text[at] & known & np.isnan(table.value[at]))
         quality[text & known & (cause == Cause.NONE)] = Quality.GOOD
         # A driver never delivers these as good; should one do so, no reader downstream can show them.
         senseless = known & ~text & ~np.isfinite(table.value[at])

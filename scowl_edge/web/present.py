@@ -249,18 +249,18 @@ def points(published: Published, judge: PointJudge, indices: list[int]) -> list[
     """These points as they are now."""
     at = np.array(indices, np.intp)
     quality, cause = judge.judge(at)
-    table, faults = published.table, published.faults
+    table, texts, faults = published.table, published.texts, published.faults
     # The table counts on the monotonic clock; what that was on the wall clock is said with the clocks as they are now.
     to_utc_ms = published.utc_ms() - published.mono_ms()
     out = []
     for n, i in enumerate(indices):
         point, requested_ms, received_ms = published.points[i], int(table.requested_ms[i]), int(table.received_ms[i])
-        bad = quality[n] == Quality.BAD
+        bad, value = quality[n] == Quality.BAD, float(table.value[i])
         out.append(
             wire.PointOut(
                 device=point.device,
                 point=point.name,
-                value=None if bad else published.texts.get(i) if point.type == "string" else float(table.value[i]),
+                value=None if bad else texts.get(i) if point.type == "string" or value != value else value,
                 unit=point.unit or "1",
                 quality=_QUALITIES[int(quality[n])],
                 reason=None if cause[n] == Cause.NONE else Cause(int(cause[n])).name.lower(),

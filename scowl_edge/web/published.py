@@ -42,7 +42,7 @@ class PublishedPoint(Protocol):
 
     @property
     def type(self) -> str:
-        """Type on the wire: uint16, float32, ..."""
+        """Type on the wire: uint16, float32, ...; empty where the server decides."""
 
     @property
     def fresh_ms(self) -> int:

@@ -333,7 +333,7 @@ class PointOut:
     device: str
     point: str
     value: float | str | None
-    """In `unit`; a text where the type is string; null while bad."""
+    """In `unit`; a text where it is one on the wire; null while bad."""
     unit: str
     """Base unit: W, Wh, V, A, Hz, fraction, ...; 1 for what has none."""
     quality: QualityName
@@ -348,7 +348,7 @@ class PointOut:
     receive_time: str | None
     """When the reply, or the failure, was certain."""
     type: str
-    """Type on the wire."""
+    """Type on the wire; empty where the configuration leaves it to the server."""
     access: Access
 
 

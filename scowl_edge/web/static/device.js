@@ -153,7 +153,7 @@ export class DevicePanel {
 
   showPoint(point) {
     const row = line(this.points.tBodies[0], point.point, POINT_HEADS, (made) => {
-      if (point.access.includes("r") && point.type !== "string") {
+      if (point.access.includes("r") && point.type !== "string" && typeof point.value !== "string") {
         made.cells[4].append(button("Trend", () => this.showTrend(point), `Trend of ${point.point}`));
       }
     });

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from openapi_spec_validator import validate
 
-from scowl_edge.model.signal import Cause
+from scowl_edge.inbox import PointTable
+from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.web import Check
-from tests.integration.web.cabinet import AWKWARD, NOON_UTC_MS, Site, device, region_view
+from tests.integration.web.cabinet import AWKWARD, NOON_UTC_MS, Point, Site, State, device, region_view, serving_site
 
 POWER = "/api/v1/devices/wind-1/points/power"
 
@@ -194,6 +197,26 @@ async def test_what_was_answered_is_told_while_it_is_the_reason(site: Site) -> N
         point = await site.json(POWER)
         told.append((point["reason"], point["detail"]))
     assert told == [("unknown_node", "BadNodeIdUnknown"), ("link_down", None), (None, None)]
+
+
+@pytest.mark.parametrize("declared", ["string", ""])
+async def test_a_text_is_shown_whether_declared_or_found(declared: str) -> None:
+    state = State(points=(Point(device="hall-a", name="state", type=declared),), view=region_view())
+    state.table = PointTable(1)
+    state.texts[0] = "idle"
+    shown = []
+    async with serving_site(state) as site:
+        for value, quality in ((math.nan, Quality.UNCERTAIN), (math.nan, Quality.BAD), (1.5, Quality.GOOD)):
+            cause = Cause.TIMEOUT if quality is Quality.BAD else Cause.NONE
+            at = np.array([0], np.int32), np.array([value]), np.array([quality], np.uint8), np.array([cause], np.uint8)
+            state.table.take(Reading(*at, state.now_ms, state.now_ms))
+            point = await site.json("/api/v1/devices/hall-a/points/state")
+            shown.append((point["value"], point["quality"], point["reason"]))
+            async with site.http.get(site.url + "/metrics") as answer:
+                metrics = await answer.text()
+            assert ("scowl_point_value{" in metrics) is (value == 1.5 and not declared)
+    found = "idle" if declared else 1.5
+    assert shown == [("idle", "good", None), (None, "bad", "timeout"), (found, "good", None)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
