@@ -71,6 +71,9 @@ nodes.get("Doubles").setValueFromSource({
 });
 variable("Duration", DataType.Double, 1500, { dataType: "Duration", wire: DataType.Double });
 variable("Fixed", DataType.Double, 42, { accessLevel: "CurrentRead", userAccessLevel: "CurrentRead" });
+for (const hall of options.halls ?? []) {
+  for (const [name, value] of Object.entries(initial)) variable(`${hall}/${name}`, DataType[name], value);
+}
 for (let n = 0; n < (options.many ?? 0); n++) variable(`Many/${n}`, DataType.Double, n);
 
 const machine = site.addObject({ organizedBy: folder, browseName: "Machine", nodeId: "s=Machine" });
