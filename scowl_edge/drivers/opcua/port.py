@@ -153,8 +153,10 @@ class OpcuaPort:
 
     async def read(self, job: int) -> list[Reading]:
         """Reads those places of a poll that must be read, or raises."""
-        due = [place for place in self._jobs[job].places if self._is_due(place)]
-        if not due:
+        # All of a device or nothing: a value that was read must not stand beside an older one that was notified, since
+        # the two are judged together (what a consumer draws, beside what it says could wait).
+        due = self._jobs[job].places
+        if not any(self._is_due(place) for place in due):
             return []
         if self._conversation is None:
             raise LinkLost("the session is closed", sent=False, what=f"read {len(due)} nodes (link {self._link.name})")
