@@ -28,7 +28,11 @@ class _Session(InternalSession):
         if not self.external or door is None:
             return await super().read(params)
         door.catch_up()
-        return [door.read(wanted) or self._standard(wanted) for wanted in params.NodesToRead]
+        results = [door.read(wanted) or self._standard(wanted) for wanted in params.NodesToRead]
+        # What waits to be told to subscribers must not be older than what somebody has read.
+        seen = (door.variables.get(wanted.NodeId) for wanted in params.NodesToRead)
+        await door.show(frozenset(device for variable in seen if variable for device in variable.devices))
+        return results
 
     def _standard(self, wanted: ua.ReadValueId) -> ua.DataValue:
         return self.aspace.read_attribute_value(wanted.NodeId, wanted.AttributeId)
