@@ -151,7 +151,7 @@ class Wiring:
                 verb=verb,
                 feedback=feedback,
                 effect=self.signal(name, "power"),
-                tolerance=tolerance_w(role) if verb in (Verb.LIMIT, Verb.SETPOINT, Verb.SHED) else 0,
+                tolerance=0 if verb in (Verb.SUPPLY, Verb.MODE) else tolerance_w(role),
                 settle_ms=role.settle,
                 hold_polls=role.hold_polls,
                 write_class=wear,

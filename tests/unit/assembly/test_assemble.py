@@ -216,7 +216,7 @@ def test_consumer_s_actuators() -> None:
     assert (limit.on_stop, limit.ramp_w_s, limit.tolerance) == (OnStop.RELEASE, 1_000, 50)
     assert assembly.actuators[index].gain == 240.0, "amperes of one phase at the rating's voltage"
     connect, _ = actuator(assembly, "box", Verb.CONNECT)
-    assert (connect.high, connect.tolerance, connect.write_class) == (1, 0, WriteClass.PULSE)
+    assert (connect.high, connect.tolerance, connect.write_class) == (1, 50, WriteClass.PULSE)
     supply, _ = actuator(assembly, "box", Verb.SUPPLY)
     assert (supply.high, supply.daily_budget) == (65_535, 0)
     coil = assembly.links[0].devices[0].points[6]
