@@ -343,3 +343,7 @@ def order(http: Http, path: str, mode: str, *, token: str = TOKEN) -> int:
     """Posts an order of mode; the status."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return http.ask(path, {"mode": mode, "who": "a test", "why": "to see what happens"}, headers)[0]
+
+
+Sites = Callable[..., Site]
+"""Makes sites from copies of the examples, see the fixture `site`."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from black_box import Site, copy_of
-
-Sites = Callable[..., Site]
+from black_box import Site, Sites, copy_of
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from black_box import Eyes, call, plain
-from conftest import Sites
+from black_box import Eyes, Sites, call, plain
 from played_story import LONG, Played
 
 from simulators.world.story import BUILDING

@@ -15,8 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from black_box import START_S, Daemon, Eyes, Simulation, Site, call, edit, metrics_of, wait_for
-from conftest import Sites
+from black_box import START_S, Daemon, Eyes, Simulation, Site, Sites, call, edit, metrics_of, wait_for
 
 RATE = 5
 LULL, GALE = {"wind": 0.3, "sun": 0.0}, {"wind": 0.9, "sun": 0.0}

@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from black_box import START_S, Daemon, Eyes, Simulation, Site, call, edit, metrics_of, wait_for
-from conftest import Sites
+from black_box import START_S, Daemon, Eyes, Simulation, Site, Sites, call, edit, metrics_of, wait_for
 
 RATE = 5
 SLACK_S = 3.0

@@ -13,8 +13,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from black_box import START_S, TOKEN, Eyes, Http, Simulation, edit, order, wait_for
-from conftest import Sites
+from black_box import START_S, TOKEN, Eyes, Http, Simulation, Sites, edit, order, wait_for
 
 from scowl_edge.journal.file import read_records
 from scowl_edge.journal.records import INPUTS

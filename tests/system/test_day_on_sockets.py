@@ -8,8 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from black_box import Eyes, edit, plain
-from conftest import Sites
+from black_box import Eyes, Sites, edit, plain
 from played_story import LONG, Played, drawn_moments
 
 from simulators.world.story import DAY

@@ -9,9 +9,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from black_box import TOKEN, Eyes
+from black_box import TOKEN, Eyes, Sites
 from chromium import Browser, Page, browser, until
-from conftest import Sites
 
 RATE = 2
 PHONE = (390, 844)
