@@ -187,7 +187,7 @@ export const takeBack = (device, actuator) =>
 export const veto = (device, active) =>
   ask({
     title: active ? `Veto for ${device.name}` : `End the veto for ${device.name}`,
-    text: active ? "It is not made use of: no shed, no cutting off, no economy. Safety still counts." : "",
+    text: active ? "It is not made use of: no shed, and a store rests. It is cut off only for a rating, last of its class." : "",
     where: path("devices", device.name, "veto"), whiles: active ? WHILES : null,
     body: () => ({ active }), done: `veto for ${device.name} ${active ? "set" : "ended"}`,
   });
