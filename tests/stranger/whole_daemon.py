@@ -71,8 +71,15 @@ class WholeDaemon:
 
     def order(self, path: str, mode: str) -> None:
         """Orders a mode."""
-        status, body = self._ask(f"/api/v1/{path}", {"mode": mode, "who": "a stranger", "why": "to see what happens"})
-        assert status // 100 == 2, (path, status, body)
+        self._order(path, mode=mode)
+
+    def value(self, path: str, verb: str, value: int) -> None:
+        """Orders a value."""
+        self._order(path, verb=verb, value=value)
+
+    def _order(self, path: str, **what: object) -> None:
+        status, body = self._ask(f"/api/v1/{path}", {**what, "who": "a stranger", "why": "to see what happens"})
+        assert status // 100 == 2, (path, what, status, body)
 
     def point(self, device: str, point: str) -> dict[str, Any]:
         """One point."""
