@@ -23,7 +23,7 @@ from opcua_proxy import BlackHole, black_hole
 from opcua_site_file import COMMANDS, METHOD, MUTE, SCALAR_COMMANDS, SCALARS, SHED, Command, Link, site
 from whole_daemon import WholeDaemon, wait_for
 
-SOON_S = 20
+SOON_S = 30
 HURRIED = ", timeout: 1 s, connect_timeout: 3 s"
 LONGER_W = 321
 """By how much an order given to a black hole differs from the one before."""
@@ -214,7 +214,7 @@ def a_call_without_an_answer_is_not_repeated(plant: Plant, daemon: WholeDaemon) 
 def kicked_sessions_come_back(plant: Plant, daemon: WholeDaemon) -> None:
     before = plant.peer.state()
     plant.peer.kick()
-    wait_for(lambda: plant.peer.state()["sessions"] == before["sessions"] + 4, SOON_S, "four new sessions")
+    wait_for(lambda: plant.peer.state()["sessions"] >= before["sessions"] + 4, SOON_S, "four new sessions")
     for link in plant.links:
         plant.peer.put(f"{link.name}/String", "after the kick")
     wait_for(lambda: not misread(plant, daemon), SOON_S, "changes are seen again")
@@ -233,7 +233,7 @@ def a_black_hole_is_told_and_left(plant: Plant, daemon: WholeDaemon) -> None:
     assert {point["value"] for point in points_of(daemon, far)} == {None}
     assert daemon.metric_of(f"{far.name}-seen", "Int16") is None
     near = [link for link in plant.links if link is not far]
-    assert not misread(plant, daemon, near), "no other link feels it"
+    wait_for(lambda: not misread(plant, daemon, near), SOON_S, "no other link feels it")
     plant.proxies.tell(plant.hole.heal)
     wait_for(lambda: f"link-down:{far.name}" not in daemon.alarms(), SOON_S, "the alarm is over")
     wait_for(lambda: not misread(plant, daemon), SOON_S, "all is good again")
