@@ -116,7 +116,7 @@ SCALAR_COMMANDS = (
     Scalar("Double", "limit", "manual", 7777, 1, 1000, f"{_ENGINE}: 20 kW", _KW),
 )
 SHED = Command("shed", "shed", "manual", 3000, 1, 1)
-"""Into one element of an array; its duration before it, into a DateTime, so that a value of that type is written too."""
+"""Into an element of an array; its duration before it, into a DateTime, so that a value of that type is written too."""
 METHOD = Command("method", "limit", "manual", 12_000, 250, 1000)
 """By a method with one argument of type Float, which is never to be called twice for one order."""
 STOP = Command("stop", "connect", "manual", 0, 0, 1)
