@@ -11,6 +11,7 @@ import pytest
 
 from scowl_edge.model.event import AlarmAction, AlarmOrder, Order
 from scowl_edge.model.reason import Reason
+from scowl_edge.model.signal import Cause
 from scowl_edge.model.view import ActuatorView, AlarmView, EventView, RatingView, TreeView
 from scowl_edge.web import TokenSource
 from scowl_edge.web.published import TrendRow
@@ -193,6 +194,19 @@ async def test_a_day_of_a_point_is_drawn(site: Site, chromium: Browser) -> None:
     assert "lowest -2.023 kW, highest 5.023 kW, last -1 kW" in told
     assert await page.run("document.querySelectorAll('.trend polyline').length") == 2, "a gap is no line"
     assert await page.run("document.querySelector('.trend svg').getAttribute('aria-label')") == told
+    assert page.troubles == []
+
+
+async def test_a_bad_point_says_what_was_answered(site: Site, chromium: Browser) -> None:
+    site.state.read(0, float("nan"), cause=Cause.UNKNOWN_NODE)
+    site.state.faults[0] = "BadNodeIdUnknown"
+    page = await opened(chromium, site.url)
+    await page.click('#devices tr[data-row="wind-1"] button.link')
+    await page.until(
+        """document.querySelector('#device-panel tr[data-row="power"]')
+             ?.innerText.includes('bad: unknown node, BadNodeIdUnknown')""",
+        "the panel says why",
+    )
     assert page.troubles == []
 
 
