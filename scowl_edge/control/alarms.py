@@ -47,6 +47,8 @@ FAILURE_SHOWN_MS = 3_600_000
 """How long a failed step stands as an alarm."""
 SINGLY = 2
 """Links that are down, devices of one link, or stale meters that get an alarm of their own; more of them share one."""
+HEARD_BY_MS = 5_000
+"""After a link came up its devices have so long to answer before their silence is an alarm."""
 NAMED = 8
 """Names that one alarm lists."""
 
@@ -67,7 +69,7 @@ def update(site: Site, memory: Memory, seen: Observation, rulings: Sequence[Ruli
     """Brings the standing alarms up to date, and notes what was raised and what has gone."""
     current: dict[str, Found] = {}
     for found in (
-        *_unreachable(site, memory),
+        *_unreachable(site, memory, tick),
         *_of_commands(site, memory, rulings, tick),
         *_of_ratings(site, memory, seen),
         *_of_region(site, memory, tick),
@@ -96,7 +98,7 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
-def _unreachable(site: Site, memory: Memory) -> Iterator[Found]:
+def _unreachable(site: Site, memory: Memory, tick: Tick) -> Iterator[Found]:
     """Links and devices that do not answer: one alarm for one cause, however many devices share it."""
     situation = memory.situation
     behind: dict[str, list[int]] = {}
@@ -116,7 +118,9 @@ def _unreachable(site: Site, memory: Memory) -> Iterator[Found]:
         at_ms = situation.links[rest[0]].changed_at
         yield Found("more-links-down", "", "high", Reason(MORE_LINKS, (len(rest), _names(rest))), at_ms)
     for link, devices in sorted(behind.items()):
-        if link in dead:
+        reopened = situation.links.get(link)
+        just_up = reopened is not None and tick.mono_ms - reopened.changed_at < HEARD_BY_MS
+        if link in dead or just_up:
             continue
         silent = sorted(
             (d for d in devices if situation.devices[d].up is False),

@@ -181,6 +181,17 @@ def test_devices_that_fall_silent_on_a_living_link_share_alarms_too() -> None:
     world.until(lambda: not [k for k in world.alarms() if "down" in k or "silent" in k or "stale" in k], 2 * MINUTE)
 
 
+def test_a_link_that_comes_back_is_given_time_to_hear_its_devices() -> None:
+    world = bench_of(large_site(2))
+    world.run_for(10_000)
+    cut(world, ["plc1"])
+    world.until(lambda: "link-down:plc1" in world.alarms())
+    world.inbox.event(LinkChanged(link="plc1", device="", up=True, at_ms=world.now_ms, cause="connected"))
+    world.run_for(3_000)
+    assert not [key for key in world.alarms() if "plc1" in key]
+    world.until(lambda: "link-silent:plc1" in world.alarms(), 20_000)
+
+
 def test_what_uses_a_rating_is_named() -> None:
     world = bench_of(village())
     world.run_for(10_000)
