@@ -80,11 +80,13 @@ async def stranger(peer: Peer, tmp_path: Path) -> AsyncIterator[Stranger]:
         if sink.counts:
             break
         await asyncio.sleep(0.01)
+    # Looked at before the end: the answer to a request that was given up by it is a stray one, rightly.
+    counted = set(sink.counts)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     unheard = [event for event in sink.events if isinstance(event, LinkChanged) and not event.up]
     assert not unheard
-    assert set(sink.counts) == {"ok"}
+    assert counted == {"ok"}
 
 
 def numbers(table: str, stranger: Stranger) -> list[tuple[str, int, ModbusPoint]]:
