@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -16,7 +17,10 @@ help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 # Nothing is downloaded before it is certain that an environment can be made.
-$(STAMP): pyproject.toml
+# The demo needs far less than the tests, and whoever has the tests' tools has the demo's.
+$(STAMP): EXTRAS_HERE := opcua
+$(TOOLS): EXTRAS_HERE := opcua,test,lint
+$(STAMP) $(TOOLS): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "scowl-edge needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 	  echo "Install one and name it: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
@@ -26,35 +30,35 @@ $(STAMP): pyproject.toml
 	  exit 1; }
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing what scowl-edge needs into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opcua,test,lint]'
-	@touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS_HERE)]'
+	@touch $@ $(STAMP)
 
 demo: $(STAMP) ## Run the daemon on a simulated region; Ctrl-C ends it
 	@exec $(BIN)/scowl-edge demo $(ARGS)
 
-test: $(STAMP) ## Run all tests on both cores
+test: $(TOOLS) ## Run all tests; three at a time, since many of them wait
 	@sh tests/system-packages.sh
-	@exec $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
-lint: $(STAMP) ## Check style, format and types
+lint: $(TOOLS) ## Check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(dir $(wildcard scowl_edge/__init__.py simulators/__init__.py bench/__main__.py grafana/__main__.py))
 
-bench: $(STAMP) ## Measure CPU, memory and lag, and print tables
+bench: $(TOOLS) ## Measure CPU, memory and lag, and print tables
 	@exec $(BIN)/python -m bench $(ARGS)
 
-dashboards: $(STAMP) ## Write grafana/*.json anew from the code beside them
+dashboards: $(TOOLS) ## Write grafana/*.json anew from the code beside them
 	@$(BIN)/python -m grafana
 
-screenshots: $(STAMP) ## Draw the pictures of the README anew; needs Chromium and two minutes
+screenshots: $(TOOLS) ## Draw the pictures of the README anew; needs Chromium and two minutes
 	@$(BIN)/python tests/system/screenshots.py
 
 # The long forms of what `make test` runs, on the same code.
-stories: $(STAMP) ## Run the stories in real time with many more kills; takes hours
+stories: $(TOOLS) ## Run the stories in real time with many more kills; takes hours
 	@SCOWL_STORY=long exec $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 14400 tests/system/test_day_on_sockets.py tests/system/test_building_on_sockets.py tests/unit/world/test_crash_boundaries.py $(ARGS)
 
-laws: $(STAMP) ## Run the laws of the core on many more random regions
+laws: $(TOOLS) ## Run the laws of the core on many more random regions
 	@SCOWL_HYPOTHESIS=long exec $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 14400 tests/unit/control/test_laws.py $(ARGS)
 
 # PREFIX, DESTDIR, EXTRAS, SOURCE, PIP_OPTIONS and PURGE are explained in the script. Its environment is its own.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import typing
+from dataclasses import dataclass
+from typing import Any
 
 from scowl_edge.capacity import Pledge, ShedState
 from scowl_edge.control import alarms, claims, people
@@ -60,6 +62,20 @@ _HINTS = typing.get_type_hints(Memory)
 """The sections of the memory, in order, and their types."""
 
 
+GROWING = ("decisions", "events")
+"""Sections whose entries are never changed, only added at the end and dropped at the front."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """The bytes of a growing list, and what tells that it is still the same."""
+
+    size: int
+    first: object
+    last: object
+    data: bytes
+
+
 class Core:
     """One region. `step` mutates; `snapshot` and `restore` are exact inverses."""
 
@@ -76,6 +92,7 @@ class Core:
         self._forest: Forest | None = None
         self._rulings: list[Ruling | None] = [None] * len(site.actuators)
         self._tick: Tick | None = None
+        self._encodings: dict[str, _Encoding] = {}
         self.conservation_error_w = 0
 
     def step(self, inputs: Inputs) -> Plan:
@@ -455,7 +472,21 @@ class Core:
 
     def sections(self) -> dict[str, bytes]:
         """Canonical bytes of each section of the memory."""
-        return {name: encode(getattr(self.memory, name), hint) for name, hint in _HINTS.items()}
+        return {name: self._encoded(name, getattr(self.memory, name), hint) for name, hint in _HINTS.items()}
+
+    def _encoded(self, name: str, section: Any, hint: Any) -> bytes:
+        """A section's bytes; lists that only grow at their end are encoded when they did."""
+        if name not in GROWING or not section:
+            return encode(section, hint)
+        known = self._encodings.get(name)
+        if (
+            known is None
+            or known.size != len(section)
+            or known.first is not section[0]
+            or known.last is not section[-1]
+        ):
+            known = self._encodings[name] = _Encoding(len(section), section[0], section[-1], encode(section, hint))
+        return known.data
 
     def digests(self) -> tuple[tuple[str, str], ...]:
         """Digest of each section."""

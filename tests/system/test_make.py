@@ -65,10 +65,10 @@ def test_each_target_sets_itself_up_and_asks_for_no_rights(target: str, tmp_path
     assert "sudo" not in (ROOT / "tests" / "system-packages.sh").read_text()
 
 
-def test_make_test_runs_all_tests_on_both_cores(tmp_path: Path) -> None:
+def test_make_test_runs_all_tests_three_at_a_time(tmp_path: Path) -> None:
     commands = would_run("test", tmp_path)
-    assert re.search(r"pytest -n 2 --dist worksteal *$", commands)
-    assert "-m pytest -n 2 --dist worksteal tests/unit" in make("-n", "test", "ARGS=tests/unit").stdout
+    assert re.search(r"pytest -n 3 --dist worksteal *$", commands)
+    assert "-m pytest -n 3 --dist worksteal tests/unit" in make("-n", "test", "ARGS=tests/unit").stdout
 
 
 @pytest.mark.parametrize("target", ["stories", "laws"])

@@ -61,9 +61,9 @@ def crash_everywhere(name: str, story: Story, share: int) -> list[tuple[Crash, W
     return branches
 
 
-LONG_EVERY = 40
+LONG_EVERY = 60
 """Each so many crashed worlds live on to the story's end."""
-REPLAY_EVERY = 3
+REPLAY_EVERY = 4
 """Each so many crashed worlds have their own journal run again; the recovery itself re-ran what came before."""
 
 
