@@ -55,7 +55,6 @@ def portrait(
             states["served"] -= 1 if consumer_state(memory, c) == "served" else 0
             states["shed"] -= 1 if consumer_state(memory, c) == "shed" else 0
     generation = sum(seen.generation_w) + sum(max(0, -w) for w in seen.storage_w)
-    demand = sum(f.wanted_w for f in accounts) + sum(max(0, w) for w in seen.storage_w)
     grid = next((r for b in range(len(site.buses)) if (r := grid_of_bus(site, b)) != NONE), NONE)
     loads = seen.ratings
     everybody = Member(NONE, 7, PPM)
@@ -70,7 +69,7 @@ def portrait(
         mode_until_utc_ms=situation.mode.until_utc_ms,
         rung=region.rung,
         generation_w=generation,
-        demand_w=demand,
+        demand_w=sum(f.wanted_w for f in accounts),
         served_w=sum(f.served_w for f in accounts),
         deferred_w=sum(f.deferred_w for f in accounts),
         shed_w=sum(f.shed_w for f in accounts),

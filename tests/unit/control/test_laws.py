@@ -90,8 +90,7 @@ def test_no_watt_is_lost_and_no_feed_has_two_trees(course: Course) -> None:
                 holders = [t.name for t in view.trees if shown.name in t.members]
                 assert holders == ([shown.tree] if shown.tree else [])
             total += shown.wanted_w
-        charging = sum(max(0, drive.known.get(s.power)) for s in site.storages)
-        assert view.demand_w == total + charging
+        assert view.demand_w == total
         assert total == view.served_w + view.deferred_w + view.shed_w + sum(view.unserved_w)
         assert sum(n for _, n in view.consumers) == len(site.consumers)
 
