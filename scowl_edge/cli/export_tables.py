@@ -26,6 +26,7 @@ from scowl_edge.journal.records import (
 from scowl_edge.journal.segments import segments
 from scowl_edge.model.command import Command, CommandId
 from scowl_edge.model.effect import Write
+from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import Outcome
 from scowl_edge.model.signal import Quality
 from scowl_edge.telemetry.history import all_events, all_trends
@@ -268,7 +269,7 @@ def units_of(records: Iterable[Record], journal: Path) -> tuple[dict[tuple[str, 
     for record in records:
         if record.kind == BOOT:
             # A configuration that this version does not read any more has at most old points to tell of.
-            with suppress(Exception):
+            with suppress(ScowlError):
                 assembly = sites.of_text(read_boot(record).config)
                 units.update({(p.device, p.name): p.unit for p in assembly.points})
                 path = assembly.telemetry.path
