@@ -18,6 +18,99 @@ class Table(StrEnum):
     DISCRETE = "discrete"
 
 
+class LinkKind(StrEnum):
+    """How Modbus frames travel."""
+
+    TCP = "modbus-tcp"
+    RTU = "modbus-rtu"
+    """A serial line."""
+    RTU_TCP = "modbus-rtu-tcp"
+    """Frames of a serial line through a TCP connection to a converter that does not know Modbus."""
+    TLS = "modbus-tls"
+    """Modbus/TCP Security: TCP frames inside TLS, both sides with a certificate."""
+
+
+class Parity(StrEnum):
+    """Parity of a serial line."""
+
+    NONE = "none"
+    EVEN = "even"
+    ODD = "odd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerialLine:
+    """A serial port and how it is set."""
+
+    device: str
+    """Path, such as /dev/ttyUSB0."""
+    baud: int
+    data_bits: int
+    parity: Parity
+    stop_bits: int
+
+    @property
+    def character_ms(self) -> float:
+        """Time that one character takes on the line."""
+        return (1 + self.data_bits + (self.parity is not Parity.NONE) + self.stop_bits) * 1000 / self.baud
+
+    @property
+    def frame_gap_ms(self) -> float:
+        """Silence between two frames: 3.5 characters, fixed at 1.75 ms above 19200 baud (Modbus over Serial Line V1.02,
+        2.5.1.1)."""
+        return 1.75 if self.baud > 19_200 else 3.5 * self.character_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTls:
+    """Certificates of a link inside TLS. Paths; read anew at each connect."""
+
+    ca: str
+    """Certificates, or issuers of certificates, that the device may show."""
+    certificate: str
+    """Own certificate, with its chain."""
+    key: str
+    server_name: str
+    """Name that the device's certificate must carry; empty: the link's host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkProxy:
+    """Where other tools may read the link's units through this daemon."""
+
+    host: str
+    port: int
+    share_ppm: int
+    """Most of the bus time that their requests may take, in millionths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """A register that only grows, until it wraps or its device starts it anew."""
+
+    wraps_at: int
+    """Raw value at which it begins again at 0, such as 2**32; 0: it never wraps, so any fall is a new start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A register whose value is known: read to be sure that replies belong to their requests."""
+
+    table: Table
+    address: int
+    equals: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """Addresses that must never be read, not even to join two points."""
+
+    table: Table
+    first: int
+    last: int
+    """Included."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModbusPoint:
     """One value of a device, as it lies on the wire and as it is meant."""
@@ -55,6 +148,13 @@ class ModbusPoint:
     low: float | None
     """Plausibility limits in the configured unit."""
     high: float | None
+    poll_ms: int = 0
+    """How often it is read; 0: as the device."""
+    max_change: float = 0.0
+    """Plausible change a second, in the configured unit; 0: any."""
+    stuck_after_ms: int = 0
+    """A measured value that does not change at all for so long is doubted; 0: never."""
+    counter: Counter | None = None
 
     @property
     def registers(self) -> int:
@@ -82,14 +182,27 @@ class ModbusDevice:
     points: tuple[ModbusPoint, ...]
     first_point: int
     """Index of its first point in the site's point table; the others follow in order."""
+    timeout_ms: int = 0
+    """Longest wait for its reply; 0: as the link."""
+    pause_ms: int = 0
+    """Quiet time that it needs between two requests to itself; others may be asked meanwhile."""
+    budget_ppm: int = 0
+    """Share of the bus time, in millionths, beyond which it yields to the others; 0: an equal share."""
+    max_gap: int = -1
+    """As the link's; -1: the link's own."""
+    max_read: int = 0
+    """As the link's; 0: the link's own."""
+    holes: tuple[Hole, ...] = ()
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModbusLink:
-    """One TCP connection and the units behind it."""
+    """One connection or serial line and the units behind it."""
 
     name: str
     host: str
+    """Empty for a serial line."""
     port: int
     timeout_ms: int
     connect_timeout_ms: int
@@ -103,6 +216,30 @@ class ModbusLink:
     """Quiet time between requests."""
     read_only: bool
     devices: tuple[ModbusDevice, ...]
+    kind: LinkKind = LinkKind.TCP
+    serial: SerialLine | None = None
+    """For RTU only."""
+    tls: LinkTls | None = None
+    """For TLS only."""
+    settle_ms: int = 100
+    """Quiet time after the connection was opened: many gateways drop what comes sooner."""
+    probe_share_ppm: int = 50_000
+    """Most of the bus time, in millionths, that units take which do not answer, while the others fill the rest."""
+    pipeline: int = 1
+    """Most requests under way at once; more than 1 only over TCP and TLS."""
+    late_ms: int = 0
+    """How long after its time-out a reply may still come over a serial line; 0: 4 times the time-out."""
+    proxy: LinkProxy | None = None
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether frames are those of a serial line, without transaction ids."""
+        return self.kind in (LinkKind.RTU, LinkKind.RTU_TCP)
+
+    @property
+    def late_reply_ms(self) -> int:
+        """How long after its time-out a reply may still come."""
+        return self.late_ms or 4 * self.timeout_ms
 
 
 OPCUA_TYPES = (
@@ -172,6 +309,9 @@ class OpcuaPoint:
     hold_for_ms: int
     low: float | None
     high: float | None
+    max_change: float = 0.0
+    stuck_after_ms: int = 0
+    counter: Counter | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +358,8 @@ class OpcuaLink:
     """Values come by subscription; False: by list reads each `poll`."""
     max_items: int
     """Most nodes in one request, beside the server's own limits; 0 = only those."""
+    session_items: int = 3_000
+    """Most subscribed nodes in one session; beyond, the link opens more sessions. 0: always one."""
     read_only: bool
     devices: tuple[OpcuaDevice, ...]
 

@@ -36,6 +36,10 @@ class Cause(IntEnum):
     """The server has no such node or namespace."""
     WRONG_TYPE = 11
     """What came is not of the type that the configuration says."""
+    STUCK = 12
+    """It has not changed at all for longer than such a measurement can."""
+    UNPROVEN = 13
+    """A reply came of which it is not sure that it answers this request."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

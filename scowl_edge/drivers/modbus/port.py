@@ -13,9 +13,10 @@ from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint
 from scowl_edge.drivers.errors import DriverError, LinkLost, Refused, Unsendable
 from scowl_edge.drivers.modbus import pdu
 from scowl_edge.drivers.modbus.encoding import Coil, Encoded, RegisterBit, Registers, encode
-from scowl_edge.drivers.modbus.exchange import Connection, connect
+from scowl_edge.drivers.modbus.endpoint import open_wire
 from scowl_edge.drivers.modbus.layout import Block, exponents_of
 from scowl_edge.drivers.modbus.planner import Span, plan
+from scowl_edge.drivers.modbus.wire import Wire, exchange
 from scowl_edge.model.signal import Reading
 
 
@@ -45,6 +46,14 @@ def transactions(link: ModbusLink) -> tuple[Transaction, ...]:
     )
 
 
+def unit_timeouts_ms(link: ModbusLink) -> dict[int, int]:
+    """Longest wait for a reply, by unit: the longest that any of its devices asks for."""
+    timeouts: dict[int, int] = {}
+    for device in link.devices:
+        timeouts[device.unit] = max(timeouts.get(device.unit, 0), device.timeout_ms or link.timeout_ms)
+    return timeouts
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One write, ready to leave."""
@@ -68,7 +77,8 @@ class ModbusPort:
             for device in link.devices
             for place, point in enumerate(device.points)
         }
-        self._connection: Connection | None = None
+        self._wire: Wire | None = None
+        self._timeout_s = {unit: ms / 1000 / rate for unit, ms in unit_timeouts_ms(link).items()}
         self._count: Callable[[str], None] = lambda _result: None
         self._no_single: set[int] = set()
         """Units that do not know FC 6."""
@@ -78,26 +88,19 @@ class ModbusPort:
     @property
     def is_open(self) -> bool:
         """Whether requests may be sent."""
-        return self._connection is not None and self._connection.is_open
+        return self._wire is not None and self._wire.is_open
 
     async def open(self, count: Callable[[str], None], lost: Callable[[], None]) -> None:
         """Connects; see `Port.open`."""
         self.close()
         self._count = count
-        self._connection = await connect(
-            self._link.host,
-            self._link.port,
-            connect_timeout_s=self._link.connect_timeout_ms / 1000 / self._rate,
-            timeout_s=self._link.timeout_ms / 1000 / self._rate,
-            on_stray=lambda: count("stray"),
-            on_lost=lost,
-        )
+        self._wire = await open_wire(self._link, rate=self._rate, on_stray=lambda: count("stray"), on_lost=lost)
 
     def close(self) -> None:
         """Disconnects at once."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
     async def read(self, job: int) -> list[Reading]:
         """Reads all blocks of a transaction, or raises."""
@@ -118,10 +121,10 @@ class ModbusPort:
 
     async def _ask(self, unit: int, request: bytes, accept: Callable[[bytes], bytes]) -> bytes:
         """One exchange: counted, its reply checked, its failure said in words."""
-        if self._connection is None:
+        if self._wire is None:
             raise LinkLost("the connection is closed", sent=False, what=pdu.describe(unit, request))
         try:
-            data = accept(await self._connection.exchange(unit, request))
+            data = accept(await exchange(self._wire, unit, request, self._timeout_s[unit]))
         except DriverError as error:
             error.what = f"{pdu.describe(unit, request)} (link {self._link.name})"
             self._count(error.result)

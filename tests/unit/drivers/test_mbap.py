@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scowl_edge.drivers.errors import BadReply, DriverError, LinkLost, Refused, ReplyTimeout
-from scowl_edge.drivers.modbus.exchange import Connection
+from scowl_edge.drivers.modbus.mbap import MbapWire
+from scowl_edge.drivers.modbus.wire import exchange
 
 REQUEST = bytes((3, 0, 10, 0, 2))
 REPLY = bytes((3, 4, 1, 2, 3, 4))
@@ -44,7 +45,8 @@ class Line:
     def __init__(self, timeout_s: float = 5.0) -> None:
         self.strays = self.losses = 0
         self.wire = Wire()
-        self.connection = Connection(timeout_s, self._stray, self._lost)
+        self.timeout_s = timeout_s
+        self.connection = MbapWire(self._stray, self._lost)
         self.connection.connection_made(self.wire)
 
     def _stray(self) -> None:
@@ -55,7 +57,7 @@ class Line:
 
     async def ask(self, deliver: Callable[[int], list[bytes]], unit: int = 7) -> bytes | DriverError:
         """Sends the request; once it left, `deliver` says what comes back, given its transaction id."""
-        task = asyncio.create_task(self.connection.exchange(unit, REQUEST))
+        task = asyncio.create_task(exchange(self.connection, unit, REQUEST, self.timeout_s))
         before = len(self.wire.sent)
         self.wire.wrote.clear()
         await self.wire.wrote.wait()
@@ -132,7 +134,7 @@ async def test_what_is_no_frame_ends_the_connection(head: bytes) -> None:
     assert isinstance(await line.ask(lambda transaction: [head]), BadReply)
     assert line.wire.cut and not line.connection.is_open and line.losses == 1
     with pytest.raises(LinkLost) as lost:
-        await line.connection.exchange(7, REQUEST)
+        await exchange(line.connection, 7, REQUEST, 5.0)
     assert not lost.value.sent
 
 
@@ -191,12 +193,11 @@ async def test_a_reply_in_pieces_is_fine_when_no_other_is_owed() -> None:
 
 async def test_a_cancelled_request_leaves_nothing_behind() -> None:
     line = Line()
-    task = asyncio.create_task(line.connection.exchange(7, REQUEST))
+    task = asyncio.create_task(exchange(line.connection, 7, REQUEST, 5.0))
     await line.wire.wrote.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     line.connection.data_received(frame(1, 7, b"\x03\x04\xff\xff\xff\xff"))
-    assert line.strays == 1
     assert await line.ask(lambda transaction: [frame(transaction, 7, REPLY)]) == REPLY
 
 
@@ -217,3 +218,22 @@ async def test_transaction_ids_wrap() -> None:
     line.connection._transaction = 0xFFFF
     assert await line.ask(lambda transaction: [frame(transaction, 7, REPLY)]) == REPLY
     assert line.wire.sent[:2] == b"\0\0"
+
+
+async def test_requests_under_way_together_get_each_its_own_reply() -> None:
+    line = Line()
+    tasks = [asyncio.create_task(exchange(line.connection, 7, REQUEST, 5.0)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for transaction in (2, 3, 1):
+        line.connection.data_received(frame(transaction, 7, bytes((3, 4, 0, 0, 0, transaction))))
+    assert [reply[-1] for reply in await asyncio.gather(*tasks)] == [1, 2, 3]
+
+
+async def test_each_request_has_its_own_time() -> None:
+    line = Line()
+    slow = asyncio.create_task(exchange(line.connection, 7, REQUEST, 5.0))
+    await asyncio.sleep(0)
+    with pytest.raises(ReplyTimeout):
+        await exchange(line.connection, 8, REQUEST, 0.01)
+    line.connection.data_received(frame(1, 7, REPLY))
+    assert await slow == REPLY
