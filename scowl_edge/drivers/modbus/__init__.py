@@ -1,8 +1,8 @@
 """Modbus: registers to readings, commands to writes.
 
 `planner` joins points into few reads, `layout` compiles each read, `encoding` is its inverse; `pdu` says requests and
-replies; `endpoint` opens a link's wire (`wire`, `mbap`), which lets only the right reply back; `port` offers all that to
-the bus, and `link` is the driver.
+replies; `endpoint` opens the wire of a link (`wire`, `mbap`), which lets only the right reply back; `port` offers that
+to the bus, and `link` is the driver.
 """
 
 from scowl_edge.drivers.modbus.link import LinkCost, ModbusTcpDriver, link_cost
