@@ -8,7 +8,7 @@ from array import array
 from pathlib import Path
 
 from bench.machine import on_core, quantile
-from scowl_edge import daemon, logs
+from scowl_edge import daemon, logs, process
 from scowl_edge.assembly.apart import load_lean
 from scowl_edge.cli.run import on_fastest_loop
 from scowl_edge.inbox import Inbox
@@ -61,7 +61,7 @@ def main() -> None:
     logs.configure()
     # The one place where the daemon gets its inbox from.
     vars(daemon)["Inbox"] = NotingInbox
-    on_fastest_loop(daemon.run(load_lean(options.file), http="127.0.0.1:0"))
+    on_fastest_loop(process.run(load_lean(options.file), http="127.0.0.1:0"))
     lags = lags_ms(_NOTES, options.period_ms, options.skip_ms)
     result = {"readings": len(lags), "p50_ms": quantile(lags, 0.5), "p99_ms": quantile(lags, 0.99), "max_ms": max(lags)}
     options.result.write_text(json.dumps(result))

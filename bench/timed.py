@@ -9,7 +9,7 @@ from array import array
 from pathlib import Path
 
 from bench.machine import on_core
-from scowl_edge import daemon, logs
+from scowl_edge import logs, process
 from scowl_edge.assembly.apart import load_lean
 from scowl_edge.cli.run import on_fastest_loop
 
@@ -33,7 +33,7 @@ async def run(file: Path, notes: array[float]) -> None:
     """Daemon and timer, until SIGTERM."""
     beside = asyncio.create_task(timer(notes))
     try:
-        await daemon.run(load_lean(file), http="127.0.0.1:0")
+        await process.run(load_lean(file), http="127.0.0.1:0")
     finally:
         beside.cancel()
 

@@ -16,7 +16,7 @@ import scowl_edge
 from scowl_edge import logs
 from scowl_edge.assembly import Assembly, load
 from scowl_edge.cli.run import on_fastest_loop
-from scowl_edge.daemon import run as run_daemon
+from scowl_edge.process import run as run_daemon
 from simulators.serving import links_in_words, moved, serve
 
 _PACKAGE = Path(scowl_edge.__file__).parent

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scowl_edge import logs
 from scowl_edge.assembly.apart import load_lean
-from scowl_edge.daemon import run as run_daemon
+from scowl_edge.process import run as run_daemon
 
 
 def run(file: Path, *, http: str | None, clock_rate: int) -> None:
