@@ -24,6 +24,16 @@ class Verb(StrEnum):
     """Number of the tree that feeds a simulated consumer on a separate bus; 0 none."""
     MODE = "mode"
     """Storage: number of the mode, see the role's `modes`."""
+    FAILSAFE = "failsafe"
+    """Value that the device falls back to by itself: set in the device, and kept so."""
+    FAILSAFE_TIMEOUT = "failsafe_timeout"
+    """Time after which it does so, in ms: set in the device, and kept so."""
+    HEARTBEAT = "heartbeat"
+    """A number that changes, which keeps the device from falling back."""
+
+
+GUARDS = (Verb.FAILSAFE, Verb.FAILSAFE_TIMEOUT)
+"""What must stand in a device before it is commanded for the first time."""
 
 
 class WriteClass(StrEnum):

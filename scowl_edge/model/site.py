@@ -38,6 +38,16 @@ class OnStop(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interlock:
+    """What must be so for a write to be allowed: a signal is fresh and lies between two values, both included."""
+
+    signal: int
+    low: int
+    high: int
+    """In the signal's quantum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Actuator:
     """One thing that can be commanded."""
 
@@ -65,8 +75,16 @@ class Actuator:
     device_timeout_ms: int
     """The device's own time-out towards `failsafe`; 0 if it has none."""
     heartbeat_ms: int
-    """Re-assert at least this often; 0 never."""
+    """Re-assert at least this often; 0 never. Of HEARTBEAT: the pace of its numbers; 0 = a third of the time-out."""
     on_stop: OnStop
+    """Without meaning for FAILSAFE, FAILSAFE_TIMEOUT and HEARTBEAT: the first two stay, the last one ends."""
+    min_interval_ms: int = 0
+    """Least time between two writes; 0 = none. One safety command may jump it, the next one waits for it in full."""
+    interlock: Interlock | None = None
+    constant: int | None = None
+    """Of FAILSAFE (W) and FAILSAFE_TIMEOUT (ms): what is kept there while the daemon commands the device."""
+    expires: bool = False
+    """Of SHED: the device is told how long it lasts, and ends it by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
