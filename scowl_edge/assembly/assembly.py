@@ -7,30 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scowl_edge.assembly.point_rows import PointInfo as PointInfo
+from scowl_edge.assembly.point_rows import PointRows
 from scowl_edge.assembly.signals import Rounding
 from scowl_edge.config import Document
 from scowl_edge.devices.declaration import DeviceLink, Secret
 from scowl_edge.model.site import Site
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointInfo:
-    """One row of the site's point table."""
-
-    device: str
-    name: str
-    unit: str
-    """Base unit: W, Wh, V, A, Hz, VA, var, s, degC, fraction or empty."""
-    link: str
-    access: str
-    """r, w or rw."""
-    fresh_ms: int
-    """Age up to which its value counts as fresh."""
-    hold_ms: int
-    """Age beyond that up to which its last value is held."""
-    poll_ms: int
-    type: str
-    """Type on the wire; empty where an OPC-UA server says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +90,7 @@ class Assembly:
     """Everything that a configuration says, checked."""
 
     site: Site
-    points: tuple[PointInfo, ...]
+    points: PointRows
     """The point table; devices in the order of the file, their points in theirs."""
     links: tuple[DeviceLink, ...]
     signals: tuple[SignalBinding, ...]

@@ -6,8 +6,10 @@ import hashlib
 from pathlib import Path
 
 from scowl_edge.assembly.assembly import Assembly, HttpSettings, JournalSettings, TelemetrySettings, TlsSettings
-from scowl_edge.assembly.declare import PointTable, declare, secret
+from scowl_edge.assembly.declare import declare, secret
 from scowl_edge.assembly.http_schema import Http
+from scowl_edge.assembly.kinds import split_listen
+from scowl_edge.assembly.point_rows import PointRows
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, StorageRole
 from scowl_edge.assembly.roles import consumer, generator, storage
 from scowl_edge.assembly.schema import Configuration, RatingSection
@@ -21,11 +23,11 @@ from scowl_edge.model.site import NONE, Bus, BusKind, Device, Policy, Rating, Ra
 def build(configuration: Configuration, document: Document) -> Assembly:
     """The assembly of a configuration without faults."""
     fingerprint = hashlib.sha256(document.text.encode()).hexdigest()
-    table, links = declare(configuration)
-    site, wiring = _site(configuration, table, fingerprint)
+    rows, links = declare(configuration)
+    site, wiring = _site(configuration, rows, fingerprint)
     return Assembly(
         site=site,
-        points=tuple(table.rows),
+        points=rows,
         links=links,
         signals=tuple(wiring.signal_bindings),
         actuators=tuple(wiring.actuator_bindings),
@@ -73,12 +75,6 @@ def telemetry_path(configuration: Configuration) -> Path:
     return journal.with_name(f"{journal.stem or 'journal'}.telemetry.db") if journal.name else Path("telemetry.db")
 
 
-def split_listen(listen: str) -> tuple[str, int]:
-    """Host (without brackets) and port of HOST:PORT."""
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def per_phase_va(amount: Quantity | None, *, phases: int, voltage_mv: int) -> int:
     """A limit in VA per phase, rounded down; -1 for none. A power counts for all phases together, W as VA."""
     if amount is None:
@@ -105,10 +101,10 @@ def ordered_ratings(ratings: dict[str, RatingSection]) -> list[str]:
     return ordered
 
 
-def _site(configuration: Configuration, table: PointTable, fingerprint: str) -> tuple[Site, Wiring]:
+def _site(configuration: Configuration, rows: PointRows, fingerprint: str) -> tuple[Site, Wiring]:
     buses = {name: BusKind(bus.kind) for name, bus in configuration.buses.items()} or {"main": BusKind.SYNCHRONOUS}
     ratings = ordered_ratings(configuration.ratings)
-    wiring = Wiring(configuration, table.rows, table.index, tuple(buses), ratings)
+    wiring = Wiring(configuration, rows, tuple(buses), ratings)
     generators, consumers, storages = [], [], []
     for index, (name, device) in enumerate(configuration.devices.items()):
         wiring.bind(index, name, device)

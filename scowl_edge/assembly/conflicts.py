@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scowl_edge.assembly.build import per_phase_va
 from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
-from scowl_edge.assembly.link_schema import ModbusLinkSection
+from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, StorageRole
 from scowl_edge.assembly.schema import RatingSection
 from scowl_edge.assembly.signals import phases_of
@@ -27,25 +27,22 @@ def conflict_faults(structure: Structure) -> Iterator[Fault]:
 
 def _units(structure: Structure) -> Iterator[Fault]:
     links = structure.configuration.links
-    taken: dict[tuple[str, int, int], str] = {}
+    taken: dict[tuple[str, int], str] = {}
     for name, device in structure.configuration.devices.items():
         link = links.get(device.link)
-        unsure = {("links", device.link, "host"), ("devices", name, "link")}
+        unsure = {("links", device.link, "host"), ("links", device.link, "device"), ("devices", name, "link")}
         if not isinstance(link, ModbusLinkSection) or not isinstance(device, ModbusDeviceSection):
             continue
         if unsure & structure.assumed:
             continue
-        address = (link.host.lower(), link.port, device.unit)
-        first = taken.setdefault(address, name)
+        first = taken.setdefault((link.leads_to, device.unit), name)
         if first == name:
             continue
         path = ("devices", name, "unit")
         if "unit" not in structure.names("devices", name):
             path = ("devices", name, "link")
         other = structure.configuration.devices[first].link
-        where = (
-            f"link {device.link}" if other == device.link else f"{link.host}:{link.port} (links {other}, {device.link})"
-        )
+        where = f"link {device.link}" if other == device.link else f"{link.leads_to} (links {other}, {device.link})"
         what = f"devices {first} and {name} are both unit {device.unit} on {where}"
         yield structure.document.fault(path, what, "correct one unit, or join their points in one device")
 

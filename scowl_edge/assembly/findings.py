@@ -8,6 +8,7 @@ from scowl_edge.assembly.assembly import Assembly
 from scowl_edge.assembly.conflicts import excesses
 from scowl_edge.assembly.cost import ROUND_TRIP_MS, opcua_cost
 from scowl_edge.assembly.device_schema import ModbusDeviceSection
+from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.opcua_findings import opcua_findings
 from scowl_edge.assembly.point_schema import ModbusPointSection
 from scowl_edge.assembly.port_findings import port_findings
@@ -96,15 +97,18 @@ def _counted_from_one(
 
 
 def _links(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
-    taken: dict[tuple[str, int, str], str] = {}
+    taken: dict[tuple[str, str], str] = {}
     for link in assembly.links:
         fault = structure.document.fault
         path: Path = ("links", link.name)
-        user = link.user if isinstance(link, OpcuaLink) else ""
-        first = taken.setdefault((link.host.lower(), link.port, user), link.name)
+        section = structure.configuration.links[link.name]
+        if isinstance(section, ModbusLinkSection):
+            place, leads_to, user = "host", section.leads_to, ""
+        else:
+            place, leads_to, user = "endpoint", f"{link.host}:{link.port}", getattr(link, "user", "")
+        first = taken.setdefault((leads_to, user), link.name)
         if first != link.name:
-            what = f"links {first} and {link.name} both lead to {link.host}:{link.port}"
-            place = "endpoint" if isinstance(link, OpcuaLink) else "host"
+            what = f"links {first} and {link.name} both lead to {leads_to}"
             yield fault((*path, place), what, "many devices take only one connection: put the devices on one link")
         if not link.devices:
             yield fault(path, f"no device is on link {link.name}", "take it out, or name it in a device", at_key=True)

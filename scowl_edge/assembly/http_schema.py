@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from scowl_edge.assembly.kinds import HostNames, Text
+from scowl_edge.assembly.kinds import HostNames, Listen
 from scowl_edge.assembly.section import Section, Source, key
 
 
@@ -24,11 +24,7 @@ class Http(Section):
 
     listen: Annotated[
         str,
-        Text(
-            "HOST:PORT",
-            form=r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}",
-            said="an address and a port, e.g. 127.0.0.1:8080",
-        ),
+        Listen("127.0.0.1:8080"),
     ] = key(
         "127.0.0.1:8080",
         "Address to listen on. Any but a loopback address needs `tls`, since plain HTTP would show tokens to the "

@@ -162,7 +162,7 @@ class Whole(Kind):
     def __init__(self, low: int, high: int | None = None) -> None:
         self.low = low
         self.high = high
-        self.bounds = f"at least {low}" if high is None else f"{low} to {high}"
+        self.bounds = f"at least {low}" if high is None else f"{low} to {high}" if low < high else f"{low}"
 
     def accept(self, value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -180,21 +180,26 @@ class Number(Kind):
 
     label = "number"
 
-    def __init__(self, *, nonzero: bool = False) -> None:
+    def __init__(self, *, nonzero: bool = False, positive: bool = False) -> None:
         self.nonzero = nonzero
-        self.bounds = "not 0" if nonzero else ""
+        self.positive = positive
+        self.bounds = "not 0" if nonzero else "above 0" if positive else ""
 
     def accept(self, value: Any) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
             raise Wrong(f"is {found(value)}, not a number", "write a number without a unit, e.g. 0.1")
         if self.nonzero and value == 0:
             raise Wrong("is 0", "write a number other than 0")
+        if self.positive and value <= 0:
+            raise Wrong(f"is {value:g}, outside of its range", "write a number above 0")
         return float(value)
 
     def show(self, value: Any) -> str:
         return f"{value:g}"
 
     def json(self) -> dict[str, Any]:
+        if self.positive:
+            return {"type": "number", "exclusiveMinimum": 0}
         return {"type": "number"} | ({"not": {"const": 0}} if self.nonzero else {})
 
 
@@ -250,7 +255,7 @@ class Choice(Kind):
 
     label = "one word"
 
-    def __init__(self, words: Sequence[str], *, numbers: Sequence[int] = ()) -> None:
+    def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         self.bounds = ", ".join(word or '""' for word in self.words)
 
@@ -323,6 +328,23 @@ def is_host(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class Listen(Text):
+    """An address to listen on, with its port."""
+
+    def __init__(self, example: str) -> None:
+        super().__init__(
+            "HOST:PORT",
+            form=r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}",
+            said=f"an address and a port, e.g. {example}",
+        )
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Host (without brackets) and port of HOST:PORT."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class HostNames(Kind):

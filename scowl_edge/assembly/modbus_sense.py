@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scowl_edge.assembly.link_schema import ModbusLinkSection
+from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.point_schema import ModbusPointSection
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault, Path

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from scowl_edge.assembly.kinds import Choice, Named, Number, Numbers, Order, Whole
 from scowl_edge.assembly.opcua_kinds import DataType, Node
-from scowl_edge.assembly.section import Delay, Positive, Section, key
+from scowl_edge.assembly.section import Delay, Positive, Section, duration, key
 from scowl_edge.devices.declaration import OPCUA_TYPES
 from scowl_edge.model.quantity import POINT_UNITS
 
@@ -25,6 +25,17 @@ REGISTER_TYPES = (
 TABLES = ("holding", "input", "coil", "discrete")
 NO_VALUE = "none"
 """Type of a method without arguments."""
+
+
+class CounterSection(Section):
+    """A value that only grows, such as an energy meter's: what it may do besides, so that no other fall is believed."""
+
+    wraps_at: Annotated[int, Whole(2, 2**64)] | None = key(
+        None,
+        "Raw value at which it begins again at 0, e.g. 4294967296 after 32 bits.",
+        "4294967296",
+        shown="never: any fall is a new start of the device",
+    )
 
 
 class PointSection(Section):
@@ -50,7 +61,10 @@ class PointSection(Section):
         shown="volatile",
     )
     fresh_for: Positive | None = key(
-        None, "Age up to which the value counts as fresh.", "3 s", shown="that of the device"
+        None,
+        "Age up to which the value counts as fresh.",
+        "3 s",
+        shown="that of the device; with a `poll` of its own at least 3 times that",
     )
     hold_for: Delay | None = key(
         None, "Age beyond `fresh_for` up to which the last value is held.", "60 s", shown="that of the device"
@@ -60,6 +74,22 @@ class PointSection(Section):
     )
     max: Annotated[float, Number()] | None = key(
         None, "Larger values are taken as implausible (bad quality); in `unit`.", "2500", shown="none"
+    )
+    max_change: Annotated[float, Number(positive=True)] | None = key(
+        None,
+        "Most that the value can change in a second, in `unit`; a faster jump is doubted until it is confirmed.",
+        "50",
+        shown="any",
+    )
+    stuck_after: Positive | None = key(
+        None,
+        "A measured value that does not change in its last digit for so long is doubted (quality uncertain). For "
+        "values that always move, such as a current under load.",
+        "10 min",
+        shown="never",
+    )
+    counter: CounterSection | None = key(
+        None, "The value only grows: a counter of energy, time or events.", "{wraps_at: 4294967296}", shown="no"
     )
 
 
@@ -84,6 +114,9 @@ class ModbusPointSection(PointSection):
     )
     scale_factor: Annotated[str, Named("a point of the same device")] | None = key(
         None, "Point whose value is a power of ten that `scale` is multiplied with.", "power_sf", shown="none"
+    )
+    poll: Annotated[int, duration("10 ms", "1 h")] | None = key(
+        None, "How often it is read; points of one poll are read together.", "1 min", shown="that of the device"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from scowl_edge.assembly.build import split_listen
+from scowl_edge.assembly.kinds import split_listen
 from scowl_edge.assembly.section import Source
 from scowl_edge.assembly.structure import Structure
 from scowl_edge.config import Fault, Path

@@ -11,12 +11,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scowl_edge.assembly.declare import modbus_point
-from scowl_edge.assembly.device_schema import ModbusDeviceSection, OpcuaDeviceSection
+from scowl_edge.assembly.device_schema import (
+    CanarySection,
+    HolesSection,
+    ModbusDeviceSection,
+    OpcuaDeviceSection,
+)
 from scowl_edge.assembly.http_schema import Http, Tls
 from scowl_edge.assembly.keys import Key, json_schema, keys, own_keys, type_words
 from scowl_edge.assembly.kinds import Measure
-from scowl_edge.assembly.link_schema import ModbusLinkSection, OpcuaLinkSection
-from scowl_edge.assembly.point_schema import ModbusPointSection, OpcuaPointSection
+from scowl_edge.assembly.link_schema import OpcuaLinkSection
+from scowl_edge.assembly.modbus_link_schema import (
+    ModbusLinkSection,
+    ModbusRtuSection,
+    ModbusRtuTcpSection,
+    ModbusTcpSection,
+    ModbusTlsSection,
+    ProxySection,
+)
+from scowl_edge.assembly.point_schema import CounterSection, ModbusPointSection, OpcuaPointSection
 from scowl_edge.assembly.role_schema import (
     ConsumerRole,
     Failsafe,
@@ -54,15 +67,23 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("http.tls", Tls),
     ("journal", Journal),
     ("telemetry", Telemetry),
-    ("links.NAME, type modbus-tcp", ModbusLinkSection),
+    ("links.NAME, type modbus-tcp", ModbusTcpSection),
+    ("links.NAME, type modbus-rtu", ModbusRtuSection),
+    ("links.NAME, type modbus-rtu-tcp", ModbusRtuTcpSection),
+    ("links.NAME, type modbus-tls", ModbusTlsSection),
+    ("links.NAME, every Modbus type", ModbusLinkSection),
+    ("links.NAME.proxy, every Modbus type", ProxySection),
     ("links.NAME, type opcua", OpcuaLinkSection),
     ("region", Region),
     ("buses.NAME", BusSection),
     ("ratings.NAME", RatingSection),
-    ("devices.NAME, on a modbus-tcp link", ModbusDeviceSection),
+    ("devices.NAME, on a Modbus link", ModbusDeviceSection),
+    ("devices.NAME.holes, on a Modbus link", HolesSection),
+    ("devices.NAME.canary, on a Modbus link", CanarySection),
     ("devices.NAME, on an opcua link", OpcuaDeviceSection),
-    ("devices.NAME.points.NAME, on a modbus-tcp link", ModbusPointSection),
+    ("devices.NAME.points.NAME, on a Modbus link", ModbusPointSection),
     ("devices.NAME.points.NAME, on an opcua link", OpcuaPointSection),
+    ("devices.NAME.points.NAME.counter", CounterSection),
     ("devices.NAME.role, every kind", RoleSection),
     ("devices.NAME.role, every kind but meter", PowerRole),
     ("devices.NAME.role.failsafe", Failsafe),
@@ -73,6 +94,10 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("devices.NAME.role, kind meter", MeterRole),
 )
 _BEYOND: dict[type[Section], type[Section]] = {
+    ModbusTcpSection: ModbusLinkSection,
+    ModbusRtuSection: ModbusLinkSection,
+    ModbusRtuTcpSection: ModbusLinkSection,
+    ModbusTlsSection: ModbusLinkSection,
     PowerRole: RoleSection,
     GeneratorRole: PowerRole,
     ConsumerRole: PowerRole,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scowl_edge.assembly.device_schema import DeviceSection
-from scowl_edge.assembly.link_schema import ModbusLinkSection, OpcuaLinkSection
+from scowl_edge.assembly.link_schema import OpcuaLinkSection
+from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.modbus_sense import modbus_point_faults
 from scowl_edge.assembly.opcua_sense import opcua_link_faults, opcua_point_faults
 from scowl_edge.assembly.point_schema import ModbusPointSection, OpcuaPointSection, PointSection

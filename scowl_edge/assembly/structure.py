@@ -10,10 +10,11 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from scowl_edge.assembly.device_schema import DEVICES, BehindOpcua
+from scowl_edge.assembly.device_schema import DEVICES, BehindOpcua, ModbusDeviceSection
 from scowl_edge.assembly.keys import keys
 from scowl_edge.assembly.kinds import found, suggest
 from scowl_edge.assembly.link_schema import LINKS, link_tag
+from scowl_edge.assembly.modbus_link_schema import MODBUS_LINKS
 from scowl_edge.assembly.point_schema import ModbusPointSection, OpcuaPointSection
 from scowl_edge.assembly.protocol import MODBUS, OPCUA
 from scowl_edge.assembly.role_schema import ROLES
@@ -115,7 +116,7 @@ def protocol_of(document: Document, device: str) -> str:
     link = document.get(("devices", device, "link"))
     found_link = document.get(("links", link)) if isinstance(link, str) else None
     if isinstance(found_link, dict):
-        return link_tag(found_link)
+        return OPCUA if link_tag(found_link) == OPCUA else MODBUS
     points = document.get(("devices", device, "points"))
     parts = points.values() if isinstance(points, dict) else ()
     return OPCUA if any(isinstance(point, dict) and "node" in point for point in parts) else MODBUS
@@ -245,13 +246,14 @@ def _foreign(document: Document, path: Path) -> _Foreign | None:
     section = _model_at(document, path[:-1])
     match path:
         case ("links", _, name):
-            other = next((p for p, link in LINKS.items() if link is not section and name in _names(link)), None)
-            if other is not None:
-                return _Foreign(
-                    f", since it is of type {link_tag(document.get(path[:-1]))}", f"only {other} links have it"
-                )
-        case ("devices", device, "unit"):
-            return _Foreign(_behind(document, str(device)), "take it out: a node is named by its point alone")
+            others = [kind for kind, link in LINKS.items() if link is not section and name in _names(link)]
+            if others:
+                listed = ", ".join(others[:-1]) + (" or " if len(others) > 1 else "") + others[-1]
+                owners = "Modbus links" if set(others) == set(MODBUS_LINKS) else f"links of type {listed}"
+                return _Foreign(f", since it is of type {link_tag(document.get(path[:-1]))}", f"only {owners} have it")
+        case ("devices", device, name) if name in _names(ModbusDeviceSection):
+            todo = "take it out: a node is named by its point alone" if name == "unit" else "take it out"
+            return _Foreign(_behind(document, str(device)), todo)
         case ("devices", device, "points", _, name):
             if section is OpcuaPointSection and name in _names(ModbusPointSection):
                 had = name != "address" or "node" in (document.get(path[:-1]) or {})
@@ -266,7 +268,7 @@ def _foreign(document: Document, path: Path) -> _Foreign | None:
 def _behind(document: Document, device: str) -> str:
     link = document.get(("devices", device, "link"))
     known = isinstance(document.get(("links", link)), dict) if isinstance(link, str) else False
-    return f", since its link {link} is of type {protocol_of(document, device)}" if known else ""
+    return f", since its link {link} is of type {link_tag(document.get(('links', link)))}" if known else ""
 
 
 def _names(section: type[Section]) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scowl_edge.assembly.assembly import ActuatorBinding, PointInfo, SignalBinding
+from scowl_edge.assembly.assembly import ActuatorBinding, SignalBinding
 from scowl_edge.assembly.declare import write_class
 from scowl_edge.assembly.device_schema import DeviceSection
+from scowl_edge.assembly.point_rows import PointRows
 from scowl_edge.assembly.role_schema import PowerRole, StorageRole
 from scowl_edge.assembly.schema import Configuration
 from scowl_edge.assembly.signals import (
@@ -34,8 +35,7 @@ class Wiring:
     def __init__(
         self,
         configuration: Configuration,
-        rows: Sequence[PointInfo],
-        points: Mapping[tuple[str, str], int],
+        rows: PointRows,
         buses: Sequence[str],
         ratings: Sequence[str],
     ) -> None:
@@ -45,7 +45,6 @@ class Wiring:
         self.actuator_bindings: list[ActuatorBinding] = []
         self._configuration = configuration
         self._rows = rows
-        self._points = points
         self._buses = buses
         self._ratings = ratings
         self._meters = {rating.meter for rating in configuration.ratings.values() if rating.meter is not None}
@@ -94,6 +93,12 @@ class Wiring:
                     if signal in bound and self._writable(device, bound[signal]):
                         self._bind_actuator(index, name, device.role, signal, verb, bound)
 
+    def _at(self, device: str, point: str) -> int:
+        index = self._rows.index_of(device, point)
+        if index is None:
+            raise LookupError(f"device {device} has no point {point}, although the references were checked")
+        return index
+
     def _writable(self, device: DeviceSection, point: str) -> bool:
         return "w" in device.points[point].access and not self._configuration.links[device.link].read_only
 
@@ -111,7 +116,7 @@ class Wiring:
         )
 
     def _bind_signal(self, index: int, name: str, device: DeviceSection, kind: str, signal: str, point: str) -> None:
-        at = self._points[name, point]
+        at = self._at(name, point)
         row = self._rows[at]
         if "r" not in row.access:
             return
@@ -130,14 +135,14 @@ class Wiring:
     ) -> None:
         device = self._configuration.devices[name]
         point = device.points[bound[signal]]
-        at = self._points[name, bound[signal]]
+        at = self._at(name, bound[signal])
         feedback = self.signal(name, signal)
         if verb is Verb.SHED:
             granted = self.signal(name, "shed_granted")
             feedback = granted if granted != NONE else feedback
         expiry = NONE
         if verb is Verb.SHED and "shed_expiry" in bound and self._writable(device, bound["shed_expiry"]):
-            expiry = self._points[name, bound["shed_expiry"]]
+            expiry = self._at(name, bound["shed_expiry"])
         wear = write_class(point)
         budget = role.daily_budget
         if budget is None:
