@@ -65,6 +65,13 @@ class Refused(DriverError):
         """Not a refusal of a write after all: the device took it and works on it."""
 
 
+class NoTurn(DriverError):
+    """Nothing was sent: the bus had more urgent work until the request's time was over, or has too much waiting."""
+
+    result = "busy"
+    cause = Cause.TIMEOUT
+
+
 class NotAdmitted(DriverError):
     """A connection turned down, by either side, for a reason that only a person can change: a certificate, a password.
 
