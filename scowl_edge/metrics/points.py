@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scowl_edge.model.signal import Quality
-from scowl_edge.web.exposition import Column, Family, label_set
+from scowl_edge.web.exposition import Column, Family
 from scowl_edge.web.points import PointJudge
 from scowl_edge.web.published import Published
 
@@ -35,19 +35,15 @@ class PointSeries:
         named = [published.points[i] for i in readable]
         self._at = np.array(readable, np.intp)
         self._values = Column(
-            _VALUE, [label_set((("device", p.device), ("point", p.name), ("unit", p.unit or "1"))) for p in named]
+            _VALUE, ((("device", p.device), ("point", p.name), ("unit", p.unit or "1")) for p in named)
         )
-        self._ages = Column(_AGE, [label_set((("device", p.device), ("point", p.name))) for p in named])
+        self._ages = Column(_AGE, ((("device", p.device), ("point", p.name)) for p in named))
         devices = {name: n for n, name in enumerate(dict.fromkeys(p.device for p in named))}
         self._device = np.array([devices[p.device] for p in named], np.intp)
         self._devices = len(devices)
         self._of_device = Column(
             _OF_DEVICE,
-            [
-                label_set((("device", name), ("quality", quality.name.lower())))
-                for quality in _QUALITIES
-                for name in devices
-            ],
+            ((("device", name), ("quality", quality.name.lower())) for quality in _QUALITIES for name in devices),
         )
 
     def chunks(self) -> Iterator[bytes]:

@@ -19,7 +19,6 @@ from scowl_edge.web.names import unknown
 from scowl_edge.web.openapi import document
 from scowl_edge.web.order_api import OrderApi
 from scowl_edge.web.origin import OriginCheck
-from scowl_edge.web.points import PointJudge
 from scowl_edge.web.problem import Refused
 from scowl_edge.web.published import Published
 from scowl_edge.web.queries import LiveQuery, read_query
@@ -50,8 +49,8 @@ class Api:
         self._published = published
         self._feed = feed
         self._authority = authority
-        self._judge = PointJudge(published)
-        self._age = present.DataAge(published)
+        self._judge = feed.judge
+        self._age = feed.age
         orders = OrderApi(published, self._view, authority, origin)
         history = HistoryApi(published, self._view, self._index_of)
         self.endpoints = (*self._endpoints(), *history.endpoints, *orders.endpoints)
@@ -251,7 +250,7 @@ class Api:
     def _index_of(self, request: web.Request) -> int:
         """Index in the table of the point that a request names."""
         device, name = request.match_info["device"], request.match_info["point"]
-        index = self._judge.index.get((device, name))
+        index = self._judge.index_of(device, name)
         if index is None:
             if device not in self._judge.of_device:
                 raise unknown("device", device, self._judge.of_device)

@@ -42,7 +42,7 @@ def create_app(
         operator or TokenSource("token", None, None), viewer or TokenSource("viewer", None, None), host
     )
     api = Api(published, feed, authority, OriginCheck(host, names))
-    page = Page(published, reading_is_open=authority.reading_open)
+    page = Page(published, feed, reading_is_open=authority.reading_open)
     app = web.Application(
         middlewares=[problems, guard(authority), _durable_first(published)], client_max_size=BODY_LIMIT_BYTES
     )

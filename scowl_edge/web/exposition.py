@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import compress, islice
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -87,28 +87,43 @@ class Family:
 class Column:
     """A family whose series stay the same from scrape to scrape, only their numbers change.
 
-    Everything but the numbers is made once, so that a series costs 0.1 us instead of 0.5.
+    Everything but the numbers is made once, so that a series costs 0.1 us instead of 0.5; and what many series begin or
+    end with is held once, so that it takes 10 bytes instead of 100.
     """
 
-    def __init__(self, family: Family, label_sets: Sequence[str]) -> None:
-        """`label_sets` has one entry a series, as `label_set` gives them."""
+    def __init__(self, family: Family, label_pairs: Iterable[Sequence[tuple[str, str]]]) -> None:
+        """`label_pairs` has one entry a series: its labels, the first of which most of its neighbours share."""
         self._head = family.head.encode()
-        self._before = [f"\n{family.name}{where} ".encode() for where in label_sets]
+        begins: dict[bytes, int] = {}
+        ends: dict[bytes, int] = {}
+        places: list[tuple[int, int]] = []
+        for pairs in label_pairs:
+            begin, end = label_set(pairs[:1]).removesuffix("}"), label_set(pairs[1:]).removeprefix("{")
+            begin = f"\n{family.name}{begin}," if end else f"\n{family.name}{begin}{'}' if pairs else ''}"
+            places.append(
+                (
+                    begins.setdefault(begin.encode(), len(begins)),
+                    ends.setdefault(f"{end} ".encode(), len(ends)),
+                )
+            )
+        self._begins, self._ends = np.array([*begins, b""], object)[:-1], np.array([*ends, b""], object)[:-1]
+        self._places = np.array(places, np.int32).reshape(-1, 2).T.copy()
 
     def chunks(self, values: NDArray[np.float64], shown: NDArray[np.bool_] | None = None) -> Iterator[bytes]:
         """The family as text with one value a series; series that are not `shown` are left out."""
         headed = False
-        for start in range(0, len(self._before), CHUNK_ROWS):
+        for start in range(0, self._places.shape[1], CHUNK_ROWS):
             some = slice(start, start + CHUNK_ROWS)
-            before, value = self._before[some], values[some]
+            (begin, end), value = self._places[:, some], values[some]
             if shown is not None and not shown[some].all():
-                before, value = list(compress(before, shown[some].tolist())), value[shown[some]]
-            if not before:
+                begin, end, value = begin[shown[some]], end[shown[some]], value[shown[some]]
+            if not len(value):
                 continue
-            pieces = [b""] * (2 * len(before))
-            pieces[0::2], pieces[1::2] = before, numbers(np.ascontiguousarray(value))
+            pieces = [b""] * (3 * len(value))
+            pieces[0::3], pieces[1::3] = self._begins[begin].tolist(), self._ends[end].tolist()
+            pieces[2::3] = numbers(np.ascontiguousarray(value))
             # Each piece begins with the end of the line before it.
-            pieces[0] = before[0][1:]
+            pieces[0] = pieces[0][1:]
             text = b"".join(pieces)
             yield text + b"\n" if headed else b"%b%b\n" % (self._head, text)
             headed = True

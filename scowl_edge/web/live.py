@@ -141,7 +141,9 @@ class LiveFeed:
     ) -> None:
         """`tick_s` is the least time between two messages, and how often viewers are looked after."""
         self.renderer = Renderer()
-        self.freshness = Freshness(published, PointJudge(published))
+        self.judge = PointJudge(published)
+        self.freshness = Freshness(published, self.judge)
+        self.age = present.DataAge(published)
         self.dropped_total = 0
         """Viewers that were dropped because they took nothing."""
         self.replaced_total = 0
@@ -151,7 +153,6 @@ class LiveFeed:
         self._stall_s = stall_s
         self._keep_alive_s = keep_alive_s
         self._tick_s = tick_s
-        self._age = present.DataAge(published)
         self._viewers: set[_Viewer] = set()
         self._somebody = asyncio.Event()
         self._step = -1
@@ -268,7 +269,7 @@ class LiveFeed:
 
     async def _render(self, view: RegionView) -> _Message:
         lists = await self.renderer.lists(view)
-        region = orjson.dumps(present.region(view, self._age.oldest_s()))
+        region = orjson.dumps(present.region(view, self.age.oldest_s()))
         text = b"".join(
             (
                 b"id: %d\nevent: state\ndata: " % view.step,

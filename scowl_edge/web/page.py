@@ -20,8 +20,7 @@ from aiohttp import web
 
 from scowl_edge.model.view import RegionView
 from scowl_edge.web import present, words
-from scowl_edge.web.freshness import Freshness
-from scowl_edge.web.points import PointJudge
+from scowl_edge.web.live import LiveFeed
 from scowl_edge.web.problem import Refused
 from scowl_edge.web.published import Published
 from scowl_edge.web.tables import (
@@ -60,12 +59,11 @@ class _Asset:
 class Page:
     """Serves the page with its first state filled in, and what it is made of."""
 
-    def __init__(self, published: Published, *, reading_is_open: bool = True) -> None:
+    def __init__(self, published: Published, feed: LiveFeed, *, reading_is_open: bool = True) -> None:
         """Where reading needs a token (`reading_is_open` false) the page holds no data, only the way to ask for it."""
         self._published = published
         self._reading_is_open = reading_is_open
-        self._age = present.DataAge(published)
-        self._freshness = Freshness(published, PointJudge(published))
+        self._age, self._freshness = feed.age, feed.freshness
         package = files("scowl_edge.web")
         self._template = Template(package.joinpath("page.html").read_text(encoding="utf-8"))
         self._layout = _for_script(layout())

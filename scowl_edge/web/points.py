@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,19 +20,33 @@ class PointJudge:
 
     def __init__(self, published: Published) -> None:
         self._published = published
-        points = published.points
-        self._stale_after_ms = np.array([p.fresh_ms for p in points], np.int64)
-        self._bad_after_ms = self._stale_after_ms + np.array([p.hold_ms for p in points], np.int64)
-        self._not_tried = {p.link for p in points if "r" in p.access}
-        self._is_text = np.array([p.type == "string" for p in points], np.bool_)
-        self._may_be_text = np.array([not p.type for p in points], np.bool_)
-        """Where the server says what it is: a known value that is no number is a text."""
-        self.index: dict[tuple[str, str], int] = {(p.device, p.name): i for i, p in enumerate(points)}
-        """(device, point) -> index in the table."""
-        self.of_device: dict[str, list[int]] = {}
+        self._not_tried: set[str] = set()
+        self.of_device: dict[str, Sequence[int]] = {}
         """Device -> indices of its points, in the order of the configuration."""
-        for i, point in enumerate(points):
-            self.of_device.setdefault(point.device, []).append(i)
+        size = len(published.points)
+        self._stale_after_ms = np.zeros(size, np.int64)
+        self._bad_after_ms = np.zeros(size, np.int64)
+        self._is_text = np.zeros(size, np.bool_)
+        self._may_be_text = np.zeros(size, np.bool_)
+        """Where the server says what it is: a known value that is no number is a text."""
+        # Rows may be made as they are looked at, so each is looked at once.
+        for device, run in groupby(enumerate(published.points), lambda place: place[1].device):
+            first = last = -1
+            for i, point in run:
+                first, last = i if first < 0 else first, i
+                self._stale_after_ms[i] = point.fresh_ms
+                self._bad_after_ms[i] = point.fresh_ms + point.hold_ms
+                self._is_text[i] = point.type == "string"
+                self._may_be_text[i] = not point.type
+                if "r" in point.access:
+                    self._not_tried.add(point.link)
+            here, before = range(first, last + 1), self.of_device.get(device)
+            self.of_device[device] = here if before is None else [*before, *here]
+
+    def index_of(self, device: str, name: str) -> int | None:
+        """Index in the table of a point; None where there is none of that name."""
+        points = self._published.points
+        return next((i for i in self.of_device.get(device, ()) if points[i].name == name), None)
 
     def judge(self, at: NDArray[np.intp] | slice = slice(None)) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Quality and cause, now, of the points `at` (all by default): a `Quality` and a `Cause` each."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -245,7 +245,7 @@ def decision(view: DecisionView) -> wire.DecisionOut:
     )
 
 
-def points(published: Published, judge: PointJudge, indices: list[int]) -> list[wire.PointOut]:
+def points(published: Published, judge: PointJudge, indices: Sequence[int]) -> list[wire.PointOut]:
     """These points as they are now."""
     at = np.array(indices, np.intp)
     quality, cause = judge.judge(at)
