@@ -6,7 +6,8 @@ Nothing that a unit does or leaves undone is more than bad quality on its own po
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -14,8 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, JournalFull, PointWrite, Sink, WriteRequest
-from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, Refused, Unsendable
-from scowl_edge.drivers.schedule import FOREVER, Job, Schedule, Ticket, Turn, TurnKind, jitter
+from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, Refused, ReplyTimeout, Unsendable
+from scowl_edge.drivers.schedule import (
+    FOREVER,
+    PROBE_SHARE_PPM,
+    Job,
+    Schedule,
+    Ticket,
+    Turn,
+    TurnKind,
+    UnitTimes,
+    jitter,
+)
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Cause, Quality, Reading
@@ -31,10 +42,13 @@ SILENT_LONGEST = 24
 """The number doubles up to this while opening anew does not help: then it was not the connection."""
 
 Prepared = TypeVar("Prepared")
+Answer = TypeVar("Answer")
+Ended = Callable[[Sequence[Reading] | Exception], None]
+"""Takes what a job brought, or what came in its place: a DriverError, or a defect that ends the driver's task."""
 
 
 class Port(Protocol[Prepared]):
-    """What a bus asks of a protocol. Every method but `close` may raise DriverError."""
+    """What a bus asks of a protocol. Every method but `begin` and `close` may raise DriverError."""
 
     @property
     def is_open(self) -> bool:
@@ -44,10 +58,10 @@ class Port(Protocol[Prepared]):
         """Connects. `count` takes the result of each request; `lost` is called when the connection goes by itself."""
 
     def close(self) -> None:
-        """Disconnects at once."""
+        """Disconnects at once; what is under way fails."""
 
-    async def read(self, job: int) -> Sequence[Reading]:
-        """Carries out one job, all or nothing."""
+    def begin(self, job: int, done: Ended) -> None:
+        """Carries out one job, all or nothing. `done` is called once, later, never from here."""
 
     async def prepare(self, write: PointWrite) -> Prepared:
         """Makes one write ready; may read what it needs. Raises Unsendable."""
@@ -60,9 +74,14 @@ class Port(Protocol[Prepared]):
 class Unit:
     """One address on the link and all that hangs on it."""
 
-    number: int
+    times: UnitTimes
     devices: tuple[str, ...]
     points: NDArray[np.int32]
+
+    @property
+    def number(self) -> int:
+        """Its address."""
+        return self.times.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +97,8 @@ class BusConfig:
     """Names, points and times of one link."""
 
     link: str
-    timeout_ms: int
     pause_ms: int
+    settle_ms: int
     reconnect_ms: int
     read_only: bool
     units: tuple[Unit, ...]
@@ -87,6 +106,29 @@ class BusConfig:
     unit_of_point: dict[int, int]
     durable_first: frozenset[int]
     """Points with a stored or pulse register: `before_send` is awaited before they are written."""
+    share_ppm: int = PROBE_SHARE_PPM
+    """Most of the time that units take which do not answer."""
+    slots: int = 1
+    """Most requests under way at once."""
+    guest_share_ppm: int = 0
+    """Most of the time that guests take."""
+
+
+def begin_task(read: Coroutine[object, object, Sequence[Reading]], done: Ended) -> asyncio.Task[Sequence[Reading]]:
+    """Carries out a read that has to wait in several places, and tells its end as `Port.begin` must."""
+
+    def tell(task: asyncio.Task[Sequence[Reading]]) -> None:
+        if task.cancelled():
+            done(LinkLost("the connection was closed", sent=True))
+            return
+        error = task.exception()
+        # What is no Exception, such as a request to exit, is the loop's own business.
+        if error is None or isinstance(error, Exception):
+            done(error or task.result())
+
+    task = asyncio.get_running_loop().create_task(read)
+    task.add_done_callback(tell)
+    return task
 
 
 def failed(points: NDArray[np.int32], cause: Cause, requested_ms: int, received_ms: int) -> Reading:
@@ -100,6 +142,23 @@ def failed(points: NDArray[np.int32], cause: Cause, requested_ms: int, received_
         requested_ms,
         received_ms,
     )
+
+
+class _Seat:
+    """Where one job sits while it is under way."""
+
+    __slots__ = ("_bus", "began_ms", "end", "turn", "unit")
+
+    def __init__(self, bus: Bus, turn: Turn, unit: Unit) -> None:
+        self._bus = bus
+        self.turn = turn
+        self.unit = unit
+        self.began_ms = 0
+        self.end: Ended = self._end
+        """The same bound method each time: one is not made for each request."""
+
+    def _end(self, result: Sequence[Reading] | Exception) -> None:
+        self._bus.ended(self, result)
 
 
 class Bus:
@@ -118,20 +177,34 @@ class Bus:
         self._down_cause = ""
         self._jobs_of: dict[int, list[int]] = {}
         for index, read in enumerate(config.reads):
-            for point in read.points:
-                self._jobs_of.setdefault(int(point), []).append(index)
+            for point in read.points.tolist():
+                self._jobs_of.setdefault(point, []).append(index)
         self._schedule = Schedule(
             config.link,
             [read.job for read in config.reads],
-            timeout_ms=config.timeout_ms,
+            [unit.times for unit in config.units],
             pause_ms=config.pause_ms,
-            units=tuple(self._units),
+            settle_ms=config.settle_ms,
+            share_ppm=config.share_ppm,
+            slots=config.slots,
+            guest_share_ppm=config.guest_share_ppm,
         )
+        nowhere = Turn(TurnKind.POLL, -1)
+        self._seats = [_Seat(self, nowhere, self._units[read.job.unit]) for read in config.reads]
         self._requests: dict[int, WriteRequest] = {}
+        self._guests: dict[int, tuple[Callable[[], Awaitable[object]], asyncio.Future[object]]] = {}
         self._serial = 0
         self._sink: Sink | None = None
         self._ended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work: deque[Turn] = deque()
+        """Commands and guests whose turn has come."""
         self._alarm: asyncio.Future[None] | None = None
+        self._crash: BaseException | None = None
+        self._poked = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = FOREVER
+        self._under_way = 0
         self._fruitless = 0
         self._attempts = 0
         self._refusals = 0
@@ -154,6 +227,16 @@ class Bus:
         """Polls skipped because the bus was late, since the start."""
         return self._schedule.missed
 
+    @property
+    def probes(self) -> int:
+        """Probes of units that are down, since the start."""
+        return self._schedule.probes
+
+    @property
+    def busy_ms(self) -> int:
+        """Time in which a request was under way, since the start; of several at once each counts."""
+        return self._schedule.busy_ms
+
     def write(self, request: WriteRequest) -> None:
         """Queues a command; see `Driver.write`."""
         self._serial += 1
@@ -164,14 +247,38 @@ class Bus:
             refuse = "the driver has ended" if self._ended else self._down_cause
             if refuse:
                 self._withhold_all(refuse)
-        self._wake()
+        self._poke()
+
+    async def guest(self, unit: int, carry_out: Callable[[], Awaitable[Answer]], valid_until_ms: int) -> Answer:
+        """Does something on the link for somebody who is no part of the site: after everything else, and seldom.
+
+        Args:
+            unit: Whom it is for.
+            carry_out: What to do once its turn has come; may raise DriverError.
+            valid_until_ms: Monotonic: not done after this.
+
+        Raises:
+            LinkLost: the link is down.
+            ReplyTimeout: its turn did not come in time, or the unit is known not to answer.
+            DriverError: what `carry_out` raised.
+        """
+        if self._sink is None or self._ended or self._down_cause or not self._port.is_open:
+            raise LinkLost(self._down_cause or f"link {self._config.link} is not open", sent=False)
+        if self._schedule.misses(unit):
+            raise ReplyTimeout(f"unit {unit} does not answer at present")
+        self._serial += 1
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._guests[self._serial] = (carry_out, answer)
+        self._schedule.submit_guest(Ticket(serial=self._serial, units=(unit,), valid_until_ms=valid_until_ms))
+        self._poke()
+        return await answer  # type: ignore[return-value]  # the future carries what its own `carry_out` returns
 
     def read(self, points: Sequence[int], by_ms: int) -> None:
         """Asks for points out of turn; see `Driver.read`. Points that are not readable are passed over."""
         for point in points:
             for job in self._jobs_of.get(point, ()):
                 self._schedule.ask(job, by_ms)
-        self._wake()
+        self._poke()
 
     def heard(self) -> None:
         """News came unasked: the connection is good, and so is the unit of a link that has only one."""
@@ -184,16 +291,17 @@ class Bus:
 
     async def run(self, sink: Sink) -> None:
         """Serves the link until cancelled."""
-        self._sink = sink
-        self._ended = False
+        self._sink, self._loop = sink, asyncio.get_running_loop()
+        self._ended, self._crash = False, None
         try:
             while True:
                 await self._connect(sink)
-                await self._serve(sink)
+                await self._serve()
         finally:
             self._ended = True
             self._schedule.closed()
             self._port.close()
+            self._disarm()
             self._withhold_all("the driver was stopped before it was sent")
 
     # -- the connection
@@ -264,23 +372,67 @@ class Bus:
         for device in unit.devices:
             sink.event(LinkChanged(link=self._config.link, device=device, up=up, at_ms=self._now(), cause=cause))
 
-    async def _serve(self, sink: Sink) -> None:
-        """Takes turns until the connection is gone."""
-        schedule, port = self._schedule, self._port
-        while port.is_open:
-            self._progress_ms = self._now()
-            turn = schedule.next(self._progress_ms)
-            if isinstance(turn, int):
-                await self._sleep(turn)
-            elif turn.ticket is None:
-                await self._read(sink, turn)
-            elif turn.kind is TurnKind.EXPIRED:
-                self._withhold(turn.ticket, "its time was over before the bus was free")
+    async def _serve(self) -> None:
+        """Takes turns until the connection is gone. Reads take care of themselves; commands and guests go through here,
+        one after the other."""
+        self._under_way = 0
+        self._work.clear()
+        self._pump()
+        while self._port.is_open:
+            if self._work:
+                await self._carry_out(self._work.popleft())
+                self._under_way -= 1
+                self._pump()
             else:
-                await self._command(sink, turn, self._requests.pop(turn.ticket.serial))
-            if self._silent_in_row >= self._reopen_after:
-                self._doubt_connection()
-        schedule.closed()
+                await self._woken()
+        self._schedule.closed()
+        self._disarm()
+        self._dismiss_guests(LinkLost("the connection went away", sent=False))
+        for turn in self._work:
+            if turn.kind is TurnKind.COMMAND and turn.ticket is not None:
+                self._withhold(turn.ticket, "the connection went away before it was sent")
+        self._work.clear()
+
+    def _pump(self) -> None:
+        """Starts what is due; sets the timer for what is due later."""
+        schedule, port = self._schedule, self._port
+        try:
+            while port.is_open:
+                now_ms = self._now()
+                turn = schedule.next(now_ms)
+                if isinstance(turn, int):
+                    self._arm(turn, now_ms)
+                    return
+                self._progress_ms = now_ms
+                if turn.ticket is None:
+                    self._begin(turn, now_ms)
+                elif turn.kind is TurnKind.EXPIRED:
+                    self._withhold(turn.ticket, "its time was over before the bus was free")
+                elif turn.kind is TurnKind.EXPIRED_GUEST:
+                    self._dismiss(turn.ticket, ReplyTimeout("the bus had no time for it"))
+                else:
+                    self._under_way += 1
+                    self._work.append(turn)
+                    self._wake()
+        except Exception as error:  # noqa: BLE001
+            # A defect must end the task that is supervised, not a callback that nobody looks at.
+            self._crash = error
+        self._wake()
+
+    def _begin(self, turn: Turn, now_ms: int) -> None:
+        seat = self._seats[turn.job]
+        seat.turn, seat.began_ms = turn, now_ms
+        self._under_way += 1
+        self._port.begin(turn.job, seat.end)
+
+    async def _carry_out(self, turn: Turn) -> None:
+        assert turn.ticket is not None and self._sink is not None
+        if turn.kind is TurnKind.GUEST:
+            await self._host(turn, *self._guests.pop(turn.ticket.serial))
+        else:
+            await self._command(self._sink, turn, self._requests.pop(turn.ticket.serial))
+        if self._silent_in_row >= self._reopen_after:
+            self._doubt_connection()
 
     def _doubt_connection(self) -> None:
         """Nobody answers: perhaps only this connection is dead, so on the next one all units are asked at once."""
@@ -288,6 +440,7 @@ class Bus:
         self._silent_in_row = self._fruitless = 0
         self._afresh = True
         self._port.close()
+        self._wake()
 
     def _fruitful(self) -> None:
         """Somebody answered: the connection is good."""
@@ -296,24 +449,37 @@ class Bus:
 
     # -- reading
 
-    async def _read(self, sink: Sink, turn: Turn) -> None:
-        began_ms = self._now()
-        unit = self._units[self._config.reads[turn.job].job.unit]
+    def ended(self, seat: _Seat, result: Sequence[Reading] | Exception) -> None:
+        """Takes in what a read brought."""
         try:
-            readings = await self._port.read(turn.job)
-        except DriverError as error:
-            answered = self._heard(error)
-            now_ms = self._now()
-            self._schedule.done(turn, began_ms=began_ms, now_ms=now_ms, answered=answered)
-            sink.reading(failed(self._config.reads[turn.job].points, error.cause, began_ms, now_ms))
-            self._judge(sink, unit, error if not answered else None, now_ms)
+            self._take(seat, result)
+        except Exception as error:  # noqa: BLE001 - see `_pump`
+            self._crash = error
+            self._wake()
             return
-        self._fruitful()
-        self._schedule.done(turn, began_ms=began_ms, now_ms=self._now(), answered=True)
-        for reading in readings:
-            sink.reading(reading)
-        if not self._up[unit.number]:
-            self._flip(sink, unit, up=True, cause="it answers")
+        self._pump()
+
+    def _take(self, seat: _Seat, result: Sequence[Reading] | Exception) -> None:
+        sink, turn, unit = self._sink, seat.turn, seat.unit
+        assert sink is not None
+        now_ms = self._now()
+        self._under_way -= 1
+        if not isinstance(result, Exception):
+            self._fruitful()
+            self._schedule.done(turn, began_ms=seat.began_ms, now_ms=now_ms, answered=True)
+            for reading in result:
+                sink.reading(reading)
+            if not self._up[unit.times.number]:
+                self._flip(sink, unit, up=True, cause="it answers")
+            return
+        if not isinstance(result, DriverError):
+            raise result
+        answered = self._heard(result)
+        self._schedule.done(turn, began_ms=seat.began_ms, now_ms=now_ms, answered=answered)
+        sink.reading(failed(self._config.reads[turn.job].points, result.cause, seat.began_ms, now_ms))
+        self._judge(sink, unit, result if not answered else None, now_ms)
+        if self._silent_in_row >= self._reopen_after:
+            self._doubt_connection()
 
     def _heard(self, error: DriverError) -> bool:
         """Whether a failure shows that the unit is there. Notes what it says of the connection."""
@@ -392,28 +558,105 @@ class Bus:
     def _withhold_all(self, why: str) -> None:
         for ticket in self._schedule.withdraw_all():
             self._withhold(ticket, why)
+        self._dismiss_guests(LinkLost(why, sent=False))
+
+    # -- guests
+
+    async def _host(
+        self, turn: Turn, carry_out: Callable[[], Awaitable[object]], answer: asyncio.Future[object]
+    ) -> None:
+        """Carries out a guest's request. What it says of the unit counts like a poll's answer."""
+        assert turn.ticket is not None and self._sink is not None
+        began_ms, error = self._now(), None
+        unit = self._units[turn.ticket.units[0]]
+        try:
+            result = await carry_out()
+            if not answer.done():
+                answer.set_result(result)
+        except DriverError as caught:
+            error = caught
+            if not answer.done():
+                answer.set_exception(caught)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        now_ms = self._now()
+        answered = error is None or self._heard(error)
+        self._schedule.done(turn, began_ms=began_ms, now_ms=now_ms, answered=answered, unit=unit.number)
+        self._judge(self._sink, unit, None if answered else error, now_ms)
+
+    def _dismiss(self, ticket: Ticket, error: DriverError) -> None:
+        _, answer = self._guests.pop(ticket.serial)
+        if not answer.done():
+            answer.set_exception(error)
+
+    def _dismiss_guests(self, error: DriverError) -> None:
+        self._schedule.withdraw_guests()
+        guests, self._guests = self._guests, {}
+        for _, answer in guests.values():
+            if not answer.done():
+                answer.set_exception(error)
 
     # -- waiting
 
     async def _sleep(self, until_ms: int) -> None:
-        """Until then, or until there is something new."""
-        loop = asyncio.get_running_loop()
-        alarm = self._alarm = loop.create_future()
-        self._sleeps_until_ms = until_ms
-        timer = None
-        if until_ms < FOREVER:
-            timer = loop.call_later(max(until_ms - self._now(), 0) / 1000 / self._rate, self._wake)
+        """Until then, or until there is something new; without a connection."""
+        self._arm(until_ms, self._now())
         try:
-            await alarm
+            await self._woken()
         finally:
-            self._alarm = None
-            self._sleeps_until_ms = -1
-            if timer is not None:
-                timer.cancel()
+            self._disarm()
+
+    async def _woken(self) -> None:
+        """Until `_wake`. Raises what went wrong in a callback."""
+        if self._crash is None:
+            self._alarm = asyncio.get_running_loop().create_future()
+            try:
+                await self._alarm
+            finally:
+                self._alarm = None
+        if self._crash is not None:
+            raise self._crash
 
     def _wake(self) -> None:
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
+
+    def _poke(self) -> None:
+        """Something new came from outside: looked at soon, once, however much it is."""
+        if self._loop is not None and not self._poked and not self._ended:
+            self._poked = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._poked = False
+        if self._port.is_open and not self._ended:
+            self._pump()
+        else:
+            self._wake()
+
+    def _arm(self, until_ms: int, now_ms: int) -> None:
+        """Sets the timer, unless it rings sooner anyway."""
+        self._sleeps_until_ms = until_ms if not self._under_way else -1
+        if until_ms >= self._timer_ms:
+            return
+        self._disarm_timer()
+        assert self._loop is not None
+        self._timer_ms = until_ms
+        self._timer = self._loop.call_later(max(until_ms - now_ms, 0) / 1000 / self._rate, self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._timer_ms = None, FOREVER
+        self._look()
+
+    def _disarm(self) -> None:
+        self._disarm_timer()
+        self._sleeps_until_ms = -1
+
+    def _disarm_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_ms = None, FOREVER
 
 
 def _verdict(error: DriverError, *, sent: bool, taken: int, of: int) -> tuple[OutcomeKind, str]:

@@ -1,9 +1,13 @@
 """What goes out next on one link: pure, in given time, so that its bound can be held by a test.
 
-One request is under way at a time. In order of precedence: commands, reads that were asked for, polls by earliest due
-time. A unit that was silent, garbled or slow the last time is *lame*: it yields to all work of the others that is due,
-and after its turn the others come first again. A unit silent twice in a row is probed with its cheapest read after 5 s,
-doubling to 60 s; a unit that has its link to itself harms nobody and is probed at its own pace.
+In order of precedence: commands, reads that were asked for, polls by earliest due time, guests. At most `slots`
+requests are under way at once, one unless the link pipelines.
+
+A unit that was silent, garbled or slow the last time is *lame*: it yields to all work of the others that is due, and
+after its turn the others come first again; while the others fill the bus it gets `probe_share` of the time. A unit
+silent twice in a row is *down*: it is probed with its cheapest read after 5 s, doubling to 60 s, and all probes
+together take at most `probe_share` of the time, whether the bus is full or not, since a probe holds it for a whole
+time-out. A unit that has its link to itself harms nobody and is probed at its own pace.
 
 A poll keeps its grid: a late one does not shift the next, and what was missed is counted, never made up for.
 """
@@ -12,45 +16,71 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 BACKOFF_FIRST_MS = 5_000
 BACKOFF_LONGEST_MS = 60_000
-SETTLE_MS = 100
-"""Quiet time after the link was opened: many gateways drop what comes sooner."""
-LAME_EVERY = 19
-"""Lame units may take one part of bus time for so many parts of the others when the bus is full: 5 %."""
+PROBE_SHARE_PPM = 50_000
 FOREVER = 1 << 62
+_PPM = 1_000_000
 
 
-def worst_delay_ms(timeout_ms: int, units: int, *, pause_ms: int = 0, reads: int = 1, busy_ms: int = 0) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitTimes:
+    """What one unit can cost its link."""
+
+    number: int
+    turn_ms: int
+    """Longest time that one turn of it holds the bus, the pause after it and opening the link anew included."""
+    jobs: int = 1
+    """Recurring reads of it."""
+    pause_ms: int = 0
+    """Quiet time that it needs between two turns of its own."""
+    budget_ppm: int = 0
+    """Share of the time beyond which it yields to the others; 0: none."""
+
+    @property
+    def allowance_ms(self) -> int:
+        """Longest time that it takes in a row before it counts as lame: turns just short of slow, and one in full."""
+        return self.turn_ms if self.jobs <= 1 else 2 * self.turn_ms
+
+
+def worst_delay_ms(bad: Sequence[UnitTimes], *, share_ppm: int = PROBE_SHARE_PPM, busy_ms: int = 0) -> int:
     """Longest time that silent, slow or garbling units together delay a due poll of a healthy unit on the same link.
 
-    Each of `units` bad units can take one turn at full length before it counts as lame; once lame it yields. If healthy
-    work alone fills the bus, one lame turn comes in for every `LAME_EVERY` such lengths. Each command to a bad unit can
-    add one turn more. The time that healthy units take for themselves is not in it.
+    Each bad unit can take its allowance before it counts as lame. Once lame it yields, but one lame turn (or a guest's)
+    may be under way when the poll becomes due, one more may be forced at once, and then `share_ppm` of the time that
+    passes. Each command to a bad unit can add one turn more. The time that healthy units take for themselves is not in
+    it.
 
     Args:
-        timeout_ms: Longest wait for a reply.
-        units: Bad units behind the link, all failing at the same moment (the worst case).
-        pause_ms: Quiet time between requests.
-        reads: Requests of the longest transaction.
+        bad: Units that all fail at the same moment (the worst case).
+        share_ppm: Share of the time that lame units are given on a full bus.
         busy_ms: Bus time that healthy units take for themselves while the poll waits.
     """
-    if units <= 0:
+    if not bad:
         return 0
-    turn = turn_ms(timeout_ms * reads, pause_ms)
-    # turns = units + forced, and forced <= 1 + (busy_ms + turns * turn) / ((LAME_EVERY + 1) * turn); solved, then up.
-    forced = -(-((LAME_EVERY + 1 + units) * turn + busy_ms) // (LAME_EVERY * turn))
-    return (units + forced) * turn
+    longest = max(unit.turn_ms for unit in bad)
+    # wait = allowances + 2 turns + share * (busy + wait), solved for the wait and rounded up.
+    fixed = sum(unit.allowance_ms for unit in bad) + 2 * longest
+    return -(-(fixed * _PPM + share_ppm * busy_ms) // (_PPM - share_ppm))
 
 
-def turn_ms(timeout_ms: int, pause_ms: int) -> int:
-    """Longest time that one request to a bad unit holds the bus, reopening the link included."""
-    return timeout_ms + pause_ms + SETTLE_MS
+def next_probe_ms(down: Sequence[UnitTimes], *, share_ppm: int = PROBE_SHARE_PPM, busy_ms: int = 0) -> int:
+    """Latest time until each of these units is probed again, all of them down and the others healthy.
+
+    Each waits for its own pause, then for the probes of the others before it, then for the bus.
+    """
+    if not down:
+        return 0
+    turns = sum(unit.turn_ms for unit in down)
+    return (
+        BACKOFF_LONGEST_MS + -(-turns * _PPM // share_ppm) + worst_delay_ms(down, share_ppm=share_ppm, busy_ms=busy_ms)
+    )
 
 
 def jitter(key: str, attempt: int) -> float:
@@ -70,7 +100,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """One command waiting for its turn."""
+    """One command, or one guest's request, waiting for its turn."""
 
     serial: int
     units: tuple[int, ...]
@@ -86,6 +116,8 @@ class TurnKind(Enum):
     READ = "read"
     POLL = "poll"
     PROBE = "probe"
+    GUEST = "guest"
+    EXPIRED_GUEST = "expired guest"
 
 
 class Turn(NamedTuple):
@@ -93,63 +125,107 @@ class Turn(NamedTuple):
 
     kind: TurnKind
     job: int
-    """Index of the job; -1 for a command."""
+    """Index of the job; -1 for a command or a guest."""
     ticket: Ticket | None = None
 
 
 class _Unit:
     """What is known of one unit."""
 
-    __slots__ = ("jobs", "key", "misses", "probe", "retry_ms", "slow")
+    __slots__ = (
+        "budget_ppm", "free", "jobs", "key", "misses", "pause_ms", "probe", "ready_ms", "retry_ms", "slow_ms", "times",
+        "used_ms", "used_until_ms",
+    )  # fmt: skip
 
-    def __init__(self, key: str, jobs: list[int], probe: int) -> None:
+    def __init__(self, key: str, jobs: list[int], probe: int, times: UnitTimes, slow_ms: int) -> None:
         self.key = key
         self.jobs = jobs
         self.probe = probe
+        self.times = times
+        self.pause_ms = times.pause_ms
+        self.budget_ppm = times.budget_ppm
+        self.slow_ms = slow_ms
+        """A turn longer than this is slow: one that is shorter may come once for each job and stay in the allowance."""
         self.misses = 0
         self.retry_ms = 0
-        self.slow = False
+        self.ready_ms = 0
+        self.free = False
+        """The next probe waits for nobody's share: the link has been opened anew."""
+        self.used_ms = 0.0
+        self.used_until_ms = 0
 
 
 class Schedule:
     """The order of business of one link. All times are monotonic ms given by the caller."""
 
     def __init__(
-        self, name: str, jobs: Sequence[Job], *, timeout_ms: int, pause_ms: int = 0, units: Sequence[int] = ()
+        self,
+        name: str,
+        jobs: Sequence[Job],
+        units: Iterable[UnitTimes],
+        *,
+        pause_ms: int = 0,
+        settle_ms: int = 0,
+        share_ppm: int = PROBE_SHARE_PPM,
+        slots: int = 1,
+        guest_share_ppm: int = 0,
     ) -> None:
         """Nothing is due before `opened`.
 
         Args:
             name: Name of the link: seed of phases and jitter.
             jobs: What is polled.
-            timeout_ms: Longest wait for a reply.
+            units: All units of the link, with what they can cost; `jobs` is counted here.
             pause_ms: Quiet time between requests.
-            units: Units that may be written to, where `jobs` does not name them already.
+            settle_ms: Quiet time after the link was opened.
+            share_ppm: Most of the time that units take which do not answer, in millionths.
+            slots: Most requests under way at once.
+            guest_share_ppm: Most of the time that guests take.
         """
         self.missed = 0
         """Polls that were skipped because the bus was late, since the start."""
+        self.probes = 0
+        """Probes of units that are down, since the start."""
+        self.busy_ms = 0
+        """Time in which a request was under way, since the start; of several at once each counts."""
         self._jobs = tuple(jobs)
-        self._timeout_ms = timeout_ms
         self._pause_ms = pause_ms
+        self._settle_ms = settle_ms
+        self._patience = (_PPM - share_ppm) / share_ppm
+        self._guest_patience = (_PPM - guest_share_ppm) / guest_share_ppm if guest_share_ppm else 0.0
+        self._slots = slots
         self._open = False
         self._quiet_until_ms = 0
+        self._under_way = 0
+        self._lame_turn: Turn | None = None
+        """The turn of a lame unit that is under way: one at a time, however many slots there are."""
+        self._flying: set[int] = set()
         self._tickets: list[Ticket] = []
+        self._guests: deque[Ticket] = deque()
+        self._guest_gate_ms = 0
         self._asked: dict[int, int] = {}
-        self._units: dict[int, _Unit] = {}
+        jobs_of: dict[int, list[int]] = {}
         for index, job in enumerate(self._jobs):
-            unit = self._units.setdefault(job.unit, _Unit(f"{name}/{job.unit}", [], index))
-            unit.jobs.append(index)
-            if job.cost < self._jobs[unit.probe].cost:
-                unit.probe = index
-        for key in units:
-            self._units.setdefault(key, _Unit(f"{name}/{key}", [], -1))
+            jobs_of.setdefault(job.unit, []).append(index)
+        self._units: dict[int, _Unit] = {}
+        for times in units:
+            own = jobs_of.get(times.number, [])
+            probe = min(own, key=lambda index: self._jobs[index].cost, default=-1)
+            key, slow_ms = f"{name}/{times.number}", times.turn_ms // (max(len(own), 1) + 1)
+            self._units[times.number] = _Unit(key, own, probe, times, slow_ms)
+        self._unit_of = [self._units[job.unit] for job in self._jobs]
         self._alone = len(self._units) <= 1
+        self._paced = any(unit.pause_ms for unit in self._units.values())
         self._lame: dict[int, _Unit] = {}
-        self._lame_done_ms = 0
+        self._forced_gate_ms = self._probe_gate_ms = 0
         self._after_lame = False
         self._phase = [zlib.crc32(f"{name}/{job.unit}".encode()) % job.period_ms for job in self._jobs]
         self._due_ms = [0] * len(self._jobs)
+        self._origin_ms = self._due_ms
+        """A place on each job's grid."""
         self._heap: list[tuple[int, int]] = []
+        self._resting: list[tuple[int, int]] = []
+        """(ready, job) of jobs whose unit is in its own pause."""
 
     @property
     def waiting(self) -> tuple[Ticket, ...]:
@@ -168,14 +244,22 @@ class Schedule:
     def opened(self, now_ms: int, *, afresh: bool) -> None:
         """The link is there. `afresh`: it was down, so everything is to be read at once; else polls keep their grid."""
         self._open = True
-        self._quiet_until_ms = max(self._quiet_until_ms, now_ms + SETTLE_MS)
+        self._under_way, self._lame_turn = 0, None
+        self._quiet_until_ms = max(self._quiet_until_ms, now_ms + self._settle_ms)
+        flying, self._flying = self._flying, set()
         if not afresh:
+            for job in flying:
+                self._queue(job)
             return
         # The grid's phase comes from the name, so that many links with one period do not poll in the same millisecond.
-        self._due_ms = [self._quiet_until_ms - phase for phase in self._phase]
-        self._heap = sorted((due, job) for job, due in enumerate(self._due_ms))
+        self._origin_ms = [self._quiet_until_ms - phase for phase in self._phase]
+        self._due_ms = list(self._origin_ms)
+        self._resting.clear()
+        self._heap = sorted(
+            (due, job) for job, due in enumerate(self._due_ms) if self._jobs[job].unit not in self._lame
+        )
         for unit in self._lame.values():
-            unit.retry_ms = now_ms
+            unit.retry_ms, unit.free = now_ms, True
 
     def closed(self) -> None:
         """The link is gone; commands keep waiting until they are withdrawn or expire."""
@@ -185,14 +269,23 @@ class Schedule:
         """Queues a command."""
         self._tickets.append(ticket)
 
+    def submit_guest(self, ticket: Ticket) -> None:
+        """Queues a request that comes after everything else, within the guests' share of the time."""
+        self._guests.append(ticket)
+
     def withdraw_all(self) -> tuple[Ticket, ...]:
         """Takes back every command that had no turn yet."""
         tickets, self._tickets = tuple(self._tickets), []
         return tickets
 
+    def withdraw_guests(self) -> tuple[Ticket, ...]:
+        """Takes back every guest's request that had no turn yet."""
+        guests, self._guests = tuple(self._guests), deque()
+        return guests
+
     def ask(self, job: int, by_ms: int) -> None:
         """Wants one job read before the next poll. A unit in back-off is not asked sooner than its probe."""
-        unit = self._units[self._jobs[job].unit]
+        unit = self._unit_of[job]
         if unit.misses > 1 and not self._alone:
             return
         if unit.misses:
@@ -200,72 +293,144 @@ class Schedule:
             return
         self._asked[job] = min(by_ms, self._asked.get(job, by_ms))
 
+    # -- what is next
+
     def next(self, now_ms: int) -> Turn | int:
-        """The next turn, or the time until which there is nothing to do."""
+        """The next turn, or the time until which there is nothing to do. A turn counts as under way until `done`."""
         if self._tickets:
             for place, ticket in enumerate(self._tickets):
                 if ticket.valid_until_ms < now_ms:
                     del self._tickets[place]
                     return Turn(TurnKind.EXPIRED, -1, ticket)
-        if not self._open:
-            return min((t.valid_until_ms + 1 for t in self._tickets), default=FOREVER)
+        if self._guests and self._guests[0].valid_until_ms < now_ms:
+            return Turn(TurnKind.EXPIRED_GUEST, -1, self._guests.popleft())
+        if not self._open or self._under_way >= self._slots:
+            return self._first_end_ms()
         if now_ms < self._quiet_until_ms:
             return self._quiet_until_ms
-        poll_due_ms, poll = self._first_poll()
-        if not (self._tickets or self._asked or self._lame):
-            return Turn(TurnKind.POLL, poll) if poll_due_ms <= now_ms else poll_due_ms
-        return self._choose(now_ms, poll_due_ms, poll)
+        if self._resting:
+            self._wake_rested(now_ms)
+        poll_due_ms, poll = self._first_poll(now_ms)
+        if self._tickets or self._asked or self._lame or self._guests:
+            return self._choose(now_ms, poll_due_ms, poll)
+        if poll_due_ms <= now_ms:
+            return self._issue(Turn(TurnKind.POLL, poll))
+        return min(poll_due_ms, self._resting[0][0]) if self._resting else poll_due_ms
+
+    def _first_end_ms(self) -> int:
+        """When a waiting command or guest is over."""
+        ends = [ticket.valid_until_ms + 1 for ticket in self._tickets]
+        if self._guests:
+            ends.append(self._guests[0].valid_until_ms + 1)
+        return min(ends, default=FOREVER)
 
     def _choose(self, now_ms: int, poll_due_ms: int, poll: int) -> Turn | int:
-        asked = min(
-            (job for job in self._asked if self._jobs[job].unit not in self._lame),
-            key=self._asked.__getitem__,
-            default=-1,
-        )
-        lame_ticket = -1
+        lame_ticket, resume_ms = -1, FOREVER
         for place, ticket in enumerate(self._tickets):
-            if self._lame.keys().isdisjoint(ticket.units):
-                return Turn(TurnKind.COMMAND, -1, self._tickets.pop(place))
-            if lame_ticket < 0:
+            ready_ms = max((self._units[n].ready_ms for n in ticket.units if n in self._units), default=0)
+            if ready_ms > now_ms:
+                resume_ms = min(resume_ms, ready_ms)
+            elif self._lame.keys().isdisjoint(ticket.units):
+                return self._issue(Turn(TurnKind.COMMAND, -1, self._tickets.pop(place)))
+            elif lame_ticket < 0:
                 lame_ticket = place
+        asked = self._first_asked(now_ms)
         others_wait = asked >= 0 or poll_due_ms <= now_ms
-        if lame_ticket >= 0 and not (self._after_lame and others_wait):
-            return Turn(TurnKind.COMMAND, -1, self._tickets.pop(lame_ticket))
+        if lame_ticket >= 0 and not (self._after_lame and others_wait) and self._lame_turn is None:
+            return self._issue(Turn(TurnKind.COMMAND, -1, self._tickets.pop(lame_ticket)))
         if asked >= 0:
-            return Turn(TurnKind.READ, asked)
-        lame_due_ms, lame = self._first_lame()
-        overdue = now_ms - self._lame_done_ms >= LAME_EVERY * turn_ms(self._timeout_ms, self._pause_ms)
-        if poll_due_ms <= now_ms and not (lame_due_ms <= now_ms and overdue and not self._after_lame):
-            return Turn(TurnKind.POLL, poll)
-        if lame_due_ms <= now_ms:
-            silent = self._units[self._jobs[lame].unit].misses > 0
-            return Turn(TurnKind.PROBE if silent else TurnKind.POLL, lame)
-        return min(poll_due_ms, lame_due_ms)
+            return self._issue(Turn(TurnKind.READ, asked))
+        lame_due_ms, lame = self._first_lame(now_ms)
+        lame_is_due = lame_due_ms <= now_ms and self._lame_turn is None
+        if poll_due_ms <= now_ms and not (lame_is_due and now_ms >= self._forced_gate_ms and not self._after_lame):
+            return self._issue(Turn(TurnKind.POLL, poll))
+        if lame_is_due:
+            silent = self._unit_of[lame].misses > 0
+            return self._issue(Turn(TurnKind.PROBE if silent else TurnKind.POLL, lame))
+        if self._guests and now_ms >= self._guest_gate_ms:
+            return self._issue(Turn(TurnKind.GUEST, -1, self._guests.popleft()))
+        if self._resting:
+            resume_ms = min(resume_ms, self._resting[0][0])
+        if self._guests:
+            resume_ms = min(resume_ms, self._guest_gate_ms)
+        if self._lame_turn is not None:
+            lame_due_ms = FOREVER
+        return min(poll_due_ms, lame_due_ms, resume_ms, self._first_end_ms())
 
-    def _first_poll(self) -> tuple[int, int]:
-        """Due time and job of the earliest poll of the units that are not lame."""
+    def _issue(self, turn: Turn) -> Turn:
+        self._under_way += 1
+        lame: bool
+        if turn.job >= 0:
+            job = turn.job
+            self._asked.pop(job, None)
+            self._flying.add(job)
+            unit = self._jobs[job].unit
+            if self._heap and self._heap[0] == (self._due_ms[job], job):
+                heapq.heappop(self._heap)
+            lame = unit in self._lame
+        else:
+            assert turn.ticket is not None
+            lame = not self._lame.keys().isdisjoint(turn.ticket.units)
+        if lame:
+            self._lame_turn = turn
+        return turn
+
+    def _first_asked(self, now_ms: int) -> int:
+        best, best_by_ms = -1, FOREVER
+        for job, by_ms in self._asked.items():
+            unit = self._jobs[job].unit
+            free = unit not in self._lame and job not in self._flying and self._units[unit].ready_ms <= now_ms
+            if free and by_ms < best_by_ms:
+                best, best_by_ms = job, by_ms
+        return best
+
+    def _first_poll(self, now_ms: int) -> tuple[int, int]:
+        """Due time and job of the earliest poll of the units that are not lame and not in their pause."""
         heap = self._heap
         while heap:
             due_ms, job = heap[0]
-            if due_ms == self._due_ms[job] and self._jobs[job].unit not in self._lame:
+            unit = self._unit_of[job]
+            if (
+                due_ms != self._due_ms[job]
+                or job in self._flying
+                or (self._lame and self._jobs[job].unit in self._lame)
+            ):
+                heapq.heappop(heap)
+            elif self._paced and due_ms <= now_ms < unit.ready_ms:
+                heapq.heappop(heap)
+                heapq.heappush(self._resting, (unit.ready_ms, job))
+            else:
                 return due_ms, job
-            heapq.heappop(heap)
         return FOREVER, -1
 
-    def _first_lame(self) -> tuple[int, int]:
+    def _wake_rested(self, now_ms: int) -> None:
+        while self._resting and self._resting[0][0] <= now_ms:
+            self._queue(heapq.heappop(self._resting)[1])
+
+    def _first_lame(self, now_ms: int) -> tuple[int, int]:
         best = (FOREVER, -1)
         for unit in self._lame.values():
             if not unit.jobs:
                 continue
-            if unit.misses:
-                best = min(best, (unit.retry_ms, unit.probe))
+            if not unit.misses:
+                due_ms, job = min((self._due(job), job) for job in unit.jobs)
             else:
-                best = min(best, min((self._due(job), job) for job in unit.jobs))
+                due_ms, job = unit.retry_ms, unit.probe
+                if unit.misses > 1 and not unit.free and not self._alone:
+                    due_ms = max(due_ms, self._probe_gate_ms)
+            best = min(best, (max(due_ms, unit.ready_ms), job))
         return best
 
     def _due(self, job: int) -> int:
         """Due time of a job; one that was asked for is due at once."""
+        if job in self._flying:
+            return FOREVER
         return 0 if job in self._asked else self._due_ms[job]
+
+    def _queue(self, job: int) -> None:
+        heapq.heappush(self._heap, (self._due_ms[job], job))
+
+    # -- what came of it
 
     def done(self, turn: Turn, *, began_ms: int, now_ms: int, answered: bool, unit: int | None = None) -> None:
         """Takes in how a turn went.
@@ -277,16 +442,46 @@ class Schedule:
             answered: Whether the unit gave a usable answer; a refusal is one.
             unit: Unit that decided the end of a command; for reads it follows from the job.
         """
-        self._quiet_until_ms = max(self._quiet_until_ms, now_ms + self._pause_ms)
-        if turn.job >= 0:
-            unit = self._jobs[turn.job].unit
-            self._asked.pop(turn.job, None)
-            self._advance(turn.job, now_ms, counted=not self._units[unit].misses)
+        self._under_way = max(self._under_way - 1, 0)
+        took_ms = now_ms - began_ms
+        self.busy_ms += took_ms
+        if self._pause_ms:
+            self._quiet_until_ms = max(self._quiet_until_ms, now_ms + self._pause_ms)
+        job = turn.job
+        if job >= 0:
+            known = self._unit_of[job]
+            unit = self._jobs[job].unit
+            self._flying.discard(job)
+            self._advance(job, now_ms, counted=not known.misses)
+        elif turn.kind is TurnKind.GUEST:
+            self._guest_gate_ms = now_ms + int(took_ms * self._guest_patience)
+        was_lame = turn is self._lame_turn
+        if was_lame:
+            self._lame_turn = None
         if unit is None or unit not in self._units:
             return
         known = self._units[unit]
+        known.ready_ms = now_ms + known.pause_ms
+        if answered and not self._lame and took_ms <= known.slow_ms and not known.budget_ppm:
+            # By far the most common end.
+            self._after_lame = False
+            if job >= 0:
+                self._queue(job)
+            return
+        self._judge(known, turn, began_ms=began_ms, now_ms=now_ms, answered=answered)
+        self._after_lame = was_lame or unit in self._lame
+        if was_lame:
+            # A turn that was forced upon the others pays for it with the time until the next one.
+            self._forced_gate_ms = now_ms + int(took_ms * self._patience)
+
+    def _judge(self, known: _Unit, turn: Turn, *, began_ms: int, now_ms: int, answered: bool) -> None:
+        """Whether a unit is lame, after a turn that was not plainly good or while others are lame."""
+        unit, took_ms = known.times.number, now_ms - began_ms
         was_lame = unit in self._lame
-        slow = answered and (now_ms - began_ms) * 2 > self._timeout_ms
+        if turn.kind is TurnKind.PROBE and known.misses > 1:
+            self.probes += 1
+            self._probe_gate_ms = now_ms + int(took_ms * self._patience)
+        known.free = False
         if answered:
             known.misses = 0
         else:
@@ -294,30 +489,42 @@ class Schedule:
             known.retry_ms = self._retry_at(known, now_ms)
             for job in known.jobs:
                 self._asked.pop(job, None)
-        known.slow = slow
-        if answered and not slow:
+        spent = self._spent(known, began_ms, now_ms)
+        if not answered or took_ms > known.slow_ms or spent:
+            self._lame[unit] = known
+        else:
             if was_lame:
                 del self._lame[unit]
-                for job in known.jobs:
-                    late = max(now_ms - self._due_ms[job], 0) // self._jobs[job].period_ms
-                    self._due_ms[job] += late * self._jobs[job].period_ms
-                    heapq.heappush(self._heap, (self._due_ms[job], job))
-        else:
-            self._lame[unit] = known
-        self._after_lame = was_lame or unit in self._lame
-        if self._after_lame:
-            self._lame_done_ms = now_ms
+                self._readmit(known, now_ms)
+            elif turn.job >= 0:
+                self._queue(turn.job)
+
+    def _readmit(self, known: _Unit, now_ms: int) -> None:
+        """A unit is as good as the others again. What it missed is due at once, but behind those who wait already."""
+        for job in known.jobs:
+            if job not in self._flying:
+                self._due_ms[job] = max(self._due_ms[job], now_ms)
+                self._queue(job)
+
+    def _spent(self, known: _Unit, began_ms: int, now_ms: int) -> bool:
+        """Whether a unit has used up its budget: a bucket of two turns that runs empty at the pace of its share."""
+        if not known.budget_ppm:
+            return False
+        drained = (began_ms - known.used_until_ms) * known.budget_ppm / _PPM
+        known.used_ms = max(known.used_ms - drained, 0.0) + now_ms - began_ms
+        known.used_until_ms = now_ms
+        return known.used_ms > 2 * known.times.turn_ms
 
     def _advance(self, job: int, now_ms: int, *, counted: bool) -> None:
         """Next place on the grid after now; places between are missed, and counted where the unit was not silent."""
-        due_ms, period_ms = self._due_ms[job], self._jobs[job].period_ms
+        due_ms = self._due_ms[job]
         if due_ms > now_ms:
             return
+        period_ms = self._jobs[job].period_ms
         late = (now_ms - due_ms) // period_ms
         if counted:
             self.missed += late
-        self._due_ms[job] = due_ms + (late + 1) * period_ms
-        heapq.heappush(self._heap, (self._due_ms[job], job))
+        self._due_ms[job] = now_ms + period_ms - (now_ms - self._origin_ms[job]) % period_ms
 
     def _retry_at(self, unit: _Unit, now_ms: int) -> int:
         if not unit.jobs:

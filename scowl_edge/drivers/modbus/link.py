@@ -10,8 +10,8 @@ import numpy as np
 from scowl_edge.contracts import Clock, Sink, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink
 from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
-from scowl_edge.drivers.modbus.port import ModbusPort, Transaction, transactions
-from scowl_edge.drivers.schedule import Job, worst_delay_ms
+from scowl_edge.drivers.modbus.port import ModbusPort, Transaction, transactions, unit_timeouts_ms
+from scowl_edge.drivers.schedule import Job, UnitTimes, next_probe_ms, worst_delay_ms
 from scowl_edge.model.command import CommandId, WriteClass
 
 
@@ -53,6 +53,16 @@ class ModbusTcpDriver:
         return self._bus.missed_polls
 
     @property
+    def probes(self) -> int:
+        """Probes of units that are down, since the start."""
+        return self._bus.probes
+
+    @property
+    def busy_ms(self) -> int:
+        """Time in which a request was under way, since the start; of several at once each counts."""
+        return self._bus.busy_ms
+
+    @property
     def last_progress_ms(self) -> int:
         """When its task last did something, as the watchdog judges it; see `Bus.last_progress_ms`."""
         return self._bus.last_progress_ms
@@ -89,24 +99,56 @@ def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
     unit_of_point = {index: device.unit for index, device, _ in points}
     return BusConfig(
         link=link.name,
-        timeout_ms=link.timeout_ms,
         pause_ms=link.pause_ms,
+        settle_ms=link.settle_ms,
         reconnect_ms=link.reconnect_ms,
         read_only=link.read_only,
         units=tuple(
             Unit(
-                number=number,
-                devices=tuple(device.name for device in link.devices if device.unit == number),
-                points=np.array(sorted({p for p in polled if unit_of_point[p] == number}), np.int32),
+                times=times,
+                devices=tuple(device.name for device in link.devices if device.unit == times.number),
+                points=np.array(sorted({p for p in polled if unit_of_point[p] == times.number}), np.int32),
             )
-            for number in dict.fromkeys(device.unit for device in link.devices)
+            for times in unit_times(link, jobs)
         ),
+        share_ppm=link.probe_share_ppm,
+        slots=link.pipeline,
+        guest_share_ppm=link.proxy.share_ppm if link.proxy else 0,
         reads=tuple(
             Read(job=Job(unit=job.unit, period_ms=job.poll_ms, cost=job.cost), points=job.points) for job in jobs
         ),
         unit_of_point=unit_of_point,
         durable_first=frozenset(index for index, _, point in points if point.write_class is not WriteClass.VOLATILE),
     )
+
+
+def unit_times(link: ModbusLink, jobs: Sequence[Transaction]) -> list[UnitTimes]:
+    """What each unit of a link can cost it; several devices may share a unit."""
+    timeouts_ms = unit_timeouts_ms(link)
+    reads = dict.fromkeys(timeouts_ms, 1)
+    polled = dict.fromkeys(timeouts_ms, 0)
+    for job in jobs:
+        reads[job.unit] = max(reads[job.unit], len(job.blocks))
+        polled[job.unit] += 1
+    pauses, budgets = dict.fromkeys(timeouts_ms, 0), dict.fromkeys(timeouts_ms, 0)
+    for device in link.devices:
+        pauses[device.unit] = max(pauses[device.unit], device.pause_ms)
+        budgets[device.unit] = max(budgets[device.unit], device.budget_ppm)
+    return [
+        UnitTimes(
+            number=number,
+            turn_ms=reads[number] * request_ms(link, timeout_ms) + link.pause_ms + link.settle_ms,
+            jobs=polled[number],
+            pause_ms=pauses[number],
+            budget_ppm=budgets[number],
+        )
+        for number, timeout_ms in timeouts_ms.items()
+    ]
+
+
+def request_ms(link: ModbusLink, timeout_ms: int) -> int:
+    """Longest time from the start of one request to its end, whatever comes back."""
+    return timeout_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +159,9 @@ class LinkCost:
     load_fraction: float
     """Share of the bus that polling takes when every reply takes `reply_ms`."""
     worst_delay_ms: int
-    """Longest delay of a healthy unit when all others on the link are bad at the same time."""
+    """Longest delay of a due poll of any unit when all others on the link are bad at the same time."""
+    next_probe_ms: int
+    """Latest time until a silent unit is asked again, all others on the link silent too; 0: at its own pace."""
 
 
 def link_cost(link: ModbusLink, *, reply_ms: float) -> LinkCost:
@@ -133,15 +177,12 @@ def link_cost(link: ModbusLink, *, reply_ms: float) -> LinkCost:
     jobs = transactions(link)
     requests = sum(len(job.blocks) for job in jobs)
     requests_per_s = sum(len(job.blocks) * 1000 / job.poll_ms for job in jobs)
-    others = len({device.unit for device in link.devices}) - 1
+    units = sorted(unit_times(link, jobs), key=lambda unit: unit.allowance_ms)
+    busy_ms = round(requests * (reply_ms + link.pause_ms))
+    # The unit that is delayed the most is the one that would do the least harm itself.
     return LinkCost(
         requests_per_s=requests_per_s,
         load_fraction=requests_per_s * (reply_ms + link.pause_ms) / 1000,
-        worst_delay_ms=worst_delay_ms(
-            link.timeout_ms,
-            others,
-            pause_ms=link.pause_ms,
-            reads=max((len(job.blocks) for job in jobs), default=1),
-            busy_ms=round(requests * (reply_ms + link.pause_ms)),
-        ),
+        worst_delay_ms=worst_delay_ms(units[1:], share_ppm=link.probe_share_ppm, busy_ms=busy_ms),
+        next_probe_ms=next_probe_ms(units[1:], share_ppm=link.probe_share_ppm, busy_ms=busy_ms),
     )

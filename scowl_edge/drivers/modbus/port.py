@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +11,14 @@ from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, PointWrite
 from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table
+from scowl_edge.drivers.bus import Ended
 from scowl_edge.drivers.errors import DriverError, LinkLost, Refused, Unsendable
 from scowl_edge.drivers.modbus import pdu
 from scowl_edge.drivers.modbus.encoding import Coil, Encoded, RegisterBit, Registers, encode
 from scowl_edge.drivers.modbus.endpoint import open_wire
 from scowl_edge.drivers.modbus.layout import Block, exponents_of
 from scowl_edge.drivers.modbus.planner import Span, plan
-from scowl_edge.drivers.modbus.wire import Wire, exchange
+from scowl_edge.drivers.modbus.wire import Done, Wire, exchange
 from scowl_edge.model.signal import Reading
 
 
@@ -62,15 +64,69 @@ class Prepared:
     encoded: Encoded
 
 
+class _Errand:
+    """One transaction, and how far it is. It is made once and used for each poll."""
+
+    __slots__ = ("_blocks", "_done", "_exponents", "_place", "_port", "_readings", "_requested_ms", "_take", "_unit")
+
+    def __init__(self, port: ModbusPort, transaction: Transaction) -> None:
+        self._port = port
+        self._unit = transaction.unit
+        self._blocks = transaction.blocks
+        self._place = 0
+        self._readings: list[Reading] = []
+        self._exponents: dict[int, float] | None = None
+        self._requested_ms = 0
+        self._done: Ended | None = None
+        self._take: Done = self._on_reply
+        """The same bound method each time: one is not made for each request."""
+
+    def begin(self, done: Ended) -> None:
+        self._done = done
+        self._place, self._readings, self._exponents = 0, [], None
+        self._ask()
+
+    def _ask(self) -> None:
+        port = self._port
+        self._requested_ms = port.now()
+        port.start(self._unit, self._blocks[self._place].request, self._take)
+
+    def _on_reply(self, reply: bytes | DriverError) -> None:
+        port, block = self._port, self._blocks[self._place]
+        done = self._done
+        assert done is not None
+        try:
+            if isinstance(reply, DriverError):
+                raise reply
+            data = pdu.payload(reply, block.reply_bytes)
+        except DriverError as error:
+            port.blame(error, self._unit, block.request)
+            done(error)
+            return
+        try:
+            port.count("ok")
+            reading = block.decode(data, self._requested_ms, port.now(), exponents=self._exponents, texts=port.texts)
+            self._readings.append(reading)
+            self._place += 1
+            if self._place < len(self._blocks):
+                self._exponents = {**(self._exponents or {}), **exponents_of(reading)}
+                self._ask()
+                return
+        except Exception as defect:  # noqa: BLE001 - the bus ends its task with it
+            done(defect)
+            return
+        done(self._readings)
+
+
 class ModbusPort:
-    """One Modbus TCP connection with its units."""
+    """One connection or serial line with its units."""
 
     def __init__(self, link: ModbusLink, jobs: Sequence[Transaction], clock: Clock, *, rate: float) -> None:
         self.texts: dict[int, str] = {}
         """Last text of each string point, by index."""
         self._link = link
-        self._jobs = jobs
-        self._now = clock.mono_ms
+        self._errands = [_Errand(self, job) for job in jobs]
+        self.now = clock.mono_ms
         self._rate = rate
         self._points: dict[int, tuple[ModbusDevice, ModbusPoint]] = {
             device.first_point + place: (device, point)
@@ -79,7 +135,7 @@ class ModbusPort:
         }
         self._wire: Wire | None = None
         self._timeout_s = {unit: ms / 1000 / rate for unit, ms in unit_timeouts_ms(link).items()}
-        self._count: Callable[[str], None] = lambda _result: None
+        self.count: Callable[[str], None] = lambda _result: None
         self._no_single: set[int] = set()
         """Units that do not know FC 6."""
         self._no_mask: set[int] = set()
@@ -93,7 +149,7 @@ class ModbusPort:
     async def open(self, count: Callable[[str], None], lost: Callable[[], None]) -> None:
         """Connects; see `Port.open`."""
         self.close()
-        self._count = count
+        self.count = count
         self._wire = await open_wire(self._link, rate=self._rate, on_stray=lambda: count("stray"), on_lost=lost)
 
     def close(self) -> None:
@@ -102,19 +158,24 @@ class ModbusPort:
             self._wire.close()
             self._wire = None
 
-    async def read(self, job: int) -> list[Reading]:
-        """Reads all blocks of a transaction, or raises."""
-        transaction = self._jobs[job]
-        readings: list[Reading] = []
-        exponents: dict[int, float] | None = None
-        for block in transaction.blocks:
-            requested_ms = self._now()
-            data = await self._read_block(transaction.unit, block)
-            reading = block.decode(data, requested_ms, self._now(), exponents=exponents, texts=self.texts)
-            readings.append(reading)
-            if len(transaction.blocks) > 1:
-                exponents = {**(exponents or {}), **exponents_of(reading)}
-        return readings
+    def begin(self, job: int, done: Ended) -> None:
+        """Reads all blocks of a transaction; see `Port.begin`."""
+        self._errands[job].begin(done)
+
+    def start(self, unit: int, request: bytes, done: Done) -> None:
+        """Sends one request; a link that is not open fails it like one that breaks."""
+        if self._wire is None:
+            asyncio.get_running_loop().call_soon(done, LinkLost("the connection is closed", sent=False))
+            return
+        try:
+            self._wire.start(unit, request, self._timeout_s[unit], done)
+        except LinkLost as error:
+            asyncio.get_running_loop().call_soon(done, error)
+
+    def blame(self, error: DriverError, unit: int, request: bytes) -> None:
+        """Counts a failed request, and says in words what it was."""
+        error.what = f"{pdu.describe(unit, request)} (link {self._link.name})"
+        self.count(error.result)
 
     async def _read_block(self, unit: int, block: Block) -> bytes:
         return await self._ask(unit, block.request, lambda reply: pdu.payload(reply, block.reply_bytes))
@@ -126,11 +187,18 @@ class ModbusPort:
         try:
             data = accept(await exchange(self._wire, unit, request, self._timeout_s[unit]))
         except DriverError as error:
-            error.what = f"{pdu.describe(unit, request)} (link {self._link.name})"
-            self._count(error.result)
+            self.blame(error, unit, request)
             raise
-        self._count("ok")
+        self.count("ok")
         return data
+
+    async def forward(self, unit: int, request: bytes, accept: Callable[[bytes], bytes]) -> bytes:
+        """One exchange for somebody who is no part of the site; its reply as it came.
+
+        Raises:
+            DriverError: what went wrong, Refused with the device's own exception among it.
+        """
+        return await self._ask(unit, request, accept)
 
     async def prepare(self, write: PointWrite) -> Prepared:
         """Encodes one write; reads the point's scale factor first where it has one."""
@@ -144,8 +212,8 @@ class ModbusPort:
         place = next(place for place, point in enumerate(device.points) if point.name == name)
         factor = device.points[place]
         block = Block(Span(factor.table, factor.address, factor.registers, (0,)), (factor,), device.first_point + place)
-        requested_ms = self._now()
-        reading = block.decode(await self._read_block(device.unit, block), requested_ms, self._now())
+        requested_ms = self.now()
+        reading = block.decode(await self._read_block(device.unit, block), requested_ms, self.now())
         if reading.quality[0]:
             raise Unsendable(f"scale factor {name} of device {device.name} is not available just now")
         return float(reading.values[0])

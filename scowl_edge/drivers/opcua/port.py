@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scowl_edge.contracts import Clock, PointWrite
 from scowl_edge.devices.declaration import OpcuaLink, Secret
+from scowl_edge.drivers.bus import Ended, begin_task
 from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted
 from scowl_edge.drivers.opcua.places import Place, Stock
 from scowl_edge.model.signal import Reading
@@ -78,6 +79,7 @@ class OpcuaPort:
         self._closing: set[asyncio.Task[None]] = set()
         self._opened_ms = -1
         self._short_lived = 0
+        self._reading: asyncio.Task[Sequence[Reading]] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -135,6 +137,8 @@ class OpcuaPort:
 
     def close(self) -> None:
         """Disconnects; the farewell goes on in the background, `closed` waits for it."""
+        if self._reading is not None:
+            self._reading.cancel()
         conversation, self._conversation = self._conversation, None
         if conversation is not None:
             task = asyncio.create_task(conversation.close(), name=f"opcua {self._link.name} farewell")
@@ -150,6 +154,16 @@ class OpcuaPort:
         """The next read of these points is a real one, however fresh they are."""
         slots = self._stock.slots
         self._wanted.update(point for point in points if point in slots and slots[point][0].is_read)
+
+    def begin(self, job: int, done: Ended) -> None:
+        """Carries out one poll; see `Port.begin`. What came by subscription needs no request."""
+        if not self._any_due(job):
+            asyncio.get_running_loop().call_soon(done, ())
+        else:
+            self._reading = begin_task(self.read(job), done)
+
+    def _any_due(self, job: int) -> bool:
+        return any(self._is_due(place) for place in self._jobs[job].places)
 
     async def read(self, job: int) -> list[Reading]:
         """Reads those places of a poll that must be read, or raises."""

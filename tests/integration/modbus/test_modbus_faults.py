@@ -11,8 +11,7 @@ from faulty_server import FaultyServer, truth
 from modbus_site import Recorder, device, link, point
 
 from scowl_edge.devices.declaration import ModbusLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver
-from scowl_edge.drivers.schedule import worst_delay_ms
+from scowl_edge.drivers.modbus import ModbusTcpDriver, link_cost
 from scowl_edge.model.event import LinkChanged
 from scowl_edge.model.signal import Cause, Quality
 
@@ -72,7 +71,7 @@ async def test_a_bad_unit_is_nothing_more_than_bad_quality_on_its_own_points(
     await sink.until(lambda: sink.counts[counted] and server.requests_to(HEALTHY) >= polls + 20)
     took_s = time.monotonic() - began
     # 20 requests are 10 polls; what the bad unit may add is the bound, a second of slack is the machine's.
-    assert took_s < 10 * 0.05 + worst_delay_ms(150, 1) / 1000 * 2 + 1
+    assert took_s < 10 * 0.05 + link_cost(shared(server.port), reply_ms=5).worst_delay_ms / 1000 * 2 + 1
     assert other.requests_to(1) - far >= 2 * (took_s / 0.05 - 10) * 0.5
     assert server.injected > 0
     assert all(sink.last[p][1] == Quality.GOOD for p in (0, 1, 2, 3))

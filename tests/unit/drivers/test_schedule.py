@@ -12,18 +12,29 @@ from hypothesis import strategies as st
 
 from scowl_edge.drivers.schedule import (
     BACKOFF_LONGEST_MS,
-    LAME_EVERY,
-    SETTLE_MS,
+    PROBE_SHARE_PPM,
     Job,
     Schedule,
     Ticket,
     Turn,
     TurnKind,
-    turn_ms,
+    UnitTimes,
+    next_probe_ms,
     worst_delay_ms,
 )
 
 TIMEOUT_MS = 200
+SETTLE_MS = 100
+SHARE = PROBE_SHARE_PPM / 1_000_000
+
+
+def times(jobs: list[Job], **each: int) -> list[UnitTimes]:
+    """What each unit of these jobs can cost."""
+    units = dict.fromkeys(job.unit for job in jobs)
+    return [
+        UnitTimes(**{"number": unit, "turn_ms": TIMEOUT_MS, "jobs": sum(job.unit == unit for job in jobs), **each})
+        for unit in units
+    ]
 
 
 @dataclass
@@ -73,7 +84,7 @@ class Link:
 
 
 def play(jobs: list[Job], behaviour: dict[int, str] | None = None, pause_ms: int = 0) -> Link:
-    schedule = Schedule("plc", jobs, timeout_ms=TIMEOUT_MS, pause_ms=pause_ms)
+    schedule = Schedule("plc", jobs, times(jobs, turn_ms=TIMEOUT_MS + pause_ms), pause_ms=pause_ms, settle_ms=SETTLE_MS)
     link = Link(schedule, jobs, behaviour or {}, pause_ms)
     schedule.opened(link.now_ms, afresh=True)
     return link
@@ -100,6 +111,7 @@ def test_bad_units_delay_a_healthy_one_by_no_more_than_the_bound(
         jobs += [Job(unit=unit, period_ms=period_ms, cost=10 + n) for n in range(count)]
     link = play(jobs, behaviour, pause_ms)
     link.noise.seed(seed)
+    costs = times(jobs, turn_ms=TIMEOUT_MS + pause_ms)
     watched = [index for index, job in enumerate(jobs) if job.unit < 100]
     due = dict.fromkeys(watched, link.now_ms)
     turns = 0
@@ -120,7 +132,7 @@ def test_bad_units_delay_a_healthy_one_by_no_more_than_the_bound(
                     bad_ms += part
                 else:
                     busy_ms += part
-            assert bad_ms <= worst_delay_ms(TIMEOUT_MS, len(bad), pause_ms=pause_ms, busy_ms=busy_ms)
+            assert bad_ms <= worst_delay_ms([unit for unit in costs if unit.number >= 100], busy_ms=busy_ms)
             turns += 1
         link.carry_out(turn)
         if turn.job in due:
@@ -129,10 +141,11 @@ def test_bad_units_delay_a_healthy_one_by_no_more_than_the_bound(
 
 
 def test_the_bound_grows_with_the_bad_units_and_with_nothing_else() -> None:
-    assert worst_delay_ms(500, 0) == 0
-    one = turn_ms(500, 10)
-    assert one == 500 + 10 + SETTLE_MS
-    assert [worst_delay_ms(500, n, pause_ms=10) // one for n in (1, 5, 18, 19)] == [3, 7, 20, 22]
+    assert worst_delay_ms([]) == 0
+    units = [UnitTimes(number=n, turn_ms=190) for n in range(19)]
+    assert [worst_delay_ms(units[:n]) for n in (1, 5, 17)] == [600, 1400, 3800]
+    assert worst_delay_ms(units[:17], busy_ms=1900) == 3900
+    assert worst_delay_ms(units[:5], share_ppm=500_000) == 2 * 1330
 
 
 def test_a_silent_unit_is_probed_with_its_cheapest_read_ever_more_rarely() -> None:
@@ -149,6 +162,7 @@ def test_a_silent_unit_is_probed_with_its_cheapest_read_ever_more_rarely() -> No
     gaps = [b - a for (a, _), (b, _) in pairwise(silent[1:])]
     for gap, nominal in zip(gaps, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000], strict=False):
         assert 0.8 * nominal <= gap - TIMEOUT_MS <= nominal + 1_000
+    assert link.schedule.probes == len(silent) - 2, "the first two tries are no probes"
     assert max(gaps) <= BACKOFF_LONGEST_MS + 2_000
     assert 598 <= len(link.served(0)) <= 601
     assert link.schedule.missed == pytest.approx(0, abs=2)
@@ -195,7 +209,7 @@ def test_an_overloaded_bus_serves_all_in_turn() -> None:
 
 def test_commands_come_first_then_what_was_asked_then_polls() -> None:
     jobs = [Job(unit=1, period_ms=1000, cost=1), Job(unit=2, period_ms=1000, cost=1)]
-    schedule = Schedule("plc", jobs, timeout_ms=TIMEOUT_MS)
+    schedule = Schedule("plc", jobs, times(jobs), settle_ms=SETTLE_MS)
     schedule.opened(0, afresh=True)
     schedule.ask(1, 500)
     tickets = [Ticket(serial=n, units=(1,), valid_until_ms=9_999) for n in (1, 2)]
@@ -226,7 +240,7 @@ def test_commands_to_a_silent_unit_let_the_others_in_between() -> None:
 
 
 def test_a_command_whose_time_is_over_is_given_back() -> None:
-    schedule = Schedule("plc", [], timeout_ms=TIMEOUT_MS, units=(1,))
+    schedule = Schedule("plc", [], [UnitTimes(number=1, turn_ms=TIMEOUT_MS)])
     ticket = Ticket(serial=1, units=(1,), valid_until_ms=50)
     schedule.submit(ticket)
     assert schedule.next(10) == 51
@@ -240,13 +254,14 @@ def test_lame_units_get_their_share_of_a_full_bus() -> None:
     link.run(120_000)
     probes = len(link.served(29))
     assert probes >= 3
-    assert probes * TIMEOUT_MS <= 120_000 / LAME_EVERY
+    assert probes * TIMEOUT_MS <= 120_000 * SHARE
 
 
 def test_many_links_do_not_poll_in_the_same_millisecond() -> None:
     due = set()
     for n in range(50):
-        schedule = Schedule(f"link-{n}", [Job(unit=1, period_ms=1000, cost=1)], timeout_ms=TIMEOUT_MS)
+        jobs = [Job(unit=1, period_ms=1000, cost=1)]
+        schedule = Schedule(f"link-{n}", jobs, times(jobs), settle_ms=SETTLE_MS)
         schedule.opened(0, afresh=True)
         first = schedule.next(SETTLE_MS)
         assert isinstance(first, Turn)
