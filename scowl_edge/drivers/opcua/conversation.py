@@ -9,14 +9,16 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 
-from asyncua import ua
+import numpy as np
+from numpy.typing import NDArray
 
 from scowl_edge.devices.declaration import OpcuaLink
 from scowl_edge.drivers.opcua.admission import Means
-from scowl_edge.drivers.opcua.decoding import Decoder, same, unknown
-from scowl_edge.drivers.opcua.places import UNSEEN, Place, Stock
+from scowl_edge.drivers.opcua.decoding import Decoder, unknown
+from scowl_edge.drivers.opcua.places import Notified, Place, Stock
 from scowl_edge.drivers.opcua.session import Session, node_id
 from scowl_edge.drivers.opcua.subscription import Subscription
+from scowl_edge.drivers.opcua.values import Values, equal
 from scowl_edge.drivers.opcua.writing import Prepared, learn_types, prepare_call, prepare_write, send
 from scowl_edge.model.signal import Reading
 
@@ -31,7 +33,7 @@ class Conversation:
         self._session = session
         self._link = link
         self._stock = stock
-        self._decoder = Decoder(stock.texts, stock.faults)
+        self._decoder = Decoder(stock)
         self._now = now
         self._subscription: Subscription | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -43,19 +45,23 @@ class Conversation:
         cls,
         link: OpcuaLink,
         stock: Stock,
+        places: Sequence[Place],
         means: Means,
         *,
+        first: bool,
         now: Callable[[], int],
         rate: float,
         lost: Callable[[], None],
         news: Callable[[list[Reading]], None],
     ) -> Conversation:
-        """Connects, resolves every node anew, and subscribes.
+        """Connects and subscribes; the first session of a connection also resolves every node of the link anew.
 
         Args:
             link: Declaration.
-            stock: Places and methods; all that an earlier session said of them is forgotten.
+            stock: Places and methods of the link.
+            places: Those that this session brings; all that an earlier one said of them is forgotten.
             means: Password, times, counters.
+            first: No other session is open.
             now: The driver's clock, ms.
             rate: Seconds of that clock in a real one.
             lost: Called once when the session is no more, unless it was closed.
@@ -66,15 +72,17 @@ class Conversation:
         """
         session = await Session.open(link, means, lost)
         try:
-            for place in stock.places:
-                place.forget()
-                place.node = node_id(place.name, session.namespaces)
-            await learn_types(session, stock.places, list(stock.methods.values()))
+            for place in places:
+                place.unheard()
+            if first:
+                for place in stock.places:
+                    place.named(node_id(place.name, session.namespaces))
+                await learn_types(session, stock.places, list(stock.methods.values()))
         except BaseException:
             await session.leave()
             raise
         conversation = cls(session, link, stock, now)
-        monitored = [place for place in stock.places if place.node is not None and place.is_read]
+        monitored = [place for place in places if place.node is not None]
         if link.subscribe and monitored:
             conversation._subscribe(monitored, means.timeout_s, rate, news)
         return conversation
@@ -85,6 +93,11 @@ class Conversation:
         return self._session.is_open
 
     @property
+    def namespaces(self) -> list[str]:
+        """The server's, as they were when it began."""
+        return self._session.namespaces
+
+    @property
     def remark(self) -> str:
         """What a person should know soon; empty if nothing."""
         return self._session.remark
@@ -92,8 +105,10 @@ class Conversation:
     def _subscribe(
         self, places: Sequence[Place], timeout_s: float, rate: float, news: Callable[[list[Reading]], None]
     ) -> None:
-        def deliver(answers: list[tuple[Place, ua.DataValue]]) -> None:
-            news(self._decoder.readings(answers, 0, self._now()))
+        numbers = np.array([place.number for place in places], np.intp)
+
+        def deliver(values: Values) -> None:
+            news(self._decoder.readings(numbers, values, 0, self._now()))
 
         name = f"opcua {self._link.name} subscription"
         self._subscription = Subscription(
@@ -107,33 +122,40 @@ class Conversation:
             self._listener.result()  # it ends with the session; otherwise by a defect, which is not to be hidden
         requested_ms = self._now()
         known = [place for place in places if place.node is not None]
-        values = await self._session.read([place.node for place in known if place.node is not None])
-        answers = list(zip(known, values, strict=True))
+        values = await self._session.read_values([place.node for place in known if place.node is not None])
         received_ms = self._now()
-        self._doubt(answers, received_ms)
-        answers += [(place, unknown()) for place in places if place.node is None]
-        return self._decoder.readings(answers, requested_ms, received_ms)
+        numbers = np.array([place.number for place in known], np.intp)
+        if self._subscription is not None:
+            self._doubt(self._subscription, numbers, values, received_ms)
+        readings = self._decoder.readings(numbers, values, requested_ms, received_ms)
+        absent = [(place, unknown(), 0) for place in places if place.node is None]
+        return readings + self._decoder.one_by_one(absent, requested_ms, received_ms) if absent else readings
 
-    def _doubt(self, answers: Sequence[tuple[Place, ua.DataValue]], now_ms: int) -> None:
+    def _doubt(self, subscription: Subscription, numbers: NDArray[np.intp], values: Values, now_ms: int) -> None:
         """A place whose reads differ for long from what it was notified of shows that its subscription is dead."""
-        subscription = self._subscription
-        if subscription is None:
-            return
-        for place, data in answers:
-            if place.monitored_ms < 0:
-                continue
+        columns = self._stock.columns
+        at = numbers[values.items]
+        known = columns.notified_number[at]
+        same = (known == values.numbers) | (np.isnan(known) & np.isnan(values.numbers))
+        same &= columns.notified[at] == Notified.NUMBER
+        odd = [at[~same]]
+        for item, data in values.others:
+            number, place = numbers[item], self._stock.places[numbers[item]]
             value = data.Value.Value if data.Value is not None else None
-            if place.notified is not UNSEEN and same(value, place.notified):
-                place.doubted_ms = -1
-            elif place.doubted_ms < 0:
-                place.doubted_ms = now_ms
-            elif now_ms - max(place.doubted_ms, place.monitored_ms) > self._grace_ms(place, subscription):
-                self._give_up(subscription, now_ms)
-                return
-
-    def _grace_ms(self, place: Place, subscription: Subscription) -> int:
-        """Longest time that a change may take to be notified of, twice."""
-        return 2 * (place.poll_ms + place.sampling_ms + math.ceil(subscription.interval_ms)) + self._link.timeout_ms
+            if columns.notified[number] == Notified.OTHER and equal(value, place.notified):
+                columns.doubted_ms[number] = -1
+            else:
+                odd.append(np.array([number]))
+        columns.doubted_ms[at[same]] = -1
+        doubted = np.concatenate(odd)
+        doubted = doubted[columns.monitored_ms[doubted] >= 0]
+        since_ms = columns.doubted_ms[doubted]
+        columns.doubted_ms[doubted[since_ms < 0]] = now_ms
+        # Longest time that a change may take to be notified of, twice.
+        grace_ms = 2 * (columns.poll_ms[doubted] + columns.sampling_ms[doubted] + math.ceil(subscription.interval_ms))
+        waited_ms = now_ms - np.maximum(since_ms, columns.monitored_ms[doubted])
+        if ((since_ms >= 0) & (waited_ms > grace_ms + self._link.timeout_ms)).any():
+            self._give_up(subscription, now_ms)
 
     def _give_up(self, subscription: Subscription, now_ms: int) -> None:
         if now_ms >= self._patient_until_ms:

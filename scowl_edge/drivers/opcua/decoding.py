@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from asyncua import ua
+from numpy.typing import NDArray
 
 from scowl_edge.drivers.opcua.meaning import DATETIME, STRING, TYPE_NAMES
-from scowl_edge.drivers.opcua.places import Place, Slot
+from scowl_edge.drivers.opcua.places import Place, Slot, Stock
 from scowl_edge.drivers.opcua.statuses import NO_SUCH_NODE, is_one_of, status_name
+from scowl_edge.drivers.opcua.values import Values
 from scowl_edge.model.signal import Cause, Quality, Reading
 
 _LOCALIZED_TEXT = int(ua.VariantType.LocalizedText.value)
@@ -30,25 +31,133 @@ class _Block:
     stamp_ms: int = 0
 
 
+class _Plain:
+    """Of each place that holds a single number of a single point: how to make a base value of it."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        size = len(places)
+        self.point: NDArray[np.int32] = np.full(size, -1, np.int32)
+        """Index of its point; -1: it is no such place."""
+        self.factor, self.offset, self.low, self.high = np.ones(size), np.zeros(size), np.zeros(size), np.zeros(size)
+        self.type_id: NDArray[np.uint8] = np.zeros(size, np.uint8)
+        self.has_nan: NDArray[np.bool_] = np.zeros(size, np.bool_)
+        for place in places:
+            if len(place.slots) != 1 or place.slots[0].point.index >= 0:
+                continue
+            (slot,) = place.slots
+            at, meaning = place.number, slot.meaning
+            self.point[at], self.type_id[at], self.has_nan[at] = slot.index, slot.type_id, bool(meaning.nan)
+            self.factor[at], self.offset[at] = meaning.factor, meaning.offset
+            self.low[at], self.high[at] = meaning.low, meaning.high
+
+
 class Decoder:
-    """Turns answers into readings, one a device and second of source time; keeps texts and faults beside them."""
+    """Turns answers into readings, one a device and second of source time; keeps texts and faults beside them.
 
-    def __init__(self, texts: dict[int, str], faults: dict[int, str]) -> None:
-        """Fills both, by point index: the last text of each string; in words, why a point is bad, while it is."""
-        self._texts = texts
-        self._faults = faults
+    Good single numbers are taken as columns; all others, which may need words, one by one.
+    """
 
-    def readings(
-        self, answers: Iterable[tuple[Place, ua.DataValue]], requested_ms: int, received_ms: int
+    def __init__(self, stock: Stock) -> None:
+        """Fills the stock's texts and faults: the last text of each string; in words, why a point is bad."""
+        self._places = stock.places
+        self._columns = stock.columns
+        self._texts = stock.texts
+        self._faults = stock.faults
+        self._plain = _Plain(stock.places)
+
+    def readings(self, numbers: NDArray[np.intp], values: Values, requested_ms: int, received_ms: int) -> list[Reading]:
+        """Notes on each place when it was heard, its type and fault, and returns its points' values.
+
+        Args:
+            numbers: Place of each item, by its number.
+            values: What came.
+            requested_ms: When it was asked for, monotonic; 0 if it was not.
+            received_ms: When it came, monotonic.
+        """
+        at = numbers[values.items]
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite then is judged below
+            base = values.numbers * self._plain.factor[at] + self._plain.offset[at]
+        good = self._good(at, values, base)
+        others = [(self._places[numbers[item]], data, _utc_ms(data.SourceTimestamp)) for item, data in values.others]
+        if not good.all():
+            others += [
+                (self._places[at[i]], values.single(i), int(values.stamps_ms[i]))
+                for i in np.flatnonzero(~good).tolist()
+            ]
+            at, base, stamps_ms, types = at[good], base[good], values.stamps_ms[good], values.types[good]
+        else:
+            stamps_ms, types = values.stamps_ms, values.types
+        readings = self._as_columns(at, base, stamps_ms, types, requested_ms, received_ms) if len(at) else []
+        return readings + self.one_by_one(others, requested_ms, received_ms) if others else readings
+
+    def _good(self, at: NDArray[np.intp], values: Values, base: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which numbers are good values of plain places."""
+        plain = self._plain
+        typed = plain.type_id[at]
+        # A number that is no number, or infinite, is beyond every limit or is not finite itself.
+        good: NDArray[np.bool_] = (
+            (plain.point[at] >= 0) & (values.codes == 0) & ((typed == 0) | (typed == values.types))
+        )
+        good &= (base >= plain.low[at]) & (base <= plain.high[at]) & np.isfinite(base)
+        for i in np.flatnonzero(good & plain.has_nan[at]):
+            good[i] = float(values.numbers[i]) not in self._places[at[i]].slots[0].meaning.nan
+        return good
+
+    def _as_columns(
+        self,
+        at: NDArray[np.intp],
+        base: NDArray[np.float64],
+        stamps_ms: NDArray[np.int64],
+        types: NDArray[np.uint8],
+        requested_ms: int,
+        received_ms: int,
     ) -> list[Reading]:
-        """Notes on each place when it was heard, its type and fault, and returns its points' values."""
+        columns = self._columns
+        stirred = ~columns.heard[at] | columns.faulty[at]
+        if stirred.any():
+            for number in at[stirred]:
+                self._right(self._places[number])
+        columns.received_ms[at], columns.heard[at], columns.wire_type[at] = received_ms, True, types
+        groups = (columns.device[at] << 40) + stamps_ms // _STAMP_GRID_MS
+        if (groups[1:] < groups[:-1]).any():
+            order = np.argsort(groups, kind="stable")
+            groups, at, base, stamps_ms = groups[order], at[order], base[order], stamps_ms[order]
+        cuts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), len(at)]
+        points, quality, causes = self._plain.point[at], np.zeros(len(at), np.uint8), np.zeros(len(at), np.uint8)
+        latest = np.maximum.reduceat(stamps_ms, cuts[:-1]).tolist()
+        return [
+            Reading(
+                points[first:end],
+                base[first:end],
+                quality[first:end],
+                causes[first:end],
+                requested_ms,
+                received_ms,
+                stamp,
+            )
+            for first, end, stamp in zip(cuts, cuts[1:], latest, strict=False)
+        ]
+
+    def _right(self, place: Place) -> None:
+        """It has a good value, for the first time or again."""
+        self._columns.faulty[place.number] = False
+        self._columns.stirred.add(place.device)
+        place.fault = ""
+        for slot in place.slots:
+            self._faults.pop(slot.index, None)
+
+    def one_by_one(
+        self, answers: Iterable[tuple[Place, ua.DataValue, int]], requested_ms: int, received_ms: int
+    ) -> list[Reading]:
+        """The same for what may need words. Each answer comes with its source time stamp, ms since 1970."""
         blocks: dict[tuple[int, int], _Block] = {}
-        for place, data in answers:
-            stamp_ms = _utc_ms(data.SourceTimestamp)
+        for place, data, stamp_ms in answers:
             block = blocks.setdefault((place.device, stamp_ms // _STAMP_GRID_MS), _Block())
             block.stamp_ms = max(block.stamp_ms, stamp_ms)
-            place.received_ms, place.heard = received_ms, True
+            self._columns.received_ms[place.number], self._columns.heard[place.number] = received_ms, True
+            self._columns.stirred.add(place.device)
             self._take(place, data, block)
+            self._columns.faulty[place.number] = any(slot.index in self._faults for slot in place.slots)
         return [
             Reading(
                 np.array(block.points, np.int32),
@@ -71,7 +180,7 @@ class Decoder:
         if place.node is None:
             place.fault = f"the server has no namespace {place.name.uri or place.name.index}"
         if wire_type:
-            place.wire_type = wire_type
+            self._columns.wire_type[place.number] = wire_type
         for slot in place.slots:
             value, cause, fault = math.nan, Cause.NONE, place.fault
             if fault:
@@ -120,11 +229,6 @@ class Decoder:
 def unknown() -> ua.DataValue:
     """What stands for the answer of a node whose namespace the server lacks: nobody needs to ask for it."""
     return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(ua.StatusCodes.BadNodeIdUnknown)))
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two raw values are equal; NaN equals NaN here."""
-    return bool(one == other) or (one != one and other != other)
 
 
 def _text_quality(wire_type: int) -> Quality:

@@ -10,6 +10,7 @@ import numpy as np
 from scowl_edge.contracts import Clock, Sink, WriteRequest
 from scowl_edge.devices.declaration import OpcuaLink
 from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
+from scowl_edge.drivers.opcua.parts import Part, share_out
 from scowl_edge.drivers.opcua.places import Stock
 from scowl_edge.drivers.opcua.port import CHANNEL_LIFETIME_MS, OpcuaPort, Poll, polls
 from scowl_edge.drivers.schedule import Job, UnitTimes
@@ -24,7 +25,7 @@ SETTLE_MS = 100
 
 
 class OpcuaDriver:
-    """One session with one OPC-UA server. A `scowl_edge.contracts.Driver`.
+    """One OPC-UA server, in as many sessions as its items need. A `scowl_edge.contracts.Driver`.
 
     It never repeats a write or a method call. The writes of one command go out one after the other, each answered
     before the next: a server may carry out a list of writes in any order.
@@ -45,13 +46,17 @@ class OpcuaDriver:
             LayoutError: a point that cannot be read or written as declared.
         """
         stock = Stock.of(link.devices)
+        sessions = share_out(stock.places, link.session_items if link.subscribe else 0)
         jobs = polls(stock)
         self._name = link.name
+        self._clock = clock
         self._stock = stock
-        self._port = OpcuaPort(link, stock, jobs, clock, rate=rate, channel_lifetime_ms=channel_lifetime_ms)
+        self._port = OpcuaPort(link, stock, jobs, sessions, clock, rate=rate, channel_lifetime_ms=channel_lifetime_ms)
         self._bus = Bus(_bus_config(link, jobs), self._port, clock, rate=rate)
         self._devices = _Devices(link, stock, self._port, clock)
         self._port.heard = self._devices.judge
+        self._port.failures = self._failures
+        self._port.parts.joined = self._joined
 
     @property
     def link(self) -> str:
@@ -96,6 +101,14 @@ class OpcuaDriver:
         finally:
             await self._port.closed()
 
+    def _failures(self, readings: list[Reading]) -> None:
+        for reading in readings:
+            self._devices.reading(reading)
+
+    def _joined(self, part: Part) -> None:
+        """A further session is there: what it does not bring by itself is not to wait for the next poll."""
+        self._bus.read(part.points.tolist(), self._clock.mono_ms())
+
     def _news(self, readings: list[Reading]) -> None:
         for reading in readings:
             self._devices.reading(reading)
@@ -118,6 +131,7 @@ class _Devices:
         self.sink: Sink | None = None
         self._names = [device.name for device in link.devices]
         self._link = link.name
+        self._stock = stock
         self._port = port
         self._clock = clock
         self._places = [
@@ -153,9 +167,10 @@ class _Devices:
             self.sink.event(event)
 
     def judge(self) -> None:
-        """Looks at every device after its places were heard."""
-        for number in range(len(self._names)):
-            self._show(number)
+        """Looks at the devices of whose places something new is known."""
+        stirred = self._stock.columns.stirred
+        while stirred:
+            self._show(stirred.pop())
 
     def _show(self, number: int) -> None:
         name = self._names[number]

@@ -38,7 +38,7 @@ Raw = bool | int | float
 class Meaning:
     """base = raw * factor + offset, and what is no value at all."""
 
-    __slots__ = ("_factor", "_high", "_low", "_nan", "_offset", "_point", "factor", "offset")
+    __slots__ = ("_factor", "_offset", "_point", "factor", "high", "low", "nan", "offset")
 
     def __init__(self, point: OpcuaPoint) -> None:
         """Joined exactly, so that 0.1 kW becomes 100 W a count.
@@ -55,18 +55,18 @@ class Meaning:
         self._offset = Fraction(repr(float(point.offset))) * base
         self.factor, self.offset = float(self._factor), float(self._offset)
         self._point = point
-        self._nan = frozenset(point.nan) | frozenset(_single(value) for value in point.nan if abs(value) < 1e38)
+        self.nan = frozenset(point.nan) | frozenset(_single(value) for value in point.nan if abs(value) < 1e38)
         low = -math.inf if point.low is None else point.low * point.to_base
         high = math.inf if point.high is None else point.high * point.to_base
-        self._low = low - abs(low) * _HAIR if math.isfinite(low) else low
-        self._high = high + abs(high) * _HAIR if math.isfinite(high) else high
+        self.low = low - abs(low) * _HAIR if math.isfinite(low) else low
+        self.high = high + abs(high) * _HAIR if math.isfinite(high) else high
 
     def base(self, raw: float) -> tuple[float, Cause]:
         """Value in base units; NaN and why where it is none."""
-        if raw in self._nan or not math.isfinite(raw):
+        if raw in self.nan or not math.isfinite(raw):
             return math.nan, Cause.SENTINEL
         value = raw * self.factor + self.offset
-        if not self._low <= value <= self._high or not math.isfinite(value):
+        if not self.low <= value <= self.high or not math.isfinite(value):
             return math.nan, Cause.IMPLAUSIBLE
         return value, Cause.NONE
 
@@ -84,7 +84,7 @@ class Meaning:
         point = self._point
         if not math.isfinite(value):
             raise Unsendable(f"point {point.name}: {value} is not a number that can be written")
-        for limit, beyond, word in ((point.low, value < self._low, "low"), (point.high, value > self._high, "high")):
+        for limit, beyond, word in ((point.low, value < self.low, "low"), (point.high, value > self.high, "high")):
             if limit is not None and beyond:
                 raise Unsendable(
                     f"point {point.name}: {value / point.to_base:g} {point.unit} is beyond its {word} of {limit:g}"
@@ -93,7 +93,7 @@ class Meaning:
         given = Fraction(value) if float(value).is_integer() else Fraction(repr(float(value)))
         exact = (given - self._offset) / self._factor
         raw = self._typed(exact, type_id, value)
-        if float(raw) in self._nan:
+        if float(raw) in self.nan:
             raise Unsendable(f"point {point.name}: raw {raw} means 'not available' there (nan), so it is not written")
         return raw
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from asyncua import ua
+from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
 from scowl_edge.devices.declaration import OpcuaLink
 from scowl_edge.drivers.errors import BadReply, LinkLost, Refused, ReplyTimeout
 from scowl_edge.drivers.opcua.admission import Admitted, Means, abort, admit
+from scowl_edge.drivers.opcua.answers import Misdirected, News, belongs, publish_answer, read_answer
 from scowl_edge.drivers.opcua.names import NodeName
 from scowl_edge.drivers.opcua.statuses import TOO_MUCH, driver_error
+from scowl_edge.drivers.opcua.values import Values, joined
 
 MOST_IN_ONE = 250
 """Nodes in one request where neither side says less: bounds how long one reply holds the loop up."""
@@ -32,6 +35,7 @@ _LIMITS = {"read": 11705, "write": 11707, "call": 11709, "browse": 11710, "monit
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
+Part = TypeVar("Part", bound=Sized)
 
 
 def standard_node(number: int) -> ua.NodeId:
@@ -69,6 +73,7 @@ class Session:
         self._chunk: dict[str, int] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._watch_transport()
+        self._watch_answers()
 
     @classmethod
     async def open(cls, link: OpcuaLink, means: Means, lost: Callable[[], None]) -> Session:
@@ -107,6 +112,19 @@ class Session:
 
         self._protocol.on_connection_lost = gone
 
+    def _watch_answers(self) -> None:
+        """The library takes for an answer what carries the request's number, whatever it is."""
+        send = self._protocol.send_request
+
+        async def exchange(
+            request: Any, timeout: float | None = None, message_type: Any = ua.MessageType.SecureMessage
+        ) -> Buffer:
+            data = await send(request, timeout, message_type)
+            belongs(request, data)
+            return data
+
+        self._protocol.send_request = exchange  # type: ignore[method-assign]
+
     def break_off(self) -> None:
         """The session is no more; the bus is told, once."""
         if not self._broken:
@@ -142,7 +160,7 @@ class Session:
             if counted:
                 self._means.count(error.result)
             self._suspect = isinstance(error, ReplyTimeout)
-            if isinstance(error, LinkLost):
+            if isinstance(error, LinkLost | Misdirected):
                 self.break_off()
             raise error from raised
         self._suspect = False
@@ -165,9 +183,15 @@ class Session:
         Raises:
             DriverError: one of the exchanges failed; then none of the answers is handed on.
         """
-        answers: list[Answer] = []
-        while len(answers) < len(items):
-            part = items[len(answers) : len(answers) + self._chunk[service]]
+        return [answer for part in await self._parts(service, what, items, request) for answer in part]
+
+    async def _parts(
+        self, service: str, what: str, items: Sequence[Item], request: Callable[[Sequence[Item]], Awaitable[Part]]
+    ) -> list[Part]:
+        parts: list[Part] = []
+        done = 0
+        while done < len(items):
+            part = items[done : done + self._chunk[service]]
             words = f"{what} {len(part)} nodes"
             try:
                 got = await self.ask(words, partial(request, part))
@@ -178,8 +202,20 @@ class Session:
                 continue
             if len(got) != len(part):
                 raise BadReply(f"{len(got)} answers came back", what=self._words(words))
-            answers += got
-        return answers
+            parts.append(got)
+            done += len(part)
+        return parts
+
+    async def read_values(self, nodes: Sequence[ua.NodeId]) -> Values:
+        """Values of many nodes, with the source's time stamps."""
+
+        async def request(part: Sequence[ua.NodeId]) -> Values:
+            asked = ua.ReadRequest()
+            asked.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
+            asked.Parameters.NodesToRead = [ua.ReadValueId(NodeId=n, AttributeId=ua.AttributeIds.Value) for n in part]
+            return read_answer(await self._protocol.send_request(asked))
+
+        return joined(await self._parts("read", "read", nodes, request))
 
     async def read(
         self, nodes: Sequence[ua.NodeId], *, attribute: int = ua.AttributeIds.Value, index_range: str | None = None
@@ -281,17 +317,17 @@ class Session:
         """Deletes a subscription."""
         await self.ask("delete a subscription", lambda: self._services.delete_subscriptions([subscription]))
 
-    async def publish(self, acknowledged: list[ua.SubscriptionAcknowledgement]) -> ua.PublishResult:
+    async def publish(self, acknowledged: list[ua.SubscriptionAcknowledgement]) -> News:
         """Waits, however long, for the next notification or sign of life of any subscription.
 
         Raises:
             DriverError: the wait failed.
         """
+        request = ua.PublishRequest()
+        request.Parameters.SubscriptionAcknowledgements = acknowledged
 
-        async def exchange() -> ua.PublishResult:
-            response = await self._services.publish(acknowledged)
-            response.ResponseHeader.ServiceResult.check()
-            return response.Parameters  # type: ignore[no-any-return]
+        async def exchange() -> News:
+            return publish_answer(await self._protocol.send_request(request, 0))
 
         return await self.ask("wait for notifications", exchange, counted=False)
 

@@ -9,11 +9,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from asyncua import ua
 
 from scowl_edge.drivers.errors import BadReply, DriverError, LinkLost, Refused
-from scowl_edge.drivers.opcua.places import Place
+from scowl_edge.drivers.opcua.answers import News
+from scowl_edge.drivers.opcua.places import Notified, Place
 from scowl_edge.drivers.opcua.session import Session
+from scowl_edge.drivers.opcua.values import Values
 
 KEEP_ALIVE_MS = 5_000
 """How often a server that has nothing new says that it lives."""
@@ -26,7 +29,7 @@ _PAUSE_FIRST_S, _PAUSE_LONGEST_S = 0.25, 60.0
 
 _TOO_MANY_WAITS = int(ua.StatusCodes.BadTooManyPublishRequests)
 
-Deliver = Callable[[list[tuple[Place, ua.DataValue]]], None]
+Deliver = Callable[[Values], None]
 
 
 class Subscription:
@@ -60,6 +63,8 @@ class Subscription:
         """Subscriptions created so far."""
         self._session = session
         self._places = tuple(places)
+        self._columns = places[0].columns
+        self._numbers = np.array([place.number for place in places], np.intp)
         self._timeout_s = timeout_s
         self._name = name
         self._rate = rate
@@ -69,7 +74,7 @@ class Subscription:
         self._silent_after_s = 0.0
         self._sequence = 0
         self._acknowledged: list[ua.SubscriptionAcknowledgement] = []
-        self._waits: list[asyncio.Task[ua.PublishResult]] = []
+        self._waits: list[asyncio.Task[News]] = []
         """Requests that the server holds until it has something to say; oldest first, as they are answered."""
         self._most_waits = WAITS
         self._given_up: asyncio.Future[None] | None = None
@@ -105,7 +110,7 @@ class Subscription:
         self.interval_ms = 0.0
         for place in self._places:
             place.unmonitored()
-            place.received_ms = -1
+        self._columns.received_ms[self._numbers] = -1
 
     async def _create(self) -> None:
         if self._id:
@@ -149,12 +154,10 @@ class Subscription:
         now_ms = self._now()
         for place, result in zip(self._places, results, strict=True):
             if result.StatusCode.is_good():
-                place.monitored_ms, place.sampling_ms = (
-                    now_ms,
-                    round(float(result.RevisedSamplingInterval) * self._rate),
-                )
+                sampling_ms = round(float(result.RevisedSamplingInterval) * self._rate)
+                self._columns.monitored_ms[place.number], self._columns.sampling_ms[place.number] = now_ms, sampling_ms
 
-    async def _publish(self) -> ua.PublishResult | None:
+    async def _publish(self) -> News | None:
         """The server's next word; None if it has none.
 
         Waits are never withdrawn: the server would answer them all the same, and what it says there would be lost.
@@ -187,35 +190,31 @@ class Subscription:
 
     async def _listen(self) -> None:
         """One notification or sign of life."""
-        result = await self._publish()
-        if result is None or result.SubscriptionId != self._id:
-            return
-        message = result.NotificationMessage
-        if not message.NotificationData:
+        news = await self._publish()
+        if news is None or news.subscription != self._id or news.is_empty:
             return
         self._acknowledged.append(
-            ua.SubscriptionAcknowledgement(SubscriptionId=self._id, SequenceNumber=message.SequenceNumber)
+            ua.SubscriptionAcknowledgement(SubscriptionId=self._id, SequenceNumber=ua.UInt32(news.sequence))
         )
-        if message.SequenceNumber != self._sequence % 0xFFFFFFFF + 1:
-            for place in self._places:  # something between was lost: read what it may have been
-                place.received_ms = -1
-        self._sequence = int(message.SequenceNumber)
-        news: list[tuple[Place, ua.DataValue]] = []
-        for part in message.NotificationData:
-            if isinstance(part, ua.StatusChangeNotification):
-                raise BadReply(f"the server ended the subscription ({part.Status.name})")
-            if isinstance(part, ua.DataChangeNotification):
-                news += [
-                    (self._places[item.ClientHandle], item.Value)
-                    for item in part.MonitoredItems
-                    if 0 <= item.ClientHandle < len(self._places)
-                ]
-        if news:
-            for place, data in news:
-                place.notified, place.doubted_ms = data.Value.Value if data.Value is not None else None, -1
-            self._deliver(news)
+        if news.sequence != self._sequence % 0xFFFFFFFF + 1:
+            self._columns.received_ms[self._numbers] = -1  # something between was lost: read what it may have been
+        self._sequence = news.sequence
+        for values in news.values:
+            self._take(values)
+        if news.ended:
+            raise BadReply(f"the server ended the subscription ({news.ended})")
+
+    def _take(self, values: Values) -> None:
+        values = values.below(len(self._numbers))
+        at, columns = self._numbers[values.items], self._columns
+        columns.notified[at], columns.notified_number[at], columns.doubted_ms[at] = Notified.NUMBER, values.numbers, -1
+        for item, data in values.others:
+            place = self._places[item]
+            columns.notified[place.number], columns.doubted_ms[place.number] = Notified.OTHER, -1
+            place.notified = data.Value.Value if data.Value is not None else None
+        self._deliver(values)
 
 
-def _brings(wait: asyncio.Task[ua.PublishResult], subscription: int) -> bool:
+def _brings(wait: asyncio.Task[News], subscription: int) -> bool:
     """Whether a wait that is over brought something of this subscription."""
-    return not wait.cancelled() and wait.exception() is None and wait.result().SubscriptionId == subscription
+    return not wait.cancelled() and wait.exception() is None and wait.result().subscription == subscription

@@ -54,7 +54,7 @@ async def learn_types(session: Session, places: Sequence[Place], methods: Sequen
     answers = await session.read([p.node for p in written if p.node is not None], attribute=ua.AttributeIds.DataType)
     types = await _built_in(session, [_node(answer) for answer in answers])
     for place, number in zip(written, types, strict=True):
-        place.wire_type = number or place.wire_type
+        place.columns.wire_type[place.number] = number or place.wire_type
     await _learn_arguments(session, [method for method in methods if not method.point.type])
 
 
