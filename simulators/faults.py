@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class FaultKind(StrEnum):
-    """Ways to fail; the first six show in replies only, the others in registers and physics."""
+    """Ways to fail. Some lie in the device, some on the way to it."""
 
     SILENCE = "silence"
     """Requests are not answered and have no effect."""
@@ -29,6 +29,79 @@ class FaultKind(StrEnum):
     """Somebody else writes `value` to `signal` every `every_ms`."""
     RESET_AFTER = "reset-after"
     """What is written returns to its former value after `ms`."""
+    JUMPING = "jumping"
+    """Readings are now and then `value` higher than the truth."""
+    MOVING_SCALE = "moving-scale"
+    """Scale factors change with each request, raw values with them; the physical value stays."""
+    CLOCK_JUMP = "clock-jump"
+    """The device's own clock is `ms` ahead (negative: behind), and its time stamps with it."""
+
+    JITTER = "jitter"
+    """Answers come late by chance, up to `ms`."""
+    LOSS = "loss"
+    """A request never arrives, or its answer is lost: by chance the one or the other."""
+    HALF_OPEN = "half-open"
+    """Connections on which something is asked stay open, but nothing is ever answered on them again."""
+    RESET = "reset"
+    """The connection is reset; by `at` before the request is carried out, or after `keep` bytes of its answer."""
+    TRUNCATE = "truncate"
+    """Answers are cut after `keep` bytes; the rest never comes, or (`rest`) before the next answer."""
+    BYTEWISE = "bytewise"
+    """Answers come byte by byte, `ms` apart."""
+    DUPLICATE = "duplicate"
+    """Answers come twice, the second time `ms` later."""
+    LATE = "late"
+    """Answers are held for `ms`, or for `hold` further requests; others overtake them."""
+    SHIFTED = "shifted"
+    """Each request gets the answer to the one before it; the first gets none."""
+    WRONG_ID = "wrong-id"
+    """Answers carry another transaction id."""
+    WRONG_UNIT = "wrong-unit"
+    """Answers come in the name of the next unit."""
+    GARBAGE = "garbage"
+    """Serial: a few bits of an answer are flipped, its check sum does not fit. TCP: bytes that are no frame."""
+    BUSY = "busy"
+    """Every request is answered with exception 6 and not carried out."""
+    GATEWAY = "gateway"
+    """Every request is answered with exception 10 or 11 (`code`) and not carried out."""
+    PACE = "pace"
+    """Bytes are spaced as on a serial line of `baud`, in both directions."""
+
+
+ON_THE_WAY = frozenset(
+    {
+        FaultKind.DELAY,
+        FaultKind.JITTER,
+        FaultKind.LOSS,
+        FaultKind.HALF_OPEN,
+        FaultKind.RESET,
+        FaultKind.TRUNCATE,
+        FaultKind.BYTEWISE,
+        FaultKind.DUPLICATE,
+        FaultKind.LATE,
+        FaultKind.SHIFTED,
+        FaultKind.WRONG_ID,
+        FaultKind.WRONG_UNIT,
+        FaultKind.GARBAGE,
+        FaultKind.BUSY,
+        FaultKind.GATEWAY,
+        FaultKind.SILENCE,
+        FaultKind.LOST_ANSWER,
+        FaultKind.REFUSAL,
+        FaultKind.EXCEPTION,
+    }
+)
+"""Faults that need no device behind them: frames are enough."""
+
+DEFAULT_MS = {
+    FaultKind.DELAY: 300,
+    FaultKind.JITTER: 200,
+    FaultKind.BYTEWISE: 1,
+    FaultKind.LATE: 1000,
+    FaultKind.RESET_AFTER: 5000,
+    FaultKind.CLOCK_JUMP: 3_600_000,
+}
+"""`ms` where it is not given."""
 
 
 class ServerAction(StrEnum):
@@ -54,21 +127,48 @@ class ServerAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault of one device."""
+    """One fault, of one device or on the way to it."""
 
     kind: FaultKind
     ms: int = 0
-    """Delay of answers, or time until a written value returns."""
+    """A time; what of, depends on the kind. 0: the kind's own, see `DEFAULT_MS`."""
     code: int = 4
     """Modbus exception code."""
     signal: str = ""
-    """Signal that the second master writes."""
+    """Signal that the second master writes; or the only one that jumps."""
     value: float = 0.0
-    """Its value, in the signal's base unit."""
+    """Its value, or the height of its jumps, in the signal's base unit; for a proxy the word that is written."""
     every_ms: int = 1000
-    """Its period."""
+    """Period of a second master."""
     until_ms: int | None = None
-    """Plant time at which the fault ends by itself; None: until cleared."""
+    """Time at which the fault ends by itself; None: until cleared."""
+    probability: float = 1.0
+    """Share of the requests that it strikes."""
+    times: int = 0
+    """It ends when it has struck so often; 0: it does not."""
+    only: str = ""
+    """`reads` or `writes`: strikes no others."""
+    unit: int | None = None
+    """For a proxy: strikes only this unit."""
+    address: int | None = None
+    """For a proxy: strikes only requests that begin here; where the second master writes."""
+    keep: int = -1
+    """Bytes of the answer that come before it is cut or the connection reset; -1: half of it."""
+    rest: str = "never"
+    """`never` or `next`: when the rest of a cut answer comes."""
+    hold: int = 0
+    """A late answer comes after so many further requests, instead of after `ms`."""
+    at: str = "request"
+    """`request` or `reply`: when the connection is reset."""
+    renumber: bool = False
+    """A shifted answer gets the transaction id of the request that it does not belong to."""
+    baud: int = 9600
+    """Pace of a line with 11 bits a byte."""
+
+    @property
+    def time_ms(self) -> int:
+        """`ms`, or what the kind has instead."""
+        return self.ms or DEFAULT_MS.get(self.kind, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +182,8 @@ class Response:
     """Code for every request, 0 = none."""
     refusal: int = 0
     """Code for writes, 0 = none."""
+    on_the_way: tuple[Fault, ...] = ()
+    """All faults that strike frames, the above included."""
 
 
 HEALTHY = Response()
