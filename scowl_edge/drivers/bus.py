@@ -532,8 +532,8 @@ class Bus:
             now_ms = self._now()
             sink.event(Outcome(command=request.command, kind=kind, at_ms=now_ms, detail=detail))
         answered = error is None or self._heard(error)
+        self._schedule.done(turn, began_ms=began_ms, now_ms=now_ms, answered=answered, unit=unit)
         if unit in self._units:
-            self._schedule.done(turn, began_ms=began_ms, now_ms=now_ms, answered=answered, unit=unit)
             self._judge(sink, self._units[unit], None if answered else error, now_ms)
 
     def _refuse(self, request: WriteRequest) -> None:
