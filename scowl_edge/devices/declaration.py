@@ -187,7 +187,7 @@ class ModbusDevice:
     pause_ms: int = 0
     """Quiet time that it needs between two requests to itself; others may be asked meanwhile."""
     budget_ppm: int = 0
-    """Share of the bus time, in millionths, beyond which it yields to the others; 0: an equal share."""
+    """Share of the bus time, in millionths, beyond which it yields to the others; 0: none."""
     max_gap: int = -1
     """As the link's; -1: the link's own."""
     max_read: int = 0
