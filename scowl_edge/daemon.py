@@ -319,7 +319,7 @@ class Daemon:
         settings, points = self.assembly.telemetry, self.assembly.points
         store = TelemetryStore(
             settings.path,
-            [(p.device, p.name) for p in points],
+            points.names,
             keep_ms=settings.keep_ms,
             every_ms=settings.every_ms,
             limit_bytes=settings.limit_bytes,

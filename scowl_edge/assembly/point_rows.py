@@ -69,6 +69,11 @@ class PointRows(Sequence[PointInfo]):
         for number, run in enumerate(self._runs):
             self._note(number, run)
 
+    @property
+    def runs(self) -> Sequence[PointRun]:
+        """Device by device."""
+        return self._runs
+
     def _note(self, number: int, run: PointRun) -> None:
         self._starts.append(self._size)
         self._size += len(run.points)
@@ -88,6 +93,24 @@ class PointRows(Sequence[PointInfo]):
         places = (place for place, point in enumerate(self._runs[number].points) if point.name == name)
         return next((self._starts[number] + place for place in places), None)
 
+    @property
+    def names(self) -> PointNames:
+        """(device, name) of each row."""
+        return PointNames(self)
+
+    def name(self, index: int) -> tuple[str, str]:
+        """(device, name) of one row."""
+        run, place = self._find(index)
+        return run.device, run.points[place].name
+
+    def _find(self, at: int) -> tuple[PointRun, int]:
+        index = at + self._size if at < 0 else at
+        if not 0 <= index < self._size:
+            raise IndexError(f"there is no point {at}; there are {self._size}")
+        # The last that starts there: a device without points starts where the next one does.
+        number = bisect_right(self._starts, index) - 1
+        return self._runs[number], index - self._starts[number]
+
     def __len__(self) -> int:
         return self._size
 
@@ -98,12 +121,8 @@ class PointRows(Sequence[PointInfo]):
     def __getitem__(self, at: int | slice) -> PointInfo | Sequence[PointInfo]:
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(self._size))]
-        index = at + self._size if at < 0 else at
-        if not 0 <= index < self._size:
-            raise IndexError(f"there is no point {at}; there are {self._size}")
-        # The last that starts there: a device without points starts where the next one does.
-        number = bisect_right(self._starts, index) - 1
-        return self._runs[number].row(index - self._starts[number])
+        run, place = self._find(at)
+        return run.row(place)
 
     def __iter__(self) -> Iterator[PointInfo]:
         for run in self._runs:
@@ -115,3 +134,27 @@ class PointRows(Sequence[PointInfo]):
 
     def __hash__(self) -> int:
         return hash((self._size, tuple(self._run_of)))
+
+
+class PointNames(Sequence[tuple[str, str]]):
+    """(device, name) of each row of a point table, made on demand as the rows are."""
+
+    def __init__(self, rows: PointRows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[str, str]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[tuple[str, str]]: ...
+    def __getitem__(self, at: int | slice) -> tuple[str, str] | Sequence[tuple[str, str]]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return self._rows.name(at)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for run in self._rows.runs:
+            for point in run.points:
+                yield run.device, point.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 
 import numpy as np
@@ -31,15 +32,16 @@ class PointSeries:
     def __init__(self, published: Published) -> None:
         self._published = published
         self._judge = PointJudge(published)
-        readable = [i for i, p in enumerate(published.points) if "r" in p.access and p.type != "string"]
-        named = [published.points[i] for i in readable]
-        self._at = np.array(readable, np.intp)
-        self._values = Column(
-            _VALUE, ((("device", p.device), ("point", p.name), ("unit", p.unit or "1")) for p in named)
-        )
-        self._ages = Column(_AGE, ((("device", p.device), ("point", p.name)) for p in named))
-        devices = {name: n for n, name in enumerate(dict.fromkeys(p.device for p in named))}
-        self._device = np.array([devices[p.device] for p in named], np.intp)
+        self._values, self._ages = Column(_VALUE), Column(_AGE)
+        at, of_device = array("q"), array("q")
+        devices: dict[str, int] = {}
+        for i, p in enumerate(published.points):
+            if "r" in p.access and p.type != "string":
+                at.append(i)
+                of_device.append(devices.setdefault(p.device, len(devices)))
+                self._values.add((("device", p.device), ("point", p.name), ("unit", p.unit or "1")))
+                self._ages.add((("device", p.device), ("point", p.name)))
+        self._at, self._device = np.array(at, np.intp), np.array(of_device, np.intp)
         self._devices = len(devices)
         self._of_device = Column(
             _OF_DEVICE,

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, count, groupby
 from pathlib import Path
 from urllib.parse import quote
 
@@ -117,25 +118,56 @@ def numbers_of(
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found = {(d, n): i for i, d, n in connection.execute("SELECT id, device, name FROM point")}
-        wanted = set(points)
-        connection.executemany(
-            "UPDATE point SET gone_utc_ms = NULL WHERE id = ?", [(i,) for key, i in found.items() if key in wanted]
-        )
-        if utc_ms is not None:
-            gone = [(utc_ms, i) for key, i in found.items() if key not in wanted]
-            connection.executemany("UPDATE point SET gone_utc_ms = coalesce(gone_utc_ms, ?) WHERE id = ?", gone)
-            connection.execute("DELETE FROM point WHERE gone_utc_ms < ?", (utc_ms - 2 * keep_ms,))
-        taken = {i for (i,) in connection.execute("SELECT id FROM point")}
-        free = (i for i in range(len(taken) + len(points) + 1) if i not in taken)
-        new = [(next(free), *key) for key in dict.fromkeys(points) if key not in found]
-        connection.executemany("INSERT INTO point (id, device, name) VALUES (?, ?, ?)", new)
+        numbers = np.full(len(points), -1, np.int64)
+        # Device by device: all names of a large site at once would take memory that an interpreter hardly gives back.
+        for device, places in _by_device(points):
+            known = dict(connection.execute("SELECT name, id FROM point WHERE device = ?", (device,)))
+            numbers[list(places.values())] = [known.get(name, -1) for name in places]
+        _retire(connection, numbers, utc_ms=utc_ms, keep_ms=keep_ms)
+        if (numbers < 0).any():
+            free = _free(connection)
+            for device, places in _by_device(points):
+                new = {name: next(free) for name, place in places.items() if numbers[place] < 0}
+                rows = [(number, device, name) for name, number in new.items()]
+                connection.executemany("INSERT INTO point (id, device, name) VALUES (?, ?, ?)", rows)
+                numbers[[places[name] for name in new]] = list(new.values())
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-    found.update({(d, n): i for i, d, n in new})
-    return np.array([found[key] for key in points], np.int64)
+    return numbers
+
+
+def _by_device(points: Sequence[tuple[str, str]]) -> Iterator[tuple[str, dict[str, int]]]:
+    """Each device with the places of its points, by name."""
+    for device, run in groupby(enumerate(points), lambda placed: placed[1][0]):
+        yield device, {name: place for place, (_, name) in run}
+
+
+def _retire(connection: sqlite3.Connection, wanted: NDArray[np.int64], *, utc_ms: int | None, keep_ms: int) -> None:
+    """Notes which numbers are used again and which no longer, and gives away those that are long out of use."""
+    back = [(number,) for (number,) in connection.execute("SELECT id FROM point WHERE gone_utc_ms NOT NULL")]
+    used = set(np.intersect1d(np.array(back, np.int64), wanted).tolist())
+    connection.executemany("UPDATE point SET gone_utc_ms = NULL WHERE id = ?", [(number,) for number in used])
+    if utc_ms is not None:
+        gone = np.setdiff1d(_taken(connection), wanted).tolist()
+        connection.executemany(
+            "UPDATE point SET gone_utc_ms = coalesce(gone_utc_ms, ?) WHERE id = ?",
+            [(utc_ms, number) for number in gone],
+        )
+        connection.execute("DELETE FROM point WHERE gone_utc_ms < ?", (utc_ms - 2 * keep_ms,))
+
+
+def _taken(connection: sqlite3.Connection) -> NDArray[np.int64]:
+    """Numbers that are given away, in order."""
+    return np.fromiter((number for (number,) in connection.execute("SELECT id FROM point ORDER BY id")), np.int64)
+
+
+def _free(connection: sqlite3.Connection) -> Iterator[int]:
+    """Numbers that are not, from the lowest on."""
+    taken = _taken(connection)
+    beyond = int(taken.max(initial=-1)) + 1
+    return chain(np.setdiff1d(np.arange(beyond), taken).tolist(), count(beyond))
 
 
 def pack(block: NDArray[np.float32]) -> bytes:

@@ -5,6 +5,7 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,36 +92,38 @@ class Column:
     end with is held once, so that it takes 10 bytes instead of 100.
     """
 
-    def __init__(self, family: Family, label_pairs: Iterable[Sequence[tuple[str, str]]]) -> None:
-        """`label_pairs` has one entry a series: its labels, the first of which most of its neighbours share."""
+    def __init__(self, family: Family, label_pairs: Iterable[Sequence[tuple[str, str]]] = ()) -> None:
+        """`label_pairs` has one entry a series, as `add` takes it."""
+        self._family = family
         self._head = family.head.encode()
-        begins: dict[bytes, int] = {}
-        ends: dict[bytes, int] = {}
-        places: list[tuple[int, int]] = []
+        self._begins: dict[bytes, int] = {}
+        self._ends: dict[bytes, int] = {}
+        self._places = array("i")
+        """Two numbers a series: which begin and which end it has."""
         for pairs in label_pairs:
-            begin, end = label_set(pairs[:1]).removesuffix("}"), label_set(pairs[1:]).removeprefix("{")
-            begin = f"\n{family.name}{begin}," if end else f"\n{family.name}{begin}{'}' if pairs else ''}"
-            places.append(
-                (
-                    begins.setdefault(begin.encode(), len(begins)),
-                    ends.setdefault(f"{end} ".encode(), len(ends)),
-                )
-            )
-        self._begins, self._ends = np.array([*begins, b""], object)[:-1], np.array([*ends, b""], object)[:-1]
-        self._places = np.array(places, np.int32).reshape(-1, 2).T.copy()
+            self.add(pairs)
+
+    def add(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """One more series with these labels, the first of which many of its neighbours share."""
+        begin, end = label_set(pairs[:1]).removesuffix("}"), label_set(pairs[1:]).removeprefix("{")
+        begin = f"\n{self._family.name}{begin}{',' if end else '}' if pairs else ''}"
+        self._places.append(self._begins.setdefault(begin.encode(), len(self._begins)))
+        self._places.append(self._ends.setdefault(f"{end} ".encode(), len(self._ends)))
 
     def chunks(self, values: NDArray[np.float64], shown: NDArray[np.bool_] | None = None) -> Iterator[bytes]:
         """The family as text with one value a series; series that are not `shown` are left out."""
         headed = False
-        for start in range(0, self._places.shape[1], CHUNK_ROWS):
+        begins, ends = np.array([*self._begins, None], object), np.array([*self._ends, None], object)
+        places = np.frombuffer(self._places, np.intc).reshape(-1, 2)
+        for start in range(0, len(places), CHUNK_ROWS):
             some = slice(start, start + CHUNK_ROWS)
-            (begin, end), value = self._places[:, some], values[some]
+            begin, end, value = places[some, 0], places[some, 1], values[some]
             if shown is not None and not shown[some].all():
                 begin, end, value = begin[shown[some]], end[shown[some]], value[shown[some]]
             if not len(value):
                 continue
             pieces = [b""] * (3 * len(value))
-            pieces[0::3], pieces[1::3] = self._begins[begin].tolist(), self._ends[end].tolist()
+            pieces[0::3], pieces[1::3] = begins[begin].tolist(), ends[end].tolist()
             pieces[2::3] = numbers(np.ascontiguousarray(value))
             # Each piece begins with the end of the line before it.
             pieces[0] = pieces[0][1:]

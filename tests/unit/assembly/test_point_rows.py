@@ -27,7 +27,8 @@ def test_rows_come_in_the_order_of_the_file_from_either_end() -> None:
     assert [(row.device, row.name) for row in rows] == named
     assert [(rows[i].device, rows[i].name) for i in range(-5, 0)] == named
     assert [(row.device, row.name) for row in rows[1:4]] == named[1:4]
-    assert len(rows) == 5
+    assert list(rows.names) == list(rows.names[:]) == named
+    assert len(rows) == len(rows.names) == 5
     for outside in (5, -6):
         with pytest.raises(IndexError, match="there are 5"):
             rows[outside]

@@ -18,7 +18,7 @@ from scowl_edge.model.reason import Reason
 from scowl_edge.model.view import EventView, TrendRow
 from scowl_edge.telemetry import StoredHistory, TelemetryStore
 from scowl_edge.telemetry.buckets import Bucket
-from scowl_edge.telemetry.file import GROUP, pack, unpack
+from scowl_edge.telemetry.file import GROUP, connect, numbers_of, pack, unpack
 from scowl_edge.telemetry.store import span_that_fits
 
 T0 = 1_767_268_800_000
@@ -132,6 +132,21 @@ def test_numbers_of_points_long_gone_are_given_away(tmp_path: Path) -> None:
             assert [r.mean for r in trend(store, points[0], end=T0 + 20 * DAY)] == [float(round_)]
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT max(id) FROM point").fetchone()[0] < 64 * 4
+
+
+def test_points_of_one_device_that_stand_apart_keep_their_numbers_and_new_ones_take_the_lowest(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "t.db", writable=True)) as connection:
+        first = numbers_of(connection, [("a", "1"), ("b", "1"), ("a", "2"), ("c", "1")], utc_ms=T0, keep_ms=DAY)
+        assert first.tolist() == [0, 1, 2, 3]
+        connection.execute("DELETE FROM point WHERE device = 'b' OR name = '2'")
+        mixed = [("c", "1"), ("n", "1"), ("a", "3"), ("c", "2"), ("a", "1")]
+        assert numbers_of(connection, mixed, utc_ms=T0, keep_ms=DAY).tolist() == [3, 1, 2, 4, 0]
+        gone = connection.execute("SELECT count(*) FROM point WHERE gone_utc_ms NOT NULL")
+        assert gone.fetchone()[0] == 0
+        assert numbers_of(connection, [("n", "1")], utc_ms=T0, keep_ms=DAY).tolist() == [1]
+        assert connection.execute("SELECT count(*) FROM point WHERE gone_utc_ms = ?", (T0,)).fetchone()[0] == 4
+        assert numbers_of(connection, mixed[:3], utc_ms=None, keep_ms=DAY).tolist() == [3, 1, 2]
+        assert connection.execute("SELECT id FROM point WHERE gone_utc_ms NOT NULL").fetchall() == [(0,), (4,)]
 
 
 def test_what_is_too_old_goes_by_a_trusted_clock_only(tmp_path: Path) -> None:
