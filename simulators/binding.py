@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scowl_edge.assembly import Assembly
 from scowl_edge.model.command import Verb
-from simulators.plant import Plant
+from simulators.plant import SIGNALS, Plant
 from simulators.registers import Value
 
 Bindings = Mapping[tuple[str, str], tuple[str, float]]
@@ -65,6 +65,8 @@ def bind(assembly: Assembly) -> Bindings:
     grants = {signal.device for signal in assembly.site.signals if signal.name == "shed_granted"}
 
     def add(index: int, signal: str, gain: float) -> None:
+        if signal not in SIGNALS:
+            return
         row = assembly.points[index]
         found.setdefault((row.device, row.name), (signal, _QUANTA.get(signal, 1.0) / gain))
 

@@ -21,11 +21,12 @@ SUB_STEP_MS = 500
 """Longest stretch that is taken in one go."""
 DAEMON = "daemon"
 SECOND_MASTER = "second-master"
-_SIGNALS = (
+SIGNALS = (
     *("power", "available", "limit", "connect", "setpoint", "soc", "mode", "deferrable"),
     *("shed_request", "shed_granted", "shed_expiry", "supply"),
     *("current_a", "current_b", "current_c", "voltage", "energy_import", "energy_export"),
 )
+"""What has physics behind it; any other signal is a register that keeps what is written."""
 
 
 class SimulationError(ScowlError):
@@ -248,7 +249,7 @@ class Plant:
             )
         self._faults.setdefault(index, {})[fault.kind] = fault
         if fault.kind is FaultKind.STUCK:
-            self._frozen[index] = {signal: self._shown(index, signal) for signal in _SIGNALS}
+            self._frozen[index] = {signal: self._shown(index, signal) for signal in SIGNALS}
             self._plain_frozen[index] = {key: value for key, value in self.plain.items() if key[0] == index}
         elif fault.kind is FaultKind.ECHO_WITHOUT_EFFECT and machine is not None:
             machine.deafen(True)

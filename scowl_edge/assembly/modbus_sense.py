@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scowl_edge.assembly.device_schema import ModbusDeviceSection
+from scowl_edge.assembly.doubt_sense import OF_MEASUREMENTS
 from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.point_schema import ModbusPointSection
 from scowl_edge.assembly.structure import Structure
@@ -13,8 +15,19 @@ _BITS = {"int16": 16, "uint16": 16, "bits": 16, "int32": 32, "uint32": 32, "int6
 _REGISTERS = {"int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4}
 
 
+def registers_of(point: ModbusPointSection) -> int:
+    """Registers (or bits) that a point takes."""
+    if point.table in ("coil", "discrete"):
+        return 1
+    return (point.length or 1) if point.type == "string" else _REGISTERS.get(point.type or "uint16", 1)
+
+
 def modbus_point_faults(
-    structure: Structure, path: Path, point: ModbusPointSection, link: ModbusLinkSection | None
+    structure: Structure,
+    path: Path,
+    point: ModbusPointSection,
+    device: ModbusDeviceSection,
+    link: ModbusLinkSection | None,
 ) -> Iterator[Fault]:
     """Faults of one point; `link` is None where it is not known."""
     fault = structure.document.fault
@@ -29,7 +42,8 @@ def modbus_point_faults(
                 what = f"`{key}` means nothing in the table {point.table}, which holds single bits"
                 yield fault((*path, key), what, "take it out", at_key=True)
     else:
-        yield from _register(structure, path, point, wire_type, link)
+        longest = device.max_read or (link.max_read if link is not None else None)
+        yield from _register(structure, path, point, wire_type, longest, "device" if device.max_read else "link")
     if "w" in point.access and point.table in ("input", "discrete"):
         writable = "holding" if point.table == "input" else "coil"
         what = f"the table {point.table} can only be read, but access is {point.access}"
@@ -37,7 +51,7 @@ def modbus_point_faults(
 
 
 def _register(
-    structure: Structure, path: Path, point: ModbusPointSection, wire_type: str, link: ModbusLinkSection | None
+    structure: Structure, path: Path, point: ModbusPointSection, wire_type: str, longest: int | None, whose: str
 ) -> Iterator[Fault]:
     fault = structure.document.fault
     name = path[-1]
@@ -48,7 +62,7 @@ def _register(
     if wire_type == "string":
         if point.length is None and "length" not in written:
             yield fault(path, f"the string {name} lacks its `length`", "add its number of registers, e.g. `length: 16`")
-        for key in ("scale", "offset", "scale_factor", "nan", "unit", "min", "max"):
+        for key in ("scale", "offset", "scale_factor", "nan", "unit", "min", "max", *OF_MEASUREMENTS):
             if key in written:
                 yield fault((*path, key), f"`{key}` means nothing for a string", "take it out", at_key=True)
         if "w" in point.access:
@@ -58,10 +72,9 @@ def _register(
         yield fault((*path, "length"), what, "take it out", at_key=True)
     if point.bit is not None and wire_type != "bits":
         yield fault((*path, "bit"), f"`bit` picks one bit of `type: bits`, not of {wire_type}", "write `type: bits`")
-    registers = (point.length or 1) if wire_type == "string" else _REGISTERS.get(wire_type, 1)
-    longest = link.max_read if link is not None else registers
-    if registers > longest:
-        what = f"{name} takes {registers} registers, but `max_read` of its link is {longest}"
+    registers = registers_of(point)
+    if longest is not None and registers > longest:
+        what = f"{name} takes {registers} registers, but `max_read` of its {whose} is {longest}"
         yield fault(path, what, "raise `max_read`, or shorten the point")
     if point.order is not None and len(point.order) == 8 and registers != 4:
         what = f"order {point.order} has eight letters, but {wire_type} has not 64 bits"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scowl_edge.assembly.doubt_sense import OF_MEASUREMENTS
 from scowl_edge.assembly.link_schema import OpcuaLinkSection
 from scowl_edge.assembly.point_schema import NO_VALUE, OpcuaPointSection
 from scowl_edge.assembly.port_sense import source_faults
@@ -21,7 +22,7 @@ _RANGES = {
     "uint64": (0, 2**64),
 }
 """Least and greatest raw value; the last one as a double cannot tell it from the next."""
-_OF_NUMBERS = ("scale", "offset", "nan", "unit", "min", "max")
+_OF_NUMBERS = ("scale", "offset", "nan", "unit", "min", "max", *OF_MEASUREMENTS)
 
 
 def opcua_link_faults(structure: Structure, name: str, link: OpcuaLinkSection) -> Iterator[Fault]:

@@ -38,6 +38,18 @@ class CounterSection(Section):
     )
 
 
+class InterlockSection(Section):
+    """When a point may be written: only while another point of the same device is fresh and has this value, or lies
+    between `min` and `max`. A write back to where the device would be by itself is always allowed."""
+
+    point: Annotated[str, Named("a point of the same device")] = key(
+        ..., "Point that decides; it must be readable.", "remote_enabled"
+    )
+    equals: Annotated[float, Number()] | None = key(None, "The value that it must have, in its unit.", "1", shown="any")
+    min: Annotated[float, Number()] | None = key(None, "The least that it may be, in its unit.", "45", shown="any")
+    max: Annotated[float, Number()] | None = key(None, "The most that it may be, in its unit.", "55", shown="any")
+
+
 class PointSection(Section):
     """What all points know."""
 
@@ -59,6 +71,18 @@ class PointSection(Section):
         "`daily_budget`. `pulse`: each write is an action, never repeated unseen.",
         "stored",
         shown="volatile",
+    )
+    min_interval: Positive | None = key(
+        None,
+        "Least time between two writes. One command for safety may come sooner; the next one waits.",
+        "10 s",
+        shown="none",
+    )
+    interlock: InterlockSection | None = key(
+        None,
+        "Allows writes only while another point says so.",
+        "{point: remote_enabled, equals: 1}",
+        shown="none",
     )
     fresh_for: Positive | None = key(
         None,

@@ -29,7 +29,7 @@ from scowl_edge.assembly.modbus_link_schema import (
     ModbusTlsSection,
     ProxySection,
 )
-from scowl_edge.assembly.point_schema import CounterSection, ModbusPointSection, OpcuaPointSection
+from scowl_edge.assembly.point_schema import CounterSection, InterlockSection, ModbusPointSection, OpcuaPointSection
 from scowl_edge.assembly.role_schema import (
     ConsumerRole,
     Failsafe,
@@ -84,6 +84,7 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("devices.NAME.points.NAME, on a Modbus link", ModbusPointSection),
     ("devices.NAME.points.NAME, on an opcua link", OpcuaPointSection),
     ("devices.NAME.points.NAME.counter", CounterSection),
+    ("devices.NAME.points.NAME.interlock", InterlockSection),
     ("devices.NAME.role, every kind", RoleSection),
     ("devices.NAME.role, every kind but meter", PowerRole),
     ("devices.NAME.role.failsafe", Failsafe),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scowl_edge.assembly.device_schema import DeviceSection
+from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
+from scowl_edge.assembly.doubt_sense import doubt_faults
+from scowl_edge.assembly.guard_sense import guard_faults
 from scowl_edge.assembly.link_schema import OpcuaLinkSection
 from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
+from scowl_edge.assembly.modbus_link_sense import modbus_device_faults, modbus_link_faults
 from scowl_edge.assembly.modbus_sense import modbus_point_faults
 from scowl_edge.assembly.opcua_sense import opcua_link_faults, opcua_point_faults
 from scowl_edge.assembly.point_schema import ModbusPointSection, OpcuaPointSection, PointSection
@@ -20,12 +23,18 @@ def sense_faults(structure: Structure) -> Iterator[Fault]:
     """All faults of this sort in the valid part of a file."""
     yield from http_faults(structure)
     yield from telemetry_faults(structure)
+    yield from modbus_link_faults(structure)
     for name, link in structure.configuration.links.items():
         if isinstance(link, OpcuaLinkSection):
             yield from opcua_link_faults(structure, name, link)
     for name, device in structure.configuration.devices.items():
         for point, section in device.points.items():
             yield from _point(structure, name, point, section, device)
+        yield from guard_faults(structure, name, device)
+        if isinstance(device, ModbusDeviceSection):
+            found = structure.configuration.links.get(device.link)
+            known = found if isinstance(found, ModbusLinkSection) else None
+            yield from modbus_device_faults(structure, name, device, known)
         if device.role is not None:
             yield from _role(structure, ("devices", name, "role"), device.role)
     yield from _trees(structure)
@@ -37,17 +46,20 @@ def _point(
     path: Path = ("devices", device, "points", name)
     fault = structure.document.fault
     link = structure.configuration.links.get(section.link)
-    match point:
-        case ModbusPointSection():
-            known = link if isinstance(link, ModbusLinkSection) else None
-            yield from modbus_point_faults(structure, path, point, known)
-        case OpcuaPointSection():
-            yield from opcua_point_faults(structure, path, point)
+    poll = section.poll
+    if isinstance(point, ModbusPointSection) and isinstance(section, ModbusDeviceSection):
+        known = link if isinstance(link, ModbusLinkSection) else None
+        yield from modbus_point_faults(structure, path, point, section, known)
+        poll = point.poll or poll
+    elif isinstance(point, OpcuaPointSection):
+        yield from opcua_point_faults(structure, path, point)
+    yield from doubt_faults(structure, path, point, poll)
     if point.min is not None and point.max is not None and point.min > point.max:
         yield fault((*path, "min"), f"`min` {point.min:g} is above `max` {point.max:g}", "exchange them")
     fresh = point.fresh_for
-    if fresh is not None and fresh < section.poll:
-        what = f"`fresh_for` of {name} is shorter than the poll of {device}, so it would be stale between polls"
+    if fresh is not None and fresh < poll:
+        whose = f"of {device}" if poll == section.poll else "of its own"
+        what = f"`fresh_for` of {name} is shorter than the poll {whose}, so it would be stale between polls"
         yield fault((*path, "fresh_for"), what, "make it at least the poll, better three times")
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from scowl_edge.assembly.device_schema import DeviceSection
 from scowl_edge.assembly.role_schema import PowerRole
-from scowl_edge.assembly.schema import RatingSection
+from scowl_edge.assembly.schema import Configuration, RatingSection
 from scowl_edge.model.command import Verb
 from scowl_edge.model.quantity import POINT_UNITS, VOLTAGE
 
@@ -47,6 +47,21 @@ class SignalRule:
 _UP, _DOWN, _NEAREST = Rounding.UP, Rounding.DOWN, Rounding.NEAREST
 _POWER = SignalRule(Measured.POWER, _UP, "Measured active power, + consumption, - production.")
 _NUMBER = Measured.NUMBER
+_OWN_FAILSAFE = {
+    "failsafe_limit": SignalRule(
+        Measured.POWER, _NEAREST, "Power that it falls back to by itself; kept at what `failsafe` names."
+    ),
+    "failsafe_timeout": SignalRule(
+        Measured.TIME, _NEAREST, "Time without a word after which it does; kept at what `failsafe` names."
+    ),
+    "heartbeat": SignalRule(_NUMBER, _NEAREST, "A number that must keep changing, else it falls back."),
+}
+"""Registers of a device's own fail-safe."""
+_GUARDED = {
+    "failsafe_limit": Verb.FAILSAFE,
+    "failsafe_timeout": Verb.FAILSAFE_TIMEOUT,
+    "heartbeat": Verb.HEARTBEAT,
+}
 
 SIGNALS: Mapping[str, Mapping[str, SignalRule]] = {
     "generator": {
@@ -57,6 +72,7 @@ SIGNALS: Mapping[str, Mapping[str, SignalRule]] = {
         "limit": SignalRule(Measured.POWER, _NEAREST, "Most it may produce; a positive magnitude."),
         "connect": SignalRule(_NUMBER, _NEAREST, "1 connected or online, 0 not."),
         "setpoint": SignalRule(Measured.POWER, _NEAREST, "What it shall produce; a positive magnitude."),
+        **_OWN_FAILSAFE,
     },
     "consumer": {
         "power": SignalRule(Measured.POWER, _UP, "Measured active power; positive while it consumes."),
@@ -69,12 +85,14 @@ SIGNALS: Mapping[str, Mapping[str, SignalRule]] = {
         "supply": SignalRule(
             _NUMBER, _NEAREST, "Number of the tree that feeds it (simulated separate buses); 0 = none."
         ),
+        **_OWN_FAILSAFE,
     },
     "storage": {
         "power": SignalRule(Measured.POWER, _UP, "Measured active power; + charging, - discharging."),
         "soc": SignalRule(Measured.CHARGE, _NEAREST, "State of charge."),
         "mode": SignalRule(_NUMBER, _NEAREST, "Mode, by the numbers under `modes`."),
         "setpoint": SignalRule(Measured.POWER, _NEAREST, "Power it shall take; + charge, - discharge."),
+        **_OWN_FAILSAFE,
     },
     "meter": {
         "power": SignalRule(Measured.POWER, _UP, "Active power of all phases; + import, - export."),
@@ -89,14 +107,15 @@ SIGNALS: Mapping[str, Mapping[str, SignalRule]] = {
 """By role; insertion order is the order in documentation and in `Site.signals`."""
 
 ACTUATORS: Mapping[str, Mapping[str, Verb]] = {
-    "generator": {"limit": Verb.LIMIT, "connect": Verb.CONNECT, "setpoint": Verb.SETPOINT},
+    "generator": {"limit": Verb.LIMIT, "connect": Verb.CONNECT, "setpoint": Verb.SETPOINT, **_GUARDED},
     "consumer": {
         "shed_request": Verb.SHED,
         "limit": Verb.LIMIT,
         "connect": Verb.CONNECT,
         "supply": Verb.SUPPLY,
+        **_GUARDED,
     },
-    "storage": {"setpoint": Verb.SETPOINT, "mode": Verb.MODE},
+    "storage": {"setpoint": Verb.SETPOINT, "mode": Verb.MODE, **_GUARDED},
     "meter": {},
 }
 """By role: the signals that become actuators where their point can be written."""
@@ -149,6 +168,19 @@ def gain(rule: SignalRule, base: str, *, rated_w: int, voltage_mv: int, phases: 
             return 1_000.0
         case Measured.ENERGY | Measured.NUMBER:
             return 1.0
+
+
+def gain_in(configuration: Configuration, device: DeviceSection, kind: str, signal: str, base: str) -> float:
+    """Quanta of a device's signal in one base unit of its point."""
+    role = device.role
+    above = configuration.ratings[role.on] if role is not None and role.on is not None else None
+    return gain(
+        SIGNALS[kind][signal],
+        base,
+        rated_w=rated_of(role),
+        voltage_mv=above.voltage if above is not None else DEFAULT_VOLTAGE_MV,
+        phases=len(phases_of(role, above)),
+    )
 
 
 def phases_of(role: object, rating: RatingSection | None) -> str:

@@ -7,22 +7,23 @@ from collections.abc import Mapping, Sequence
 from scowl_edge.assembly.assembly import ActuatorBinding, SignalBinding
 from scowl_edge.assembly.declare import write_class
 from scowl_edge.assembly.device_schema import DeviceSection
+from scowl_edge.assembly.guarding import GUARDING, guard, interlock_bounds, interlock_gain
 from scowl_edge.assembly.point_rows import PointRows
+from scowl_edge.assembly.point_schema import PointSection
 from scowl_edge.assembly.role_schema import PowerRole, StorageRole
 from scowl_edge.assembly.schema import Configuration
 from scowl_edge.assembly.signals import (
     ACTUATORS,
-    DEFAULT_VOLTAGE_MV,
     SIGNALS,
+    Rounding,
     bindings,
-    gain,
+    gain_in,
     kind_of,
     phases_of,
-    rated_of,
 )
 from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.quantity import FRACTION, Quantity
-from scowl_edge.model.site import NONE, PPM, Actuator, OnStop, Signal
+from scowl_edge.model.site import NONE, PPM, Actuator, Interlock, OnStop, Signal
 
 _LEAST_TOLERANCE_W = 50
 _MOST_REGISTER = 65_535
@@ -49,6 +50,7 @@ class Wiring:
         self._ratings = ratings
         self._meters = {rating.meter for rating in configuration.ratings.values() if rating.meter is not None}
         self._signal_index: dict[tuple[str, str], int] = {}
+        self._signal_of_point: dict[int, int] = {}
         self._actuator_index: dict[tuple[str, str], int] = {}
         self._trees = 0
 
@@ -91,7 +93,10 @@ class Wiring:
             if isinstance(device.role, PowerRole) and kind == kind_of(device.role):
                 for signal, verb in ACTUATORS[kind].items():
                     if signal in bound and self._writable(device, bound[signal]):
-                        self._bind_actuator(index, name, device.role, signal, verb, bound)
+                        if verb in GUARDING:
+                            self._bind_guard(index, name, device.role, signal, verb, bound[signal])
+                        else:
+                            self._bind_actuator(index, name, device.role, signal, verb, bound)
 
     def _at(self, device: str, point: str) -> int:
         index = self._rows.index_of(device, point)
@@ -103,17 +108,7 @@ class Wiring:
         return "w" in device.points[point].access and not self._configuration.links[device.link].read_only
 
     def _gain(self, device: DeviceSection, kind: str, signal: str, base: str) -> float:
-        role = device.role
-        above = None
-        if role is not None and role.on is not None:
-            above = self._configuration.ratings[role.on]
-        return gain(
-            SIGNALS[kind][signal],
-            base,
-            rated_w=rated_of(role),
-            voltage_mv=above.voltage if above is not None else DEFAULT_VOLTAGE_MV,
-            phases=len(phases_of(role, above)),
-        )
+        return gain_in(self._configuration, device, kind, signal, base)
 
     def _bind_signal(self, index: int, name: str, device: DeviceSection, kind: str, signal: str, point: str) -> None:
         at = self._at(name, point)
@@ -121,6 +116,7 @@ class Wiring:
         if "r" not in row.access:
             return
         self._signal_index[name, signal] = len(self.signals)
+        self._signal_of_point.setdefault(at, len(self.signals))
         self.signals.append(Signal(device=index, name=signal, fresh_ms=row.fresh_ms, hold_ms=row.hold_ms))
         self.signal_bindings.append(
             SignalBinding(
@@ -144,10 +140,8 @@ class Wiring:
         if verb is Verb.SHED and "shed_expiry" in bound and self._writable(device, bound["shed_expiry"]):
             expiry = self._at(name, bound["shed_expiry"])
         wear = write_class(point)
-        budget = role.daily_budget
-        if budget is None:
-            budget = _STORED_BUDGET if wear is WriteClass.STORED else 0
         low, high = _bounds(role, verb)
+        paced = "heartbeat" in bound and self._writable(device, bound["heartbeat"])
         failsafe, device_timeout_ms = _failsafe(role, verb)
         self._actuator_index[name, signal] = len(self.actuators)
         self.actuators.append(
@@ -163,11 +157,15 @@ class Wiring:
                 low=low,
                 high=high,
                 ramp_w_s=role.ramp or 0,
-                daily_budget=budget,
+                daily_budget=_budget(role, wear),
                 failsafe=failsafe,
                 device_timeout_ms=device_timeout_ms,
-                heartbeat_ms=role.heartbeat or 0,
+                # A device that has a register for it needs no target said again.
+                heartbeat_ms=0 if paced else role.heartbeat or 0,
                 on_stop=OnStop(role.on_stop),
+                min_interval_ms=point.min_interval or 0,
+                interlock=self._interlock(index, name, device, point),
+                expires=expiry != NONE,
             )
         )
         self.actuator_bindings.append(
@@ -177,6 +175,65 @@ class Wiring:
                 expiry_point=expiry,
             )
         )
+
+    def _bind_guard(self, index: int, name: str, role: PowerRole, signal: str, verb: Verb, bound: str) -> None:
+        """A register of the device's own fail-safe, where the role says what belongs there."""
+        device = self._configuration.devices[name]
+        point = device.points[bound]
+        at = self._at(name, bound)
+        factor = self._gain(device, kind_of(role), signal, self._rows[at].unit)
+        driven = guard(role, verb, point, gain=factor, tolerance_w=tolerance_w(role))
+        if driven is None:
+            return
+        wear = write_class(point)
+        self._actuator_index[name, signal] = len(self.actuators)
+        self.actuators.append(
+            Actuator(
+                device=index,
+                verb=verb,
+                feedback=self.signal(name, signal),
+                effect=NONE,
+                tolerance=driven.tolerance,
+                settle_ms=role.settle,
+                hold_polls=role.hold_polls,
+                write_class=wear,
+                low=driven.low,
+                high=driven.high,
+                ramp_w_s=0,
+                daily_budget=_budget(role, wear),
+                failsafe=None,
+                device_timeout_ms=role.failsafe.timeout if role.failsafe is not None else 0,
+                heartbeat_ms=driven.heartbeat_ms,
+                on_stop=OnStop.HOLD,
+                min_interval_ms=point.min_interval or 0,
+                interlock=self._interlock(index, name, device, point),
+                constant=driven.constant,
+            )
+        )
+        self.actuator_bindings.append(ActuatorBinding(point=at, gain=factor, expiry_point=NONE))
+
+    def _interlock(self, index: int, name: str, device: DeviceSection, written: PointSection) -> Interlock | None:
+        """The interlock of a point that is written, with the signal that decides."""
+        if written.interlock is None:
+            return None
+        deciding = device.points[written.interlock.point]
+        at = self._at(name, written.interlock.point)
+        signal = self._signal_of_point.get(at, NONE)
+        if signal == NONE:
+            row = self._rows[at]
+            signal = self._signal_of_point[at] = len(self.signals)
+            self.signals.append(Signal(device=index, name=row.name, fresh_ms=row.fresh_ms, hold_ms=row.hold_ms))
+            factor = interlock_gain(deciding, row.unit)
+            self.signal_bindings.append(SignalBinding(point=at, gain=factor, rounding=Rounding.NEAREST))
+        low, high = interlock_bounds(written.interlock, deciding, self.signal_bindings[signal].gain)
+        return Interlock(signal=signal, low=low, high=high)
+
+
+def _budget(role: PowerRole, wear: WriteClass) -> int:
+    """Most writes a day to one register; 0 = no limit."""
+    if role.daily_budget is None:
+        return _STORED_BUDGET if wear is WriteClass.STORED else 0
+    return role.daily_budget
 
 
 def share_w(amount: Quantity, rated_w: int) -> int:

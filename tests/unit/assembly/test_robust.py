@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scowl_edge.assembly import Assembly, ConfigError, assemble
@@ -62,6 +62,7 @@ def test_the_good_file_is_good() -> None:
     assert isinstance(outcome(GOOD), Assembly)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(PLACES), JUNK, st.sampled_from(["replace", "remove", "rename"])),
@@ -90,6 +91,7 @@ def test_damaged_values(damages: list[tuple[tuple[str, ...], Any, str]]) -> None
             assert fault.what and fault.todo
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(GOOD)), st.integers(0, 40), st.text(alphabet="{}[]:,-&*!|>'\"\t\n #%@x0", max_size=4))
 def test_damaged_text(start: int, length: int, put: str) -> None:
     outcome(GOOD[:start] + put + GOOD[start + length :])
