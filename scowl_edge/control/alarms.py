@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from scowl_edge.capacity import ShedState
 from scowl_edge.control.arbiter import Ruling
 from scowl_edge.control.chronicle import note
-from scowl_edge.control.ledger import Stage
+from scowl_edge.control.entry import Entry, Stage
+from scowl_edge.control.ledger import NOT_SENT
 from scowl_edge.control.memory import Alarm, Memory
-from scowl_edge.model.command import WriteClass
+from scowl_edge.control.restraint import INTERLOCK_STALE, INTERLOCKED, SPENT
 from scowl_edge.model.event import DeviceMode
 from scowl_edge.model.reason import Reason, declare
-from scowl_edge.model.site import NONE, Site
+from scowl_edge.model.site import NONE, Actuator, Site
 from scowl_edge.model.tick import Tick
 from scowl_edge.tracker import Condition, Observation
 
@@ -41,7 +42,8 @@ OVERRULED = declare("conflict", "its {}: {}")
 STEP_FAILED = declare(
     "step-failed", "a fault in the program: step failed {} times, last with {}; report it with the journal"
 )
-WORN = declare("wear-budget", "its {} was written {} times today; the budget is used up")
+WORN = declare("wear-budget", "its {} cannot be set to {}: {}")
+WITHHELD = declare("withheld", "its {} is not set to {}: {}")
 
 FAILURE_SHOWN_MS = 3_600_000
 """How long a failed step stands as an alarm."""
@@ -49,6 +51,8 @@ SINGLY = 2
 """Links that are down, devices of one link, or stale meters that get an alarm of their own; more of them share one."""
 HEARD_BY_MS = 5_000
 """After a link came up its devices have so long to answer before their silence is an alarm."""
+REFUSALS_BORNE = 3
+"""Times in a row that a driver may not send a command before that is an alarm."""
 NAMED = 8
 """Names that one alarm lists."""
 
@@ -161,9 +165,7 @@ def _of_commands(site: Site, memory: Memory, rulings: Sequence[Ruling | None], t
             yield Found(f"rejected:{name}", name, "low", Reason(REJECTED, (a.verb.value, e.written or 0)))
         elif e.stage in (Stage.IN_DOUBT, Stage.TIMED_OUT) and situation.devices[a.device].up:
             yield Found(f"in-doubt:{name}", name, "medium", Reason(DOUBT, (a.verb.value,)))
-        worn = a.write_class is not WriteClass.VOLATILE and a.daily_budget and e.writes_today >= a.daily_budget
-        if worn and e.stage is Stage.INTENDED:
-            yield Found(f"wear-budget:{name}", name, "medium", Reason(WORN, (a.verb.value, e.writes_today)))
+        yield from _kept_back(a, e, name)
         if ruling is not None and ruling.conflict is not None:
             cause = Reason(OVERRULED, (a.verb.value, str(ruling.conflict)))
             yield Found(f"conflict:{name}", name, "medium", cause)
@@ -182,6 +184,18 @@ def _of_commands(site: Site, memory: Memory, rulings: Sequence[Ruling | None], t
         yield Found(f"in-doubt:{silent[0]}", silent[0], "high", Reason(DOUBT, ("shed",)))
     elif silent:
         yield Found("in-doubt", "", "high", Reason(DOUBTS, (len(silent), _names(silent))))
+
+
+def _kept_back(a: Actuator, e: Entry, name: str) -> Iterator[Found]:
+    """A write that is wanted and does not go, unless it will soon."""
+    why = e.kept_back
+    if why is None or e.target is None:
+        return
+    args = (a.verb.value, e.target, str(why))
+    if why.code == SPENT:
+        yield Found(f"wear-budget:{name}", name, "high" if e.safety else "medium", Reason(WORN, args))
+    elif why.code in (INTERLOCKED, INTERLOCK_STALE) or (why.code == NOT_SENT and e.withheld > REFUSALS_BORNE):
+        yield Found(f"withheld:{name}", name, "medium" if e.safety else "low", Reason(WITHHELD, args))
 
 
 def _answers(memory: Memory, device: int) -> bool:

@@ -2,7 +2,8 @@
 
 Everybody else offers claims: an envelope it must stay in, and perhaps a wish inside it. Envelopes are intersected from
 the highest class down; where the next one does not fit, the class above keeps its bound and the loser is told. The
-highest-class wish, clamped, is the target.
+highest-class wish, as far as the classes above leave it, is the target. A wish outside of what the actuator can be set
+to is refused, not cut: whoever wishes that is wrong about the device.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import Actuator
 
 OVERRULED = declare("overruled", "{} bounds it to {}, {} asked for {}")
+IMPOSSIBLE = declare("impossible", "{} asked for {}, but it can be set from {} to {} only")
 
 
 class Klass(IntEnum):
@@ -65,7 +67,8 @@ class Claim:
 class Ruling:
     """What the arbiter decided."""
 
-    target: int
+    target: int | None
+    """None: nobody wishes anything that is possible; it stays as it is."""
     klass: Klass
     reason: Reason
     safety: bool
@@ -74,12 +77,13 @@ class Ruling:
 
 
 def rule(actuator: Actuator, claims: Sequence[Claim]) -> Ruling | None:
-    """The target of one actuator; None if nobody wishes anything (it stays as it was found)."""
+    """The target of one actuator; None if nobody wishes anything (it stays as it is)."""
     if not claims:
         return None
     low, high, bound_by = actuator.low, actuator.high, Klass.PROTECTION
     conflict: Reason | None = None
     winner: Claim | None = None
+    refused: Claim | None = None
     for claim in sorted(claims, key=lambda c: c.klass):
         new_low, new_high = max(low, claim.low), min(high, claim.high)
         if new_low > new_high:
@@ -90,9 +94,15 @@ def rule(actuator: Actuator, claims: Sequence[Claim]) -> Ruling | None:
             bound_by = claim.klass
         low, high = new_low, new_high
         if winner is None and claim.wish is not None:
-            winner = claim
+            if actuator.low <= claim.wish <= actuator.high:
+                winner = claim
+            else:
+                refused = claim
+                conflict = Reason(IMPOSSIBLE, (claim.klass.words, claim.wish, actuator.low, actuator.high))
     if winner is None or winner.wish is None:
-        return None
+        if refused is None:
+            return None
+        return Ruling(target=None, klass=refused.klass, reason=refused.reason, safety=False, conflict=conflict)
     target = max(low, min(high, winner.wish))
     if target != winner.wish and conflict is None:
         conflict = Reason(OVERRULED, (bound_by.words, target, winner.klass.words, winner.wish))

@@ -1,17 +1,27 @@
-"""What each party claims of each actuator in this step: the tracker's targets, and what a stop leaves behind."""
+"""What each party claims of each actuator in this step: the tracker's targets, what a device needs for its own
+fail-safe, and what a stop leaves behind."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scowl_edge.capacity import ShedState
 from scowl_edge.control.arbiter import Claim, Klass
+from scowl_edge.control.entry import Entry, Stage
+from scowl_edge.control.ledger import beat_ms
 from scowl_edge.control.memory import Memory
-from scowl_edge.model.command import Verb
+from scowl_edge.model.command import GUARDS, Verb
 from scowl_edge.model.reason import Reason, declare
-from scowl_edge.model.site import NONE, BusKind, OnStop, Site
+from scowl_edge.model.site import NONE, Actuator, BusKind, OnStop, Site
 from scowl_edge.tracker import Condition, Observation, Tracker
 from scowl_edge.tracker.steering import wished
 
 RELEASE = declare("release", "the daemon stops; back to the value found at the first take-over")
+RELEASE_WITHIN = declare(
+    "release-within", "the daemon stops; the value found, {}, must not be written: as near as may be"
+)
+GUARD = declare("guard", "kept in the device, so that it falls back by itself when nobody commands it any more")
+BEAT = declare("beat", "tells the device that it is commanded")
 ORPHAN = declare("orphan", "it holds a shed that nobody here asked for")
 
 
@@ -96,18 +106,63 @@ def tree_number(site: Site, tree: int) -> int:
     return site.storages[tree].tree if tree < len(site.storages) else 0
 
 
+def of_devices(site: Site, memory: Memory, seen: Observation, commanded: Sequence[bool]) -> list[list[Claim]]:
+    """What a device needs for its own fail-safe while it is commanded: its value, its time-out, and a heartbeat.
+
+    `commanded` is a flag a device. A heartbeat goes out even when the journal is late: it changes nothing in what a
+    device does, and without it all devices would fall back because of one slow disk.
+    """
+    offered: list[list[Claim]] = [[] for _ in site.actuators]
+    for i, a in enumerate(site.actuators):
+        if not commanded[a.device]:
+            continue
+        if a.verb is Verb.HEARTBEAT:
+            wish, why, safety = next_beat(a, memory.ledger[i], seen, site.policy.answer_ms), BEAT, True
+        elif a.constant is not None:
+            wish, why, safety = a.constant, GUARD, False
+        else:
+            continue
+        offered[i].append(
+            Claim(klass=Klass.SAFETY, low=a.low, high=a.high, wish=wish, reason=Reason(why), safety=safety)
+        )
+    return offered
+
+
+def next_beat(a: Actuator, e: Entry, seen: Observation, answer_ms: int) -> int:
+    """The number that a heartbeat shows now: the last one until it is time, then one that differs from it and from
+    what the register holds."""
+    last = e.target if e.target is not None else e.written
+    failed = e.stage in (Stage.TIMED_OUT, Stage.REJECTED, Stage.IN_DOUBT)
+    pace = min(beat_ms(a), answer_ms) if failed else beat_ms(a)
+    if last is not None and (e.outstanding or (e.written == last and seen.now_ms - e.sent_at < pace)):
+        return last
+    held = seen.value(a.feedback, 0) if seen.known(a.feedback) else None
+    number = last if last is not None else a.low if held is None else held
+    for _ in range(2):
+        number = number + 1 if a.low <= number < a.high else a.low
+        if number != held:
+            break
+    return number
+
+
 def on_stop(site: Site, memory: Memory) -> list[list[Claim]]:
-    """What the configuration says that a stop leaves behind: hold (no claim), or the value first found."""
+    """What the configuration says that a stop leaves behind: hold (no claim), or the value first found.
+
+    The fail-safe that was set in a device stays, and its heartbeat ends: it falls back by itself, whatever was left.
+    """
     offered: list[list[Claim]] = [[] for _ in site.actuators]
     for i, a in enumerate(site.actuators):
         entry = memory.ledger[i]
+        if a.verb in (*GUARDS, Verb.HEARTBEAT):
+            continue
         if a.on_stop is not OnStop.RELEASE or (entry.written is None and entry.command is None):
             continue
-        value = 0 if a.verb is Verb.SHED else entry.found
-        if value is not None:
-            offered[i].append(
-                Claim(klass=Klass.SAFETY, low=a.low, high=a.high, wish=value, reason=Reason(RELEASE), safety=True)
-            )
+        found = 0 if a.verb is Verb.SHED else entry.found
+        if found is None:
+            continue
+        value = max(a.low, min(a.high, found))
+        why = Reason(RELEASE) if value == found else Reason(RELEASE_WITHIN, (found,))
+        offered[i].append(Claim(klass=Klass.SAFETY, low=a.low, high=a.high, wish=value, reason=why, safety=True))
     return offered
 
 

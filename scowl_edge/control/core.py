@@ -12,7 +12,8 @@ from scowl_edge.control import alarms, claims, people
 from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
 from scowl_edge.control.chronicle import note
-from scowl_edge.control.ledger import STANDING, Count, Ledger, Stage
+from scowl_edge.control.entry import STANDING, Stage
+from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
 from scowl_edge.model.codec import decode, digest, encode
@@ -371,9 +372,12 @@ class Core:
         memory, situation = self.memory, self.memory.situation
         if situation.stopping_at >= 0 or not memory.region.settled or situation.mode.mode == RegionMode.HOLD:
             return None
-        closed = self.ledger.closed(tick.mono_ms)
+        closed, locked = self.ledger.closed(tick.mono_ms), self.ledger.locked(seen)
         held = people.held_actuators(self.site, memory)
-        usable = [self._usable(i) and not closed[i] and i not in held for i in range(len(self.site.actuators))]
+        usable = [
+            self._usable(i) and not closed[i] and not locked[i] and i not in held
+            for i in range(len(self.site.actuators))
+        ]
         vetoed = frozenset(memory.people.vetoes)
         if situation.mode.mode == RegionMode.ADVISORY:
             # What it would do from here: nothing of it is remembered, because nothing of it happens.
@@ -406,16 +410,17 @@ class Core:
             offered = [[] for _ in self.site.actuators]
         else:
             offered = claims.of_tracker(self.site, memory, self.tracker, seen)
+        guarded = claims.of_devices(self.site, memory, seen, self._commanded())
         wanted: list[tuple[int, int, Reason, bool, int] | None] = []
         may_write: list[bool] = []
         for i, a in enumerate(self.site.actuators):
             mode = situation.device_modes[a.device].mode
             asked = offered[i] if mode == DeviceMode.AUTO else []
             if mode != DeviceMode.OUT_OF_SERVICE and situation.stopping_at < 0:
-                asked = asked + people.offered(self.site, memory, seen, i)
+                asked = asked + people.offered(self.site, memory, seen, i) + guarded[i]
             ruling = rule(a, asked)
             self._rulings[i] = ruling
-            if ruling is None:
+            if ruling is None or ruling.target is None:
                 wanted.append(None)
                 may_write.append(False)
                 continue
@@ -428,6 +433,17 @@ class Core:
             by_ms = tick.mono_ms + self.site.policy.period_ms
             effects.append(Read(tuple(sorted(wanted_signals)), by_ms))
         return effects
+
+    def _commanded(self) -> list[bool]:
+        """A flag a device: the region, or a person's value, commands it now, so that its own fail-safe must stand."""
+        situation = self.memory.situation
+        if situation.stopping_at >= 0 or situation.mode.mode == RegionMode.ADVISORY:
+            return [False] * len(self.site.devices)
+        by_hand = {self.site.actuators[i].device for i in self.memory.people.operator}
+        return [
+            m.mode == DeviceMode.AUTO or (m.mode == DeviceMode.MANUAL and d in by_hand)
+            for d, m in enumerate(situation.device_modes)
+        ]
 
     def _lasts_ms(self, actuator: int, klass: int, tick: Tick) -> int:
         """How long a device is told to hold a shed."""
@@ -502,7 +518,8 @@ class Core:
         self.ledger = Ledger(self.site, self.memory.ledger)
 
     def adopt(self, old: Core) -> None:
-        """Carries over from another configuration's core what has a name in both: modes, and values first found.
+        """Carries over from another configuration's core what has a name in both: modes, what people ordered, values
+        first found, and how often registers were written.
 
         Targets are not carried over: the devices are read first, and decisions start from what they show.
         """
@@ -515,14 +532,18 @@ class Core:
         for i, d in enumerate(self.site.devices):
             if d.name in modes and modes[d.name].who != "configuration":
                 memory.situation.device_modes[i] = copy.deepcopy(modes[d.name])
-        found = {
-            (old.site.devices[a.device].name, a.verb): before.ledger[i].found for i, a in enumerate(old.site.actuators)
-        }
+        known = {(old.site.devices[a.device].name, a.verb): before.ledger[i] for i, a in enumerate(old.site.actuators)}
         for i, a in enumerate(self.site.actuators):
-            memory.ledger[i].found = found.get((self.site.devices[a.device].name, a.verb))
+            if (entry := known.get((self.site.devices[a.device].name, a.verb))) is not None:
+                memory.ledger[i].carry(entry)
         people.adopt(self.site, memory, old.site, before)
         memory.situation.events = before.situation.events
         memory.events = copy.deepcopy(before.events)
+
+    @property
+    def rulings(self) -> tuple[Ruling | None, ...]:
+        """What the arbiter decided in the last step, by actuator."""
+        return tuple(self._rulings)
 
     def view(self) -> RegionView | None:
         """The region for people; None before the first step."""

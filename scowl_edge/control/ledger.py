@@ -5,87 +5,27 @@
 
 Targets, not edges: a target that is already so is not written. A refusal or a lack of effect closes an actuator for a
 while; a value that somebody else keeps changing is written a bounded number of times and then left alone, with an
-alarm. A stored register is written on change only; a pulse is never repeated unseen.
+alarm. A stored register is written on change only; a pulse is never repeated unseen. A device's own fail-safe is set
+before it is commanded for the first time. What keeps a write back for the device's sake is in `restraint`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from scowl_edge.model.command import Command, CommandId, OutcomeKind, Verb, WriteClass
+from scowl_edge.control.entry import STANDING, Entry, Stage
+from scowl_edge.control.restraint import barred, interval_over_at, restraint, spent
+from scowl_edge.model.command import GUARDS, Command, CommandId, OutcomeKind, Verb, WriteClass
 from scowl_edge.model.effect import Effect, Write
 from scowl_edge.model.event import Outcome
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import NONE, Actuator, Site
 from scowl_edge.tracker.observe import Observation
 
-UNTOUCHED = declare("untouched", "nobody has asked for anything")
-NOTHING_ASKED = Reason(UNTOUCHED)
+GUARD_FIRST = declare("guard-first", "its own {} is set first")
+NOT_SENT = declare("not-sent", "not sent: {}")
 REREAD_MS = 1_000
 """Between two readings of a register whose state is in question."""
-
-
-class Stage(StrEnum):
-    """Where a command stands."""
-
-    IDLE = "idle"
-    INTENDED = "intended"
-    SENT = "sent"
-    ACKNOWLEDGED = "acknowledged"
-    CONFIRMED = "confirmed"
-    EFFECTIVE = "effective"
-    HOLDING = "holding"
-    REJECTED = "rejected"
-    TIMED_OUT = "timed_out"
-    NO_EFFECT = "no_effect"
-    REVERTED = "reverted"
-    CONTESTED = "contested"
-    IN_DOUBT = "in_doubt"
-
-
-STANDING = (Stage.CONFIRMED, Stage.EFFECTIVE, Stage.HOLDING, Stage.NO_EFFECT)
-"""The register was read back as it should be."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Entry:
-    """The ledger's line for one actuator. Times are monotonic ms, -1 = never."""
-
-    stage: Stage = Stage.IDLE
-    target: int | None = None
-    klass: int = 0
-    reason: Reason = NOTHING_ASKED
-    safety: bool = False
-    lasts_ms: int = 0
-    written: int | None = None
-    """Value of the last command that left, or that was found already in force."""
-    command: CommandId | None = None
-    """Last command; its outcome is awaited while `outstanding`."""
-    outstanding: bool = False
-    sent_at: int = -1
-    settled_at: int = -1
-    """From then on read-backs count."""
-    read_at: int = -1
-    agreed: int = 0
-    """Read-backs in a row that agree."""
-    agreed_at: int = -1
-    """Receive time of the last read-back looked at."""
-    confirmed: int | None = None
-    """For a shed: what is granted."""
-    effect_by_at: int = -1
-    asserts: int = 0
-    """How often somebody else's value was written over since there was last peace for the time of `retry`."""
-    asserted_at: int = -1
-    closed_until_at: int = -1
-    """Not commanded before, after a refusal or a lack of effect."""
-    retry_at: int = -1
-    found: int | None = None
-    """Value at the first take-over."""
-    day: int = -1
-    writes_today: int = 0
-    withheld: int = 0
-    """Times in a row that a driver would not send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +45,23 @@ class Ledger:
         self._by_command: dict[CommandId, int] = {
             e.command: i for i, e in enumerate(self.entries) if e.command is not None and e.outstanding
         }
+        self._guards: dict[int, list[int]] = {}
+        for i, a in enumerate(site.actuators):
+            if a.verb in GUARDS:
+                self._guards.setdefault(a.device, []).append(i)
+        # A device's fail-safe is set, and it is told that somebody is there, before it is told anything else.
+        self._order = sorted(range(len(site.actuators)), key=lambda i: _turn(site.actuators[i].verb))
 
     def closed(self, now_ms: int) -> list[bool]:
-        """A flag an actuator: contested, refused or without effect, and not yet to be asked again."""
-        return [e.stage is Stage.CONTESTED or now_ms < e.closed_until_at for e in self.entries]
+        """A flag an actuator: contested, refused, without effect or worn, and not yet to be asked again."""
+        return [
+            e.stage is Stage.CONTESTED or now_ms < e.closed_until_at or spent(a, e, safety=True)
+            for a, e in zip(self.site.actuators, self.entries, strict=True)
+        ]
+
+    def locked(self, seen: Observation) -> list[bool]:
+        """A flag an actuator: its interlock does not allow a write."""
+        return [barred(self.site, a, seen) is not None for a in self.site.actuators]
 
     def reopen(self, device: int) -> None:
         """Forgets contests and refusals of a device: somebody took it back into AUTO."""
@@ -140,6 +93,7 @@ class Ledger:
         for e in self.entries:
             if e.outstanding:
                 e.outstanding, e.stage, e.settled_at, e.agreed, e.read_at = False, Stage.IN_DOUBT, now_ms, 0, -1
+                _count_write(e, now_ms)
         self._by_command.clear()
 
     def outcome(self, event: Outcome, counts: list[Count]) -> None:
@@ -152,6 +106,7 @@ class Ledger:
         counts.append(Count(a.verb, event.kind))
         if event.kind is not OutcomeKind.WITHHELD:
             e.withheld = 0
+            _count_write(e, event.at_ms)
         e.outstanding = False
         e.agreed = 0
         if event.kind is OutcomeKind.ACKNOWLEDGED:
@@ -173,6 +128,7 @@ class Ledger:
             e.written = None
             e.retry_at = event.at_ms + min(REREAD_MS << e.withheld, self.site.policy.retry_ms)
             e.withheld = min(e.withheld + 1, 16)
+            e.kept_back = Reason(NOT_SENT, (event.detail,))
 
     def watch(self, seen: Observation, counts: list[Count]) -> list[int]:
         """Follows read-backs and effects of what was written; returns the signals that should be read out of turn.
@@ -218,25 +174,31 @@ class Ledger:
         effects: list[Effect] = []
         now = seen.now_ms
         n = 0
-        for i, a in enumerate(self.site.actuators):
-            e = self.entries[i]
+        for i in self._order:
+            a, e = self.site.actuators[i], self.entries[i]
+            if e.day != day:
+                e.day, e.writes_today = day, 0
             want = wanted[i]
             if want is None:
                 if not e.outstanding and e.stage is Stage.INTENDED:
                     e.stage = Stage.IDLE
-                e.target = None
+                e.target = e.kept_back = None
                 continue
             target, e.klass, e.reason, e.safety, e.lasts_ms = want
             if target != e.target:
                 e.target = target
-            if e.outstanding or not self._differs(a, e, seen) or not may_write[i]:
+            if e.outstanding:
                 continue
-            if e.stage is Stage.CONTESTED or now < e.retry_at or (now < e.closed_until_at and not e.safety):
+            if not self._differs(a, e, seen):
+                e.kept_back = None
                 continue
-            if e.day != day:
-                e.day, e.writes_today = day, 0
-            if a.write_class is not WriteClass.VOLATILE and a.daily_budget and e.writes_today >= a.daily_budget:
-                e.stage = Stage.INTENDED
+            if not may_write[i] or e.stage is Stage.CONTESTED:
+                e.kept_back = None
+                continue
+            if now < e.retry_at or (now < e.closed_until_at and not e.safety):
+                continue
+            e.kept_back = self._guard_first(a, e, now) or restraint(self.site, a, e, seen, target, safety=e.safety)
+            if e.kept_back is not None:
                 continue
             if e.found is None and e.command is None and a.feedback != NONE and seen.received_ms(a.feedback) >= 0:
                 e.found = seen.value(a.feedback, 0)
@@ -250,7 +212,7 @@ class Ledger:
             command = CommandId(boot, step, n)
             e.command, e.outstanding, e.written, e.sent_at = command, True, target, now
             e.stage, e.agreed, e.effect_by_at = Stage.SENT, 0, -1
-            e.writes_today += 1
+            e.jumped = now < interval_over_at(a, e)
             self._by_command[command] = i
             effects.append(
                 Write(
@@ -268,17 +230,39 @@ class Ledger:
             )
         return effects
 
+    def _guard_first(self, a: Actuator, e: Entry, now_ms: int) -> Reason | None:
+        """An ordinary command waits while the device's own fail-safe is on its way, or in doubt for a short while."""
+        if a.verb in GUARDS or e.safety:
+            return None
+        for g in self._guards.get(a.device, ()):
+            guard = self.entries[g]
+            doubtful = guard.stage in (Stage.TIMED_OUT, Stage.IN_DOUBT)
+            if guard.outstanding or (doubtful and now_ms - guard.sent_at < self.site.policy.answer_ms):
+                return Reason(GUARD_FIRST, (self.site.actuators[g].verb.value,))
+        return None
+
     def wake_at(self, now_ms: int, period_ms: int) -> int:
         """When something is due before the period is over."""
         soon = now_ms + period_ms
-        for e in self.entries:
-            if e.stage is Stage.ACKNOWLEDGED and not e.outstanding:
+        for a, e in zip(self.site.actuators, self.entries, strict=True):
+            if e.outstanding:
+                continue
+            if e.stage is Stage.ACKNOWLEDGED:
                 soon = min(soon, max(now_ms + 50, e.settled_at + 200))
+            # What is overdue waits for something else, which wakes by itself.
+            due = e.sent_at + beat_ms(a) if a.verb is Verb.HEARTBEAT and e.target is not None else -1
+            if e.kept_back is not None and a.min_interval_ms:
+                due = interval_over_at(a, e)
+            if due > now_ms:
+                soon = min(soon, due)
         return soon
 
     def _differs(self, a: Actuator, e: Entry, seen: Observation) -> bool:
         """Whether a write is due."""
         target = e.target
+        if a.verb is Verb.HEARTBEAT:
+            # Each number is new, and due when it is given: what became of the one before makes no difference.
+            return e.written != target
         if e.stage in (Stage.IN_DOUBT, Stage.TIMED_OUT):
             if a.feedback == NONE:
                 # Nothing to read: an absolute value in RAM may be said again, anything else may not.
@@ -301,7 +285,7 @@ class Ledger:
 
     def _overwritten(self, a: Actuator, e: Entry, seen: Observation) -> bool:
         """Whether the register shows something else than what was last written, so that a write would be a fight."""
-        if a.verb is Verb.SHED or e.written is None:
+        if a.verb in (Verb.SHED, Verb.HEARTBEAT) or e.written is None:
             return False
         if e.stage is Stage.REVERTED:
             return True
@@ -398,6 +382,12 @@ class Ledger:
             counts.append(Count(a.verb, "refused" if written else "reverted"))
             return
         e.confirmed = value
+        if a.verb is Verb.HEARTBEAT:
+            # Never given up: a device that is not told that somebody is there falls back.
+            if e.stage is not Stage.REVERTED:
+                e.stage = Stage.REVERTED
+                counts.append(Count(a.verb, "reverted"))
+            return
         counts.append(Count(a.verb, "reverted"))
         if e.asserts >= self.site.policy.max_contests or a.write_class is WriteClass.PULSE:
             e.stage = Stage.CONTESTED
@@ -441,8 +431,8 @@ def agrees(a: Actuator, value: int, written: int) -> bool:
     if a.verb is Verb.SHED:
         # A register in steps rounds the question, and the answer with it.
         return value == 0 if written == 0 else 0 < value <= written + max(1, a.tolerance // 4)
-    if a.verb in (Verb.LIMIT, Verb.SETPOINT):
-        # A register in percent or ampere cannot hold every watt.
+    if a.verb in (Verb.LIMIT, Verb.SETPOINT, *GUARDS):
+        # A register in percent or ampere cannot hold every watt, one in minutes not every second.
         return abs(value - written) <= max(1, a.tolerance // 4)
     return value == written
 
@@ -457,3 +447,19 @@ def has_effect(a: Actuator, written: int, power_w: int) -> bool:
     if a.verb is Verb.CONNECT:
         return abs(power_w) <= a.tolerance if written == 0 else True
     return True
+
+
+def beat_ms(a: Actuator) -> int:
+    """Time between two numbers of a heartbeat: two may be lost before the device falls back."""
+    return max(1, a.heartbeat_ms or a.device_timeout_ms // 3)
+
+
+def _turn(verb: Verb) -> int:
+    return 0 if verb in GUARDS else 1 if verb is Verb.HEARTBEAT else 2
+
+
+def _count_write(e: Entry, at_ms: int) -> None:
+    """A write may have reached the device."""
+    e.written_at = at_ms
+    e.writes_today += 1
+    e.writes_total += 1

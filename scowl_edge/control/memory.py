@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scowl_edge.capacity import Book
-from scowl_edge.control.ledger import NOTHING_ASKED, Entry
+from scowl_edge.control.entry import NOTHING_ASKED, Entry
 from scowl_edge.model.event import DeviceMode, RegionMode
 from scowl_edge.model.reason import Reason
 from scowl_edge.model.signal import Image

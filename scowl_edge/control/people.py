@@ -19,6 +19,7 @@ BACK = declare("value-back", "{} no longer held at a value, by {}: {}")
 VETOED = declare("vetoed", "not to be made use of, by {}: {}")
 VETO_LIFTED = declare("veto-lifted", "may be made use of again, by {}: {}")
 TIME_OVER = declare("time-over", "the time of {} by {} is over")
+BEYOND = declare("beyond", "{} by {} has ended: under this configuration only {} to {} can be ordered")
 ACKNOWLEDGED = declare("acknowledged", "acknowledged by {}: {}")
 SHELVED = declare("shelved", "shelved by {}: {}")
 UNSHELVED = declare("unshelved", "no longer shelved, by {}: {}")
@@ -51,8 +52,12 @@ def take_value(site: Site, memory: Memory, event: ValueOrder, tick: Tick) -> int
     if event.value is None:
         _let_go(site, memory, actuator, held.pop(actuator, None))
         text = Reason(BACK, (event.verb, event.who, event.why))
+    elif not a.low <= event.value <= a.high:
+        why = f"{event.value} is outside of {a.low} to {a.high}"
+        note(memory, tick, "order", event.device, Reason(NOT_ORDERABLE, (event.verb, why)), who=event.who)
+        return NONE
     else:
-        value = max(a.low, min(a.high, event.value))
+        value = event.value
         held[actuator] = Held(value=value, word=_word(event.who, event.why, event.until_utc_ms, tick))
         text = Reason(HELD, (event.verb, value, event.who, event.why))
         if event.rank is Rank.OPERATOR:
@@ -137,7 +142,11 @@ def due(site: Site, memory: Memory, tick: Tick) -> None:
     for held in (people.operator, people.user):
         for i in sorted(held):
             a = site.actuators[i]
-            if over(held[i].word, site.devices[a.device].name, f"{a.verb.value} at {held[i].value}"):
+            name, what = site.devices[a.device].name, f"{a.verb.value} at {held[i].value}"
+            if not a.low <= held[i].value <= a.high:
+                text = Reason(BEYOND, (what, held[i].word.who, a.low, a.high))
+                note(memory, tick, "order-ended", name, text, who=held.pop(i).word.who)
+            elif over(held[i].word, name, what):
                 _let_go(site, memory, i, held.pop(i))
     for device in sorted(people.vetoes):
         if over(people.vetoes[device], site.devices[device].name, "the veto"):
@@ -230,7 +239,7 @@ def _bound_w(site: Site, seen: Observation, a: Actuator, held: Held) -> int | No
 
 
 def adopt(site: Site, memory: Memory, old_site: Site, old: Memory) -> None:
-    """Carries over from another configuration what has a name in both, within what is possible now."""
+    """Carries over from another configuration what has a name in both; `due` ends what is no longer possible."""
     places = {(site.devices[a.device].name, a.verb): i for i, a in enumerate(site.actuators)}
     values = ((old.people.operator, memory.people.operator), (old.people.user, memory.people.user))
     for before, now in values:
@@ -238,8 +247,7 @@ def adopt(site: Site, memory: Memory, old_site: Site, old: Memory) -> None:
             a = old_site.actuators[i]
             place = places.get((old_site.devices[a.device].name, a.verb))
             if place is not None:
-                value = max(site.actuators[place].low, min(site.actuators[place].high, held.value))
-                now[place] = Held(value=value, word=held.word)
+                now[place] = Held(value=held.value, word=held.word)
     devices = {d.name: i for i, d in enumerate(site.devices)}
     for d, word in old.people.vetoes.items():
         if (place := devices.get(old_site.devices[d].name)) is not None:

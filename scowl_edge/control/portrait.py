@@ -9,9 +9,11 @@ from scowl_edge.capacity import ShedState
 from scowl_edge.capacity.ratings import Member
 from scowl_edge.control.arbiter import Ruling
 from scowl_edge.control.audit import flows
+from scowl_edge.control.entry import Stage
 from scowl_edge.control.memory import Memory
+from scowl_edge.model.command import GUARDS, Verb
 from scowl_edge.model.event import Rank
-from scowl_edge.model.site import NONE, PPM, Consumer, Dispatch, Generator, Site, Storage
+from scowl_edge.model.site import NONE, PPM, Actuator, Consumer, Dispatch, Generator, Site, Storage
 from scowl_edge.model.tick import Tick
 from scowl_edge.model.view import (
     ActuatorView,
@@ -255,6 +257,10 @@ def _devices(
             flow_w = seen.value(rating.power, 0) if seen.known(rating.power) else None
             kinds[meter] = ("meter", "measuring", NONE, "", flow_w, 0, 0, 0)
     actuators: dict[int, list[ActuatorView]] = {}
+    lasting: dict[int, list[bool]] = {}
+    for a in site.actuators:
+        if a.verb in (Verb.LIMIT, Verb.SETPOINT, Verb.SHED, Verb.CONNECT):
+            lasting.setdefault(a.device, []).append(_stays_as_left(a))
     for i, a in enumerate(site.actuators):
         e = memory.ledger[i]
         ruling = rulings[i]
@@ -263,10 +269,14 @@ def _devices(
                 verb=a.verb.value,
                 target=e.target,
                 confirmed=e.confirmed,
-                state=e.stage.value,
+                state=Stage.INTENDED.value if e.kept_back is not None else e.stage.value,
                 klass=ruling.klass if ruling is not None else 0,
                 reason=(ruling.conflict or ruling.reason) if ruling is not None else None,
-                stays_as_left=a.failsafe is None or a.device_timeout_ms == 0,
+                stays_as_left=_stays_as_left(a),
+                withheld=e.kept_back,
+                writes_today=e.writes_today,
+                writes_total=e.writes_total,
+                daily_budget=a.daily_budget,
                 low=a.low,
                 high=a.high,
                 **_ordered(memory, i),
@@ -300,6 +310,7 @@ def _devices(
                 unserved_w=unserved_w,
                 why=why if why.code != "untouched" else None,
                 actuators=tuple(actuators.get(d, ())),
+                stays_as_left=all(stay) if (stay := lasting.get(d)) else None,
                 down_cause=_down_cause(memory, device.link, d),
                 vetoed=veto is not None,
                 veto_who=veto.who if veto is not None else "",
@@ -308,6 +319,13 @@ def _devices(
             )
         )
     return tuple(result)
+
+
+def _stays_as_left(a: Actuator) -> bool:
+    """Whether a device keeps what was written when nobody commands it any more."""
+    if a.verb in (*GUARDS, Verb.HEARTBEAT) or a.expires:
+        return False
+    return a.failsafe is None or a.device_timeout_ms == 0
 
 
 def _down_cause(memory: Memory, link: str, device: int) -> str:

@@ -40,9 +40,17 @@ class ActuatorView:
     """Class of the claim that won, 1..9; 0 = none."""
     reason: Reason | None
     stays_as_left: bool
+    """What is written stays so when nobody commands the device any more: it has no time-out of its own."""
     low: int = 0
     high: int = 0
     """Envelope of what may be ordered, in the actuator's quantum."""
+    withheld: Reason | None = None
+    """Why the target is not written now, though it is wanted; None where nothing is in its way."""
+    writes_today: int = 0
+    writes_total: int = 0
+    """Writes that may have reached the device since the journal began."""
+    daily_budget: int = 0
+    """Most writes a day; 0 = no limit."""
     ordered: int | None = None
     """Value that a person ordered and that still counts."""
     ordered_rank: str = ""
@@ -77,6 +85,8 @@ class DeviceView:
     unserved_w: int
     why: Reason | None
     actuators: tuple[ActuatorView, ...]
+    stays_as_left: bool | None = None
+    """It can be commanded, and nothing in it falls back by itself; None where there is nothing to command."""
     down_cause: str = ""
     """Why it does not answer; empty while it does."""
     vetoed: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,9 @@ def test_the_target_is_within_the_actuator_and_within_the_highest_class(claims: 
         assert ruling is None
         return
     assert ruling is not None
+    if ruling.target is None:
+        assert all(c.wish is None or abs(c.wish) > 100 for c in claims)
+        return
     assert -100 <= ruling.target <= 100
     highest = min(claims, key=lambda c: c.klass)
     alone = [c.klass for c in claims].count(highest.klass) == 1
@@ -68,9 +72,12 @@ def test_the_target_is_within_the_actuator_and_within_the_highest_class(claims: 
 def test_the_highest_class_that_wishes_wins(claims: list[Claim]) -> None:
     ruling = rule(actuator(), claims)
     wishing = [c for c in claims if c.wish is not None]
+    possible = [c for c in wishing if -100 <= c.wish <= 100]  # type: ignore[operator]
     assert (ruling is None) == (not wishing)
     if ruling is not None:
-        assert ruling.klass == min(c.klass for c in wishing)
+        assert (ruling.target is None) == (not possible)
+        if possible:
+            assert ruling.klass == min(c.klass for c in possible)
 
 
 @given(CLAIMS)
@@ -79,6 +86,18 @@ def test_whoever_does_not_get_the_wish_is_told(claims: list[Claim]) -> None:
     if ruling is not None:
         wishes = [c.wish for c in claims if c.klass == ruling.klass and c.wish is not None]
         assert ruling.target in wishes or ruling.conflict is not None
+
+
+@pytest.mark.parametrize("wish", [-101, 101, 1_000_000])
+def test_a_wish_beyond_what_can_be_set_is_refused_and_not_cut(wish: int) -> None:
+    alone = rule(actuator(), [claim(Klass.ECONOMY, -100, 100, wish)])
+    assert alone is not None
+    assert alone.target is None
+    assert alone.conflict == Reason("impossible", (Klass.ECONOMY.words, wish, -100, 100))
+    beside = rule(actuator(), [claim(Klass.USER, -100, 100, wish), claim(Klass.ECONOMY, -100, 100, 7)])
+    assert beside is not None
+    assert (beside.target, beside.klass) == (7, Klass.ECONOMY)
+    assert beside.conflict is not None
 
 
 def test_envelopes_are_intersected() -> None:

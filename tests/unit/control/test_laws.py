@@ -372,6 +372,8 @@ def test_commands_are_few_and_never_repeated_unseen(course: Course) -> None:
                 same.pop(i, None)
         for e in drive.core.memory.ledger:
             assert e.asserts <= site.policy.max_contests
+        # What cannot be set is refused without a word to the device: nobody in the region may ever ask for it.
+        assert not [r for r in drive.core.rulings if r is not None and r.target is None]
         for command in moment.writes:
             i, a = command.actuator, site.actuators[command.actuator]
             assert a.low <= command.value <= a.high

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from scowl_edge.capacity import RatingTree
-from scowl_edge.control.ledger import Count, Ledger, Stage
+from scowl_edge.control.entry import Stage
+from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.model.command import Command, CommandId, OutcomeKind, Verb, WriteClass
 from scowl_edge.model.effect import Write
 from scowl_edge.model.event import DeviceMode, Outcome, RegionMode
@@ -184,20 +185,6 @@ def test_a_pulse_that_cannot_be_read_back_is_never_repeated() -> None:
     b = Bench(replace(LIMIT, write_class=WriteClass.PULSE, feedback=NONE))
     b.answer(b.turn(5_000), OutcomeKind.TIMED_OUT)
     assert [b.turn(5_000) for _ in range(5)] == [None] * 5
-
-
-def test_a_stored_register_stays_within_its_daily_budget() -> None:
-    b = Bench(replace(LIMIT, write_class=WriteClass.STORED, daily_budget=2))
-    written = 0
-    for target in (5_000, 6_000, 7_000, 8_000):
-        command = b.turn(target, limit=10_000, power=0)
-        if command is not None:
-            written += 1
-            b.answer(command)
-            for _ in range(2):
-                b.turn(target, limit=target, power=0)
-    assert written == 2
-    assert b.stage is Stage.INTENDED
 
 
 def test_what_never_left_is_sent_again_later() -> None:

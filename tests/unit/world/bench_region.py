@@ -9,7 +9,7 @@ from typing import Any
 
 from scowl_edge.assembly import assemble, load
 from scowl_edge.control import Core
-from scowl_edge.control.ledger import Entry
+from scowl_edge.control.entry import Entry
 from scowl_edge.journal.replay import ReplayReport, replay
 from scowl_edge.model.command import Verb
 from scowl_edge.model.view import ActuatorView, DecisionView, DeviceView, RatingView, RegionView, TreeView

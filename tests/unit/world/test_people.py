@@ -86,11 +86,14 @@ def test_a_value_ends_with_its_mode_and_with_its_time() -> None:
     assert len(world.writes("gas-1")) == writes, "the old value is not taken up again"
 
 
-def test_a_value_outside_the_range_of_the_device_is_bounded_by_it() -> None:
+def test_a_value_outside_the_range_of_the_device_is_refused_and_not_cut() -> None:
     world = at_rest()
     hold(world, "gas-1", "setpoint", 90_000)
-    world.until(lambda: world.power("gas-1") == -20_000)
-    assert world.actuator("gas-1", "setpoint").ordered == 20_000
+    world.run_for(5_000)
+    assert world.actuator("gas-1", "setpoint").ordered is None
+    assert world.seen("gas-1").mode == "auto"
+    assert world.writes("gas-1") == []
+    assert "90000 is outside of 0 to 20000" in str(world.view.events[0].text)
 
 
 def test_a_value_that_the_rating_has_no_room_for_is_cut_with_the_reason() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bench_region import METER, MINUTE, QUICK, SHEDDABLE, Bench, bench_of, device, text_of
 
-from scowl_edge.control.ledger import Stage
+from scowl_edge.control.entry import Stage
 from scowl_edge.model.command import Verb
 from simulators.faults import FaultKind
 
