@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, JournalFull, PointWrite, Sink, WriteRequest
-from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, Refused, ReplyTimeout, Unsendable
+from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, NoTurn, Refused, ReplyTimeout, Unsendable
 from scowl_edge.drivers.schedule import (
     FOREVER,
     PROBE_SHARE_PPM,
@@ -259,7 +259,8 @@ class Bus:
 
         Raises:
             LinkLost: the link is down.
-            ReplyTimeout: its turn did not come in time, or the unit is known not to answer.
+            NoTurn: its turn did not come in time.
+            ReplyTimeout: the unit is known not to answer.
             DriverError: what `carry_out` raised.
         """
         if self._sink is None or self._ended or self._down_cause or not self._port.is_open:
@@ -409,7 +410,7 @@ class Bus:
                 elif turn.kind is TurnKind.EXPIRED:
                     self._withhold(turn.ticket, "its time was over before the bus was free")
                 elif turn.kind is TurnKind.EXPIRED_GUEST:
-                    self._dismiss(turn.ticket, ReplyTimeout("the bus had no time for it"))
+                    self._dismiss(turn.ticket, NoTurn("the bus had no time for it"))
                 else:
                     self._under_way += 1
                     self._work.append(turn)
@@ -565,25 +566,25 @@ class Bus:
     async def _host(
         self, turn: Turn, carry_out: Callable[[], Awaitable[object]], answer: asyncio.Future[object]
     ) -> None:
-        """Carries out a guest's request. What it says of the unit counts like a poll's answer."""
-        assert turn.ticket is not None and self._sink is not None
-        began_ms, error = self._now(), None
-        unit = self._units[turn.ticket.units[0]]
+        """Carries out a guest's request, if it still waits for it. What comes of it says nothing of the unit."""
+        assert turn.ticket is not None
+        began_ms, answered = self._now(), False
         try:
-            result = await carry_out()
             if not answer.done():
-                answer.set_result(result)
-        except DriverError as caught:
-            error = caught
+                result = await carry_out()
+                answered = True
+                if not answer.done():
+                    answer.set_result(result)
+        except DriverError as error:
             if not answer.done():
-                answer.set_exception(caught)
+                answer.set_exception(error)
         except asyncio.CancelledError:
             answer.cancel()
             raise
-        now_ms = self._now()
-        answered = error is None or self._heard(error)
-        self._schedule.done(turn, began_ms=began_ms, now_ms=now_ms, answered=answered, unit=unit.number)
-        self._judge(self._sink, unit, None if answered else error, now_ms)
+        if answered:
+            self._fruitful()
+        unit = turn.ticket.units[0]
+        self._schedule.done(turn, began_ms=began_ms, now_ms=self._now(), answered=answered, unit=unit)
 
     def _dismiss(self, ticket: Ticket, error: DriverError) -> None:
         _, answer = self._guests.pop(ticket.serial)

@@ -324,11 +324,14 @@ class Schedule:
             ends.append(self._guests[0].valid_until_ms + 1)
         return min(ends, default=FOREVER)
 
+    def _ready_ms(self, ticket: Ticket) -> int:
+        """When all of its units have had their pause."""
+        return max((self._units[n].ready_ms for n in ticket.units if n in self._units), default=0)
+
     def _choose(self, now_ms: int, poll_due_ms: int, poll: int) -> Turn | int:
         lame_ticket, resume_ms = -1, FOREVER
         for place, ticket in enumerate(self._tickets):
-            ready_ms = max((self._units[n].ready_ms for n in ticket.units if n in self._units), default=0)
-            if ready_ms > now_ms:
+            if (ready_ms := self._ready_ms(ticket)) > now_ms:
                 resume_ms = min(resume_ms, ready_ms)
             elif self._lame.keys().isdisjoint(ticket.units):
                 return self._issue(Turn(TurnKind.COMMAND, -1, self._tickets.pop(place)))
@@ -347,12 +350,13 @@ class Schedule:
         if lame_is_due:
             silent = self._unit_of[lame].misses > 0
             return self._issue(Turn(TurnKind.PROBE if silent else TurnKind.POLL, lame))
-        if self._guests and now_ms >= self._guest_gate_ms:
-            return self._issue(Turn(TurnKind.GUEST, -1, self._guests.popleft()))
+        if self._guests:
+            guest_ms = max(self._guest_gate_ms, self._ready_ms(self._guests[0]))
+            if guest_ms <= now_ms:
+                return self._issue(Turn(TurnKind.GUEST, -1, self._guests.popleft()))
+            resume_ms = min(resume_ms, guest_ms)
         if self._resting:
             resume_ms = min(resume_ms, self._resting[0][0])
-        if self._guests:
-            resume_ms = min(resume_ms, self._guest_gate_ms)
         if self._lame_turn is not None:
             lame_due_ms = FOREVER
         return min(poll_due_ms, lame_due_ms, resume_ms, self._first_end_ms())
@@ -453,8 +457,6 @@ class Schedule:
             unit = self._jobs[job].unit
             self._flying.discard(job)
             self._advance(job, now_ms, counted=not known.misses)
-        elif turn.kind is TurnKind.GUEST:
-            self._guest_gate_ms = now_ms + int(took_ms * self._guest_patience)
         was_lame = turn is self._lame_turn
         if was_lame:
             self._lame_turn = None
@@ -462,6 +464,10 @@ class Schedule:
             return
         known = self._units[unit]
         known.ready_ms = now_ms + known.pause_ms
+        if turn.kind is TurnKind.GUEST:
+            # Others may ask what a unit never answers: that says nothing of it.
+            self._guest_gate_ms = now_ms + int(took_ms * self._guest_patience)
+            return
         if answered and not self._lame and took_ms <= known.slow_ms and not known.budget_ppm:
             # By far the most common end.
             self._after_lame = False

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from scowl_edge.contracts import Clock, Sink, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink
 from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
+from scowl_edge.drivers.modbus.guests import accepted
 from scowl_edge.drivers.modbus.port import ModbusPort, Transaction, transactions, unit_timeouts_ms
+from scowl_edge.drivers.modbus.tap import Tap
 from scowl_edge.drivers.schedule import Job, UnitTimes, next_probe_ms, worst_delay_ms
 from scowl_edge.model.command import CommandId, WriteClass
 
@@ -33,14 +36,16 @@ class ModbusTcpDriver:
             LayoutError: a point that cannot be read as declared.
         """
         jobs = transactions(link)
-        self._name = link.name
+        self._link, self._jobs = link, jobs
         self._port = ModbusPort(link, jobs, clock, rate=rate)
         self._bus = Bus(_bus_config(link, jobs), self._port, clock, rate=rate)
+        self.tap = Tap(link, self._forward, clock, rate=rate) if link.proxy is not None else None
+        """The link's proxy, if it has one; it runs beside `run`."""
 
     @property
     def link(self) -> str:
         """Name of the link in the configuration."""
-        return self._name
+        return self._link.name
 
     @property
     def texts(self) -> dict[int, str]:
@@ -87,6 +92,15 @@ class ModbusTcpDriver:
     def read(self, points: Sequence[int], by_ms: int) -> None:
         """Asks for these points out of turn."""
         self._bus.read(points, by_ms)
+
+    def cost(self, *, reply_ms: float) -> LinkCost:
+        """What the link is asked to do; see `link_cost`."""
+        return _cost(self._link, self._jobs, reply_ms)
+
+    async def _forward(self, unit: int, request: bytes, valid_until_ms: int) -> bytes:
+        """Takes another tool's request to its unit; see `tap.Forward`."""
+        reply = partial(accepted, request)
+        return await self._bus.guest(unit, lambda: self._port.forward(unit, request, reply), valid_until_ms)
 
 
 def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
@@ -174,7 +188,10 @@ def link_cost(link: ModbusLink, *, reply_ms: float) -> LinkCost:
     Raises:
         LayoutError: a point that cannot be read as declared.
     """
-    jobs = transactions(link)
+    return _cost(link, transactions(link), reply_ms)
+
+
+def _cost(link: ModbusLink, jobs: Sequence[Transaction], reply_ms: float) -> LinkCost:
     requests = sum(len(job.blocks) for job in jobs)
     requests_per_s = sum(len(job.blocks) * 1000 / job.poll_ms for job in jobs)
     units = sorted(unit_times(link, jobs), key=lambda unit: unit.allowance_ms)

@@ -16,7 +16,7 @@ from typing import NoReturn, cast
 from scowl_edge.contracts import Clock
 from scowl_edge.devices.declaration import ModbusLink
 from scowl_edge.drivers.errors import DriverError, LinkLost, NoTurn, Refused, ReplyTimeout
-from scowl_edge.drivers.modbus.guests import BUSY, NO_ANSWER, NO_PATH, Gate, accepted
+from scowl_edge.drivers.modbus.guests import BUSY, NO_ANSWER, NO_PATH, Gate
 from scowl_edge.drivers.modbus.mbap import watch_peer
 
 CLIENTS_MOST = 8
@@ -38,8 +38,8 @@ _MBAP = Struct(">HHHB")
 _LENGTH_MOST = 254
 
 Forward = Callable[[int, bytes, int], Awaitable[bytes]]
-"""Asks a unit: (unit, PDU, latest monotonic ms at which it may be sent) to the PDU of the reply; raises DriverError.
-Cancelled, the request is not sent any more."""
+"""Asks a unit: (unit, PDU, latest monotonic ms at which it may be sent) to the PDU of what is surely the answer; raises
+DriverError. Cancelled, the request is not sent any more."""
 
 
 class Tap:
@@ -158,7 +158,7 @@ class Tap:
         try:
             async with asyncio.timeout(WAIT_S + self._timeout_s):
                 valid_until_ms = self._now() + int(WAIT_S * 1000 * self._rate)
-                reply = accepted(request, await self._forward(unit, request, valid_until_ms))
+                reply = await self._forward(unit, request, valid_until_ms)
             result = "ok"
         except TimeoutError:
             reply, result = _exception(request, NO_ANSWER), ReplyTimeout.result

@@ -14,6 +14,7 @@ from modbus_site import RealClock
 from scowl_edge.devices.declaration import LinkProxy, ModbusLink
 from scowl_edge.drivers.errors import NoTurn
 from scowl_edge.drivers.modbus.endpoint import open_wire
+from scowl_edge.drivers.modbus.guests import accepted
 from scowl_edge.drivers.modbus.tap import Tap
 from scowl_edge.drivers.modbus.wire import Wire, exchange
 
@@ -35,7 +36,7 @@ class Line:
             if RealClock().mono_ms() > valid_until_ms:
                 raise NoTurn("its time was over before the bus was free")
             self.sent.append((unit, request))
-            return await exchange(self.wire, unit, request, self.link.timeout_ms / 1000)
+            return accepted(request, await exchange(self.wire, unit, request, self.link.timeout_ms / 1000))
 
 
 @dataclass
