@@ -60,6 +60,11 @@ class SerialLine:
         2.5.1.1)."""
         return 1.75 if self.baud > 19_200 else 3.5 * self.character_ms
 
+    def read_ms(self, data_bytes: int) -> float:
+        """Time on the line of one read whose reply carries so many bytes of data: 8 characters there, 5 and the data
+        back, silence before each."""
+        return (13 + data_bytes) * self.character_ms + 2 * self.frame_gap_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkTls:
