@@ -40,18 +40,18 @@ class PointTable:
 
     def take(self, reading: Reading) -> None:
         """Writes one block into the table."""
-        at = reading.points
+        at: slice | NDArray[np.int32] = reading.points if reading.span is None else reading.span
         self.value[at] = reading.values
         self.quality[at] = reading.quality
         self.cause[at] = reading.causes
         self.requested_ms[at] = reading.requested_ms
         self.received_ms[at] = reading.received_ms
         self.source_utc_ms[at] = reading.source_utc_ms
-        if not reading.quality.any():
+        if reading.sound or not reading.quality.any():
             self.good_ms[at] = reading.received_ms
         else:
-            self.good_ms[at[reading.quality != Quality.BAD]] = reading.received_ms
-        self.updates += len(at)
+            self.good_ms[reading.points[reading.quality != Quality.BAD]] = reading.received_ms
+        self.updates += len(reading.points)
 
 
 class Inbox:
@@ -82,7 +82,7 @@ class Inbox:
 
     def reading(self, reading: Reading) -> None:
         """Takes a block; the last value of a point wins."""
-        at = reading.points
+        at: slice | NDArray[np.int32] = reading.points if reading.span is None else reading.span
         self.conflated += int(np.count_nonzero(self._fresh[at]))
         self._fresh[at] = True
         self.table.take(reading)

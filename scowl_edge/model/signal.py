@@ -61,6 +61,10 @@ class Reading:
     """Monotonic ms when the reply was complete, or when the failure was certain."""
     source_utc_ms: int = 0
     """The device's own time stamp, 0 if it sends none. Data, never a clock."""
+    span: slice | None = None
+    """The same as `points` where they follow each other without a gap: many times faster to write to."""
+    sound: bool = False
+    """Whether it is known that all are GOOD."""
 
 
 @dataclass(slots=True, eq=False)

@@ -7,6 +7,7 @@ so that a view in the machine's own types reads them; that order is also the ord
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,12 @@ def _kind(point: ModbusPoint) -> str:
 
 
 class Block:
-    """One read request and what its reply means."""
+    """One read request and what its reply means, at one device's place in the point table."""
+
+    __slots__ = ("_first", "_layout", "_place", "points", "reply_bytes", "request")
 
     def __init__(self, span: Span, points: Sequence[ModbusPoint], first_point: int) -> None:
-        """Compiles.
+        """Compiles, unless another device has the same layout already.
 
         Args:
             span: Request and members, as planned.
@@ -50,6 +53,46 @@ class Block:
         Raises:
             LayoutError: a type, order or scale that cannot be read.
         """
+        layout = self._layout = _layout(span, tuple(points))
+        self._first = first_point
+        self.request = layout.request
+        self.reply_bytes = layout.reply_bytes
+        self.points: NDArray[np.int32] = layout.members + np.int32(first_point)
+        """In the order of the readings."""
+        self.points.setflags(write=False)
+        first = layout.contiguous_from
+        self._place = None if first < 0 else slice(first_point + first, first_point + first + len(layout.members))
+
+    def decode(
+        self,
+        payload: bytes,
+        requested_ms: int,
+        received_ms: int,
+        *,
+        exponents: Mapping[int, float] | None = None,
+        texts: dict[int, str] | None = None,
+    ) -> Reading:
+        """Turns a reply into a reading.
+
+        Args:
+            payload: The data bytes of the reply, exactly `reply_bytes` of them.
+            requested_ms: When the request left.
+            received_ms: When the reply was complete.
+            exponents: Values (by point index) of scale factors that were read by an earlier request of the transaction.
+            texts: Takes the strings, by point index.
+        """
+        layout = self._layout
+        values, quality, causes, sound = layout.decode(payload, exponents, self._first)
+        if layout.strings and texts is not None:
+            layout.read_strings(payload, texts, self._first)
+        return Reading(self.points, values, quality, causes, requested_ms, received_ms, span=self._place, sound=sound)
+
+
+class _Layout:
+    """What a reply means, for all devices that have the same points at the same places. Points are numbered as in the
+    device."""
+
+    def __init__(self, span: Span, points: Sequence[ModbusPoint]) -> None:
         self.span = span
         self.request = read_request(span.table, span.address, span.count)
         self.reply_bytes = reply_size(span.table, span.count)
@@ -58,7 +101,7 @@ class Block:
         members = [points[i] for i in ordered]
         kinds = [_kind(point) for point in members]
         size = len(members)
-        self.points: NDArray[np.int32] = np.array([first_point + i for i in ordered], np.int32)
+        self.members: NDArray[np.int32] = np.array(ordered, np.int32)
         self._size = size
         self._compile_bytes(members, kinds)
         lines = [Line.of(point) for point in members]
@@ -66,25 +109,39 @@ class Block:
         offset = np.array([float(line.offset) for line in lines])
         self._offset = offset if offset.any() else None
         self._compile_guards(members)
-        self._compile_exponents(ordered, points, first_point)
+        self._compile_exponents(ordered, points)
         self._quality = np.where([kind == "string" for kind in kinds], Quality.UNCERTAIN, Quality.GOOD).astype(np.uint8)
         self._causes = np.zeros(size, np.uint8)
-        for shared in (self.points, self._quality, self._causes):
+        self._sound = not self._quality.any()
+        self._order_points()
+        for shared in (self._quality, self._causes):
             shared.setflags(write=False)
+
+    def _order_points(self) -> None:
+        """What leaves is in the order of the point table, so that it can be written there in one piece."""
+        self.contiguous_from = -1
+        """First of its members where they follow each other without a gap, else -1."""
+        self._order: NDArray[np.intp] | None = None
+        order = np.argsort(self.members)
+        ordered = self.members[order]
+        if int(ordered[-1]) - int(ordered[0]) + 1 == self._size:
+            self.contiguous_from = int(ordered[0])
+            if (order != np.arange(self._size)).any():
+                self._order, self.members, self._quality = order, ordered, self._quality[order]
 
     def _compile_bytes(self, members: list[ModbusPoint], kinds: list[str]) -> None:
         gather: list[int] = []
         self._views: list[tuple[slice, slice, str]] = []
         """(places, gathered bytes, dtype) of each group of numbers."""
         self._bit_places = slice(0, 0)
-        self._strings: list[tuple[int, int, int, bool]] = []
+        self.strings: list[tuple[int, int, int, bool]] = []
         bits: list[int] = []
         for kind in dict.fromkeys(kinds):
             first, count = kinds.index(kind), kinds.count(kind)
             group = members[first : first + count]
             begin = len(gather)
             if kind == "string":
-                self._strings = [self._string(first + place, point) for place, point in enumerate(group)]
+                self.strings = [self._string(first + place, point) for place, point in enumerate(group)]
             elif kind == "bit":
                 self._bit_places = slice(first, first + count)
                 bits = [self._bit(point) for point in group]
@@ -107,7 +164,7 @@ class Block:
 
     def _string(self, place: int, point: ModbusPoint) -> tuple[int, int, int, bool]:
         at = (point.address - self.span.address) * 2
-        return int(self.points[place]), at, at + point.length * 2, letters(point) == "BA"
+        return int(self.members[place]), at, at + point.length * 2, letters(point) == "BA"
 
     def _compile_guards(self, members: list[ModbusPoint]) -> None:
         pairs = [
@@ -130,7 +187,7 @@ class Block:
         # A double may leave the doubles by its scale; every other type is too small for that.
         self._limited = bool(limited.any()) or any(point.type == "float64" for point in members)
 
-    def _compile_exponents(self, ordered: list[int], points: Sequence[ModbusPoint], first_point: int) -> None:
+    def _compile_exponents(self, ordered: list[int], points: Sequence[ModbusPoint]) -> None:
         by_name = {point.name: index for index, point in enumerate(points)}
         place_of = {index: place for place, index in enumerate(ordered)}
         inner: list[tuple[int, int]] = []
@@ -141,28 +198,14 @@ class Block:
                 if factor in place_of:
                     inner.append((place, place_of[factor]))
                 else:
-                    self._outer.append((place, first_point + factor))
+                    self._outer.append((place, factor))
         self._scaled = np.array([place for place, _ in inner] + [place for place, _ in self._outer], np.intp)
         self._scaled_by = np.array([factor for _, factor in inner], np.intp)
 
     def decode(
-        self,
-        payload: bytes,
-        requested_ms: int,
-        received_ms: int,
-        *,
-        exponents: Mapping[int, float] | None = None,
-        texts: dict[int, str] | None = None,
-    ) -> Reading:
-        """Turns a reply into a reading.
-
-        Args:
-            payload: The data bytes of the reply, exactly `reply_bytes` of them.
-            requested_ms: When the request left.
-            received_ms: When the reply was complete.
-            exponents: Values (by point index) of scale factors that were read by an earlier request of the transaction.
-            texts: Takes the strings, by point index.
-        """
+        self, payload: bytes, exponents: Mapping[int, float] | None, first_point: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.uint8], bool]:
+        """Values, quality and causes of the members, and whether all are known to be GOOD."""
         raw = np.empty(self._size)
         with np.errstate(all="ignore"):
             wire = np.frombuffer(payload, np.uint8)
@@ -173,21 +216,22 @@ class Block:
                     faults = self._fault(faults, self._sentinel_at[hit], Cause.SENTINEL)
             values = raw * self._factor
             if self._scaled.size:
-                faults = self._scale(raw, values, faults, exponents)
+                faults = self._scale(raw, values, faults, exponents, first_point)
             if self._offset is not None:
                 values += self._offset
             if self._limited:
                 beyond = (values < self._low) | (values > self._high)
                 if beyond.any():
                     faults = self._fault(faults, beyond, Cause.IMPLAUSIBLE)
-        if self._strings and texts is not None:
-            self._read_strings(payload, texts)
+        if self._order is not None:
+            values = values[self._order]
         if faults is None:
-            return Reading(self.points, values, self._quality, self._causes, requested_ms, received_ms)
+            return values, self._quality, self._causes, self._sound
+        if self._order is not None:
+            faults = faults[self._order]
         bad = faults != Cause.NONE
         values[bad] = np.nan
-        quality = np.where(bad, np.uint8(Quality.BAD), self._quality)
-        return Reading(self.points, values, quality, faults, requested_ms, received_ms)
+        return values, np.where(bad, np.uint8(Quality.BAD), self._quality), faults, False
 
     def _numbers(self, wire: NDArray[np.uint8], raw: NDArray[np.float64]) -> NDArray[np.uint8] | None:
         """Fills `raw`; NaN and infinities are sentinels of every float type."""
@@ -200,7 +244,7 @@ class Block:
                 faults = self._fault(faults, np.arange(self._size)[places][~np.isfinite(numbers)], Cause.SENTINEL)
         if self._bit_at.size:
             raw[self._bit_places] = np.unpackbits(wire, bitorder="little")[self._bit_at]
-        for place in range(self._size - len(self._strings), self._size):
+        for place in range(self._size - len(self.strings), self._size):
             raw[place] = np.nan
         return faults
 
@@ -220,6 +264,7 @@ class Block:
         values: NDArray[np.float64],
         faults: NDArray[np.uint8] | None,
         exponents: Mapping[int, float] | None,
+        first_point: int,
     ) -> NDArray[np.uint8] | None:
         """Applies the scale factors; a value whose factor is not available is not available either."""
         inner = raw[self._scaled_by] * self._factor[self._scaled_by]
@@ -229,7 +274,7 @@ class Block:
             inner[faults[self._scaled_by] != Cause.NONE] = np.nan
         if self._outer:
             known = exponents or {}
-            inner = np.concatenate([inner, [known.get(factor, np.nan) for _, factor in self._outer]])
+            inner = np.concatenate([inner, [known.get(first_point + factor, np.nan) for _, factor in self._outer]])
         usable = (np.abs(inner) <= MAX_EXPONENT) & (inner == np.rint(inner))
         power = _POWERS[np.where(usable, inner, 0).astype(np.intp) + MAX_EXPONENT]
         values[self._scaled] *= power
@@ -238,12 +283,18 @@ class Block:
             faults = self._fault(faults, self._scaled[~usable], Cause.IMPLAUSIBLE)
         return faults
 
-    def _read_strings(self, payload: bytes, texts: dict[int, str]) -> None:
-        for point, first, last, swapped in self._strings:
+    def read_strings(self, payload: bytes, texts: dict[int, str], first_point: int) -> None:
+        """Notes the strings by point index."""
+        for member, first, last, swapped in self.strings:
             data = payload[first:last]
             if swapped:
                 data = bytes(byte for at in range(0, len(data), 2) for byte in (data[at + 1], data[at]))
-            texts[point] = data.split(b"\0", 1)[0].decode("utf-8", "replace").rstrip(" ")
+            texts[first_point + member] = data.split(b"\0", 1)[0].decode("utf-8", "replace").rstrip(" ")
+
+
+@lru_cache(maxsize=1024)
+def _layout(span: Span, points: tuple[ModbusPoint, ...]) -> _Layout:
+    return _Layout(span, points)
 
 
 def exponents_of(reading: Reading) -> dict[int, float]:
