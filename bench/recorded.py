@@ -1,70 +1,95 @@
-"""The real daemon on a configuration file, with an inbox that notes when each reading was asked for and received."""
+"""The real daemon on a configuration file, with an inbox that notes when each good reading was due and when it came."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import time
 from array import array
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine import on_core, quantile
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.machine import many_files, on_core
 from scowl_edge import daemon, logs, process
 from scowl_edge.assembly.apart import load_lean
 from scowl_edge.cli.run import on_fastest_loop
 from scowl_edge.inbox import Inbox
-from scowl_edge.model.signal import Reading
+from scowl_edge.model.signal import Quality, Reading
 
 _NOTES: array[int] = array("q")
-"""Three numbers a reading: first point, requested and received, monotonic ms."""
+"""Three numbers a good reading: first point; requested, ms, and come, us, both by the clock of the daemon."""
+
+
+def now_us() -> int:
+    """The clock of the daemon, which all processes of the machine share."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
 class NotingInbox(Inbox):
-    """As the daemon's, and takes a note of every reading: under a microsecond and 24 bytes."""
+    """As the daemon's, and takes a note of every reading that brought anything: a microsecond and 24 bytes."""
 
     def reading(self, reading: Reading) -> None:
-        """Notes and passes on."""
-        _NOTES.extend((int(reading.points[0]), reading.requested_ms, reading.received_ms))
+        """Passes on and notes."""
         super().reading(reading)
+        if reading.quality[0] != Quality.BAD:
+            _NOTES.extend((int(reading.points[0]), reading.requested_ms, now_us()))
 
 
-def lags_ms(notes: array[int], period_ms: int, skip_ms: int) -> list[int]:
-    """How late each sample came: received minus due.
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Good readings in the order in which they came."""
 
-    A device's due times are a grid of one period; its phase is taken from the earliest request seen. Readings of the
-    first `skip_ms` are left out: connecting is not sampling.
-    """
-    rows: dict[int, list[tuple[int, int]]] = {}
-    for i in range(0, len(notes), 3):
-        rows.setdefault(notes[i], []).append((notes[i + 1], notes[i + 2]))
-    start = min((pairs[0][0] for pairs in rows.values()), default=0) + skip_ms
-    lags = []
-    for pairs in rows.values():
-        kept = [(requested, received) for requested, received in pairs if requested >= start]
-        if not kept:
-            continue
-        base = kept[0][0]
-        late = [requested - base - round((requested - base) / period_ms) * period_ms for requested, _ in kept]
-        phase = min(late)
-        lags += [one - phase + received - requested for one, (requested, received) in zip(late, kept, strict=True)]
-    return lags
+    row: NDArray[np.int64]
+    """Which block of which device: blocks by their first point, counted from 0."""
+    requested_ms: NDArray[np.int64]
+    come_us: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, file: Path) -> Samples:
+        """Of a file that a recorded daemon wrote."""
+        notes = np.fromfile(file, np.int64).reshape(-1, 3)
+        _, row = np.unique(notes[:, 0], return_inverse=True)
+        return cls(row.reshape(-1), notes[:, 1], notes[:, 2])
+
+    def within(self, begin_us: int, end_us: int) -> NDArray[np.bool_]:
+        """Which of them came in a time."""
+        return (self.come_us >= begin_us) & (self.come_us < end_us)
+
+    def lags_ms(self, period_ms: int, calm: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """How late each came after it was due.
+
+        A block's due times are a grid of one period. Its phase is that of its earliest request among the `calm` ones,
+        so a delay that is the same at each poll does not show.
+        """
+        offset = np.where(calm, self.requested_ms, np.iinfo(np.int64).max)
+        first = np.full(int(self.row.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, self.row, offset)
+        # Requests scatter around their grid: the phase is the least offset from the first, taken around zero.
+        past = self.requested_ms - first[self.row]
+        late = past - np.rint(past / period_ms).astype(np.int64) * period_ms
+        least = np.zeros(len(first), np.int64)
+        np.minimum.at(least, self.row[calm], late[calm])
+        due_ms = self.requested_ms - (late - least[self.row])
+        lags: NDArray[np.float64] = (self.come_us - due_ms * 1000) / 1000
+        return lags
 
 
 def main() -> None:
-    """Runs until SIGTERM, then writes the figures."""
+    """Runs until SIGTERM, then writes the notes."""
     parser = argparse.ArgumentParser(prog="python -m bench.recorded", description=__doc__)
     parser.add_argument("file", type=Path, help="configuration")
-    parser.add_argument("result", type=Path, help="JSON file that is written at the end")
-    parser.add_argument("--period-ms", type=int, default=1_000)
-    parser.add_argument("--skip-ms", type=int, default=10_000, help="left out at the start")
+    parser.add_argument("result", type=Path, help="file that is written at the end")
     options = parser.parse_args()
     on_core(0)
+    many_files()
     logs.configure()
     # The one place where the daemon gets its inbox from.
     vars(daemon)["Inbox"] = NotingInbox
     on_fastest_loop(process.run(load_lean(options.file), http="127.0.0.1:0"))
-    lags = lags_ms(_NOTES, options.period_ms, options.skip_ms)
-    result = {"readings": len(lags), "p50_ms": quantile(lags, 0.5), "p99_ms": quantile(lags, 0.99), "max_ms": max(lags)}
-    options.result.write_text(json.dumps(result))
+    with options.result.open("wb") as out:
+        _NOTES.tofile(out)
 
 
 if __name__ == "__main__":
