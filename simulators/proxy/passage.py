@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +11,12 @@ from simulators.faults import FaultKind
 from simulators.proxy.active import OF_BYTES, ActiveFaults
 from simulators.proxy.upstream import Upstream
 from simulators.wire.ends import End
-from simulators.wire.frames import READS, Cutter, Frame, Framing, acknowledged
+from simulators.wire.frames import READS, Frame, Framing, acknowledged
+from simulators.wire.intake import Intake
 from simulators.wire.mischief import Fate, Mischief, Send
-from simulators.wire.outlet import Outlet
+from simulators.wire.outlet import LineEnd, Outlet
 from simulators.wire.record import Record
 
-_SILENCE_S = 0.03
 _LINE_BITS = 11
 """A byte on a serial line: start, eight bits, parity or a second stop bit, stop."""
 _BYTES = Frame(0, b"\0")
@@ -62,45 +61,21 @@ class Proxy(Protocol):
         """A way to the device."""
 
 
-class _LineEnd:
-    """A client of a serial line behind TCP. What comes when it is gone goes to whoever is connected then: so do
-    converters, and that is how a late reply meets a request of another connection."""
-
-    def __init__(self, end: End, proxy: Proxy) -> None:
-        self._end = end
-        self._proxy = proxy
-        self.gone = False
-
-    def write(self, data: bytes) -> None:
-        end = self._proxy.newest_end() if self.gone else self._end
-        if end is not None:
-            end.write(data)
-
-    def reset(self) -> None:
-        self._end.reset()
-
-    def close(self) -> None:
-        self._end.close()
-
-
 class Passage:
     """A session between one client and the device."""
 
     def __init__(self, proxy: Proxy, number: int, end: End, mischief: Mischief) -> None:
         self.end = end
         self.mischief = mischief
-        self._line_end = _LineEnd(end, proxy) if proxy.framing is Framing.RTU else None
+        self._line_end = LineEnd(end, proxy.newest_end) if proxy.framing is Framing.RTU else None
         self._outlet = Outlet(self._line_end or end)
         self._proxy = proxy
         self._number = number
-        self._cutter = Cutter(proxy.framing, replies=False)
+        self._intake = Intake(proxy.framing, self._asked)
         self._waiting: deque[Fate] = deque(maxlen=_MOST_WAITING)
         """Requests with the device, oldest first."""
         self._dead = False
         self._over = False
-        self._line_free_s = 0.0
-        self._loop = asyncio.get_running_loop()
-        self._silence: asyncio.TimerHandle | None = None
         self._renumbered = 0
         self._upstream: Upstream | None = proxy.new_upstream(self._answered, self._device_lost)
 
@@ -108,20 +83,16 @@ class Passage:
         """Takes what the client sent; on a line with a pace, when its last byte would have come."""
         pace = self._proxy.faults.find(FaultKind.PACE)
         self._outlet.byte_s = _LINE_BITS / pace.baud if pace is not None else 0.0
-        if pace is None:
-            self._feed(data)
-            return
-        self._proxy.faults.count(pace)
-        self._line_free_s = max(self._line_free_s, self._loop.time()) + len(data) * self._outlet.byte_s
-        self._loop.call_at(self._line_free_s, self._feed, data)
+        if pace is not None:
+            self._proxy.faults.count(pace)
+        self._intake.received(data, byte_s=self._outlet.byte_s)
 
     def lost(self) -> None:
         """The client is gone."""
         if self._over:
             return
         self._over = True
-        if self._silence is not None:
-            self._silence.cancel()
+        self._intake.stop()
         if self._line_end is not None:
             self._line_end.gone = True
         else:
@@ -129,23 +100,6 @@ class Passage:
         self._proxy.ended(self._number)
         if self._upstream is not None:
             self._upstream.close()
-
-    def _feed(self, data: bytes) -> None:
-        if self._over:
-            return
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
-        for piece in self._cutter.feed(data):
-            self._asked(piece)
-        if self._proxy.framing is Framing.RTU and self._cutter.waits:
-            self._silence = self._loop.call_later(_SILENCE_S, self._silent)
-
-    def _silent(self) -> None:
-        self._silence = None
-        piece = self._cutter.silence()
-        if piece is not None:
-            self._asked(piece)
 
     def _asked(self, piece: Frame | bytes) -> None:
         if self._over:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from simulators.proxy.address import Address
 from simulators.wire.ends import End, SerialEnd, connect, open_serial
-from simulators.wire.frames import Cutter, Frame, Framing
+from simulators.wire.frames import Frame, Framing
+from simulators.wire.intake import Intake
 
-_SILENCE_S = 0.03
-"""Silence after which begun bytes of a serial frame are all there is. Longer than a line's own 3.5 characters, since
-bytes come through TCP and a busy machine."""
 _TURN_S = 2.0
 """How long a shared line waits for one reply before the next request goes out."""
 
@@ -41,11 +39,10 @@ class Upstream:
         self._framing = framing
         self._on_received = received
         self._on_lost = lost
-        self._cutter = Cutter(framing, replies=True)
+        self._intake = Intake(framing, self._replied, replies=True)
         self._end: End | None = None
         self._early: list[bytes] = []
         self._closed = False
-        self._silence: asyncio.TimerHandle | None = None
         self._connecting = asyncio.create_task(self._connect(to)) if to.path is None else None
 
     async def _connect(self, to: Address) -> None:
@@ -76,18 +73,10 @@ class Upstream:
 
     def received(self, data: bytes) -> None:
         """Cuts what came into replies."""
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
-        for piece in self._cutter.feed(data):
-            self._on_received(piece)
-        if self._framing is Framing.RTU and self._cutter.waits:
-            self._silence = asyncio.get_running_loop().call_later(_SILENCE_S, self._silent)
+        self._intake.received(data)
 
-    def _silent(self) -> None:
-        self._silence = None
-        piece = self._cutter.silence()
-        if piece is not None and not self._closed:
+    def _replied(self, piece: Frame | bytes) -> None:
+        if not self._closed:
             self._on_received(piece)
 
     def lost(self) -> None:
@@ -99,8 +88,7 @@ class Upstream:
     def close(self) -> None:
         """Ends it."""
         self._closed = True
-        if self._silence is not None:
-            self._silence.cancel()
+        self._intake.stop()
         if self._connecting is not None and self._end is None:
             self._connecting.cancel()
         if self._end is not None:
@@ -113,12 +101,11 @@ class SharedLine:
     def __init__(self, path: Path, framing: Framing) -> None:
         self._path = path
         self._framing = framing
-        self._cutter = Cutter(framing, replies=True)
+        self._intake = Intake(framing, self._answer, replies=True)
         self._end: SerialEnd | None = None
         self._queue: deque[tuple[_Share, bytes]] = deque()
         self._asking: _Share | None = None
         self._turn: asyncio.TimerHandle | None = None
-        self._silence: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def open(self) -> None:
@@ -141,13 +128,7 @@ class SharedLine:
 
     def received(self, data: bytes) -> None:
         """Hands a reply to whoever asked last."""
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
-        for piece in self._cutter.feed(data):
-            self._answer(piece)
-        if self._cutter.waits:
-            self._silence = self._loop.call_later(_SILENCE_S, self._silent)
+        self._intake.received(data)
 
     def lost(self) -> None:
         """The port is gone; requests get no reply."""
@@ -155,17 +136,11 @@ class SharedLine:
 
     def close(self) -> None:
         """Closes the port."""
-        for timer in (self._turn, self._silence):
-            if timer is not None:
-                timer.cancel()
+        self._intake.stop()
+        if self._turn is not None:
+            self._turn.cancel()
         if self._end is not None:
             self._end.close()
-
-    def _silent(self) -> None:
-        self._silence = None
-        piece = self._cutter.silence()
-        if piece is not None:
-            self._answer(piece)
 
     def _answer(self, piece: Frame | bytes) -> None:
         share, self._asking = self._asking, None

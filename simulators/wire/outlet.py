@@ -10,6 +10,30 @@ from simulators.wire.ends import End
 from simulators.wire.mischief import Send
 
 
+class LineEnd:
+    """A client of a serial line behind TCP. What comes when it is gone goes to whoever is connected then: so do
+    converters, and that is how a late reply meets a request of another connection."""
+
+    def __init__(self, end: End, newest: Callable[[], End | None]) -> None:
+        self._end = end
+        self._newest = newest
+        self.gone = False
+
+    def write(self, data: bytes) -> None:
+        """Sends to it, or to its successor."""
+        end = self._newest() if self.gone else self._end
+        if end is not None:
+            end.write(data)
+
+    def reset(self) -> None:
+        """Resets it, never its successor."""
+        self._end.reset()
+
+    def close(self) -> None:
+        """Closes it."""
+        self._end.close()
+
+
 class _Item:
     """Bytes under way; `due_s` is the time of the next of them."""
 
@@ -41,9 +65,9 @@ class Outlet:
         self.closed = False
 
     @property
-    def busy(self) -> bool:
-        """Whether bytes wait to leave."""
-        return bool(self._queue)
+    def talking(self) -> bool:
+        """Whether the first bytes of something have left, and not the last."""
+        return bool(self._queue) and self._queue[0].at > 0
 
     def send(self, item: Send) -> None:
         """Sends bytes when they are due."""
