@@ -165,13 +165,18 @@ def request_ms(link: ModbusLink, timeout_ms: int) -> int:
     return timeout_ms
 
 
+def line_ms(link: ModbusLink, data_bytes: int) -> float:
+    """Time that one read and its reply take on a serial line; 0 on a network."""
+    return link.serial.read_ms(data_bytes) if link.serial is not None else 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkCost:
     """What a link is asked to do, from its declaration alone."""
 
     requests_per_s: float
     load_fraction: float
-    """Share of the bus that polling takes when every reply takes `reply_ms`."""
+    """Share of the bus that polling takes when every reply takes `reply_ms`, and its time on a serial line."""
     worst_delay_ms: int
     """Longest delay of a due poll of any unit when all others on the link are bad at the same time."""
     next_probe_ms: int
@@ -183,7 +188,7 @@ def link_cost(link: ModbusLink, *, reply_ms: float) -> LinkCost:
 
     Args:
         link: Declaration.
-        reply_ms: Assumed time from a request to its reply.
+        reply_ms: Assumed time from a request to its reply; on a serial line beside the time that the frames take there.
 
     Raises:
         LayoutError: a point that cannot be read as declared.
@@ -192,14 +197,15 @@ def link_cost(link: ModbusLink, *, reply_ms: float) -> LinkCost:
 
 
 def _cost(link: ModbusLink, jobs: Sequence[Transaction], reply_ms: float) -> LinkCost:
-    requests = sum(len(job.blocks) for job in jobs)
-    requests_per_s = sum(len(job.blocks) * 1000 / job.poll_ms for job in jobs)
+    taken_ms = [
+        sum(reply_ms + link.pause_ms + line_ms(link, block.reply_bytes) for block in job.blocks) for job in jobs
+    ]
     units = sorted(unit_times(link, jobs), key=lambda unit: unit.allowance_ms)
-    busy_ms = round(requests * (reply_ms + link.pause_ms))
+    busy_ms = round(sum(taken_ms))
     # The unit that is delayed the most is the one that would do the least harm itself.
     return LinkCost(
-        requests_per_s=requests_per_s,
-        load_fraction=requests_per_s * (reply_ms + link.pause_ms) / 1000,
+        requests_per_s=sum(len(job.blocks) * 1000 / job.poll_ms for job in jobs),
+        load_fraction=sum(ms / job.poll_ms for ms, job in zip(taken_ms, jobs, strict=True)),
         worst_delay_ms=worst_delay_ms(units[1:], share_ppm=link.probe_share_ppm, busy_ms=busy_ms),
         next_probe_ms=next_probe_ms(units[1:], share_ppm=link.probe_share_ppm, busy_ms=busy_ms),
     )
