@@ -28,7 +28,7 @@ from scowl_edge.model.event import AnyOrder
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.view import RegionView
 from scowl_edge.web import Check, listen
-from scowl_edge.web.published import History, StoreFigures
+from scowl_edge.web.published import History, PublishedGuests, StoreFigures
 from scowl_edge.web.scrape import Scrape
 
 POINTS_A_DEVICE = 50
@@ -58,6 +58,10 @@ class Cabinet:
     request_results: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("plc", "ok"): 1})
     conflated: int = 0
     missed_polls: Mapping[str, int] = field(default_factory=dict)
+    link_busy_s: Mapping[str, float] = field(default_factory=dict)
+    link_probes: Mapping[str, int] = field(default_factory=dict)
+    link_worst_delays_s: Mapping[str, float] = field(default_factory=dict)
+    guests: Mapping[str, PublishedGuests] = field(default_factory=dict)
     links_up: Mapping[str, bool] = field(default_factory=dict)
     stores: Mapping[str, StoreFigures] = field(default_factory=dict)
     step_lag_s: float = 0.0

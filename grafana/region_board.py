@@ -249,6 +249,22 @@ LINKS = Row(
                 Query("rate(scowl_readings_conflated_total{@}[$__rate_interval])", "overwritten"),
             ),
         ),
+        Panel(
+            title="Links in use", form="lines", unit="percentunit", low=0, width=8,
+            steps=((None, "green"), (0.8, "orange")),
+            what="Which part of the time is a request under way? Near 100 % a link has no room for more points.",
+            queries=(Query("rate(scowl_link_busy_seconds_total{@}[$__rate_interval])", "{{link}}"),),
+        ),
+        Panel(
+            title="Probes of silent units", form="lines", unit="reqps", low=0, width=8,
+            what="How often are units asked that did not answer, to see whether they are back?",
+            queries=(Query("rate(scowl_link_probes_total{@}[$__rate_interval])", "{{link}}"),),
+        ),
+        Panel(
+            title="Longest delay by bad units", form="bars", unit="s", low=0, width=8,
+            what="How late may a healthy unit be read if all others on its link fail at once? From the configuration.",
+            queries=(Query("topk(10, scowl_link_worst_delay_seconds{@})", "{{link}}"),),
+        ),
     ),
 )  # fmt: skip
 

@@ -17,12 +17,13 @@ import structlog
 from scowl_edge import __version__
 from scowl_edge.assembly import Assembly, assemble
 from scowl_edge.assembly.assembly import PointInfo
+from scowl_edge.assembly.cost import ROUND_TRIP_MS
 from scowl_edge.assembly.signals import Rounding
 from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
-from scowl_edge.devices.declaration import DeviceLink, OpcuaLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
+from scowl_edge.drivers.modbus import ModbusTcpDriver, Tap
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
 from scowl_edge.journal.file import recover_file
 from scowl_edge.journal.store import SqliteJournal
@@ -75,6 +76,11 @@ class Daemon:
         system = SystemClock()
         self.clock: Clock = system if clock_rate == 1 else RateClock(clock_rate, system)
         self.drivers = {link.name: _driver(link, self.clock, clock_rate) for link in assembly.links}
+        self._modbus = {name: driver for name, driver in self.drivers.items() if isinstance(driver, ModbusTcpDriver)}
+        self.link_worst_delays_s = {
+            name: driver.cost(reply_ms=ROUND_TRIP_MS).worst_delay_ms / 1000 for name, driver in self._modbus.items()
+        }
+        """Link -> longest time that all other units, bad at the same moment, delay a due poll."""
         self.commit_seconds: list[float] = []
         self._utc_ok = False
         recovery = recover_file(assembly.journal.path)
@@ -173,6 +179,21 @@ class Daemon:
         return {name: driver.missed_polls for name, driver in self.drivers.items()}
 
     @property
+    def link_busy_s(self) -> Mapping[str, float]:
+        """Link -> real seconds in which a request was under way, since the start."""
+        return {name: driver.busy_ms / 1000 / self.rate for name, driver in self._modbus.items()}
+
+    @property
+    def link_probes(self) -> Mapping[str, int]:
+        """Link -> requests that only ask whether a silent unit is back, since the start."""
+        return {name: driver.probes for name, driver in self._modbus.items()}
+
+    @property
+    def guests(self) -> Mapping[str, Tap]:
+        """Link -> its proxy, where it has one."""
+        return {name: driver.tap for name, driver in self._modbus.items() if driver.tap is not None}
+
+    @property
     def links_up(self) -> Mapping[str, bool]:
         """Link -> whether it is up; without those that were not tried yet."""
         links = self.core.memory.situation.links
@@ -239,7 +260,7 @@ class Daemon:
         restarts = sum(t.restarts for t in self._tasks)
         error = self.journal.last_error
         too_large = _TOO_LARGE if self.journal.keeper.over_limit else ""
-        return {
+        checks = {
             "loop": Check(ok=late_ms <= allowed, detail=f"last turn {late_ms} ms ago, at most {allowed} ms allowed"),
             "journal": Check(
                 ok=self.journal.healthy and self.loop.turn.journal_ok and not too_large,
@@ -253,6 +274,10 @@ class Daemon:
             ),
             "tasks": Check(ok=restarts == 0, detail=f"{restarts} restarts of tasks since the start", vital=False),
         }  # fmt: skip
+        if guests := self.guests:
+            deaf = "; ".join(f"link {name}: {tap.fault}" for name, tap in guests.items() if tap.fault)
+            checks["proxies"] = Check(ok=not deaf, detail=deaf or "all listen", vital=False)
+        return checks
 
     def _late_ms(self) -> tuple[int, int]:
         """How long ago the last turn was, and how long it may be."""
@@ -351,6 +376,7 @@ class Daemon:
         """Drives links and loop until the stop is settled."""
         self._tasks = [Supervised(f"link {name}", lambda d=d: d.run(self.inbox)) for name, d in self.drivers.items()]  # type: ignore[misc]
         others = [Supervised("timing", lambda: self._observe(metrics))]
+        others += [Supervised(f"proxy of link {name}", tap.run) for name, tap in self.guests.items()]
         if self._recorder is not None:
             others.append(Supervised("telemetry", self._recorder.run))
         running = [asyncio.create_task(t.run(), name=t.name) for t in (*self._tasks, *others)]
@@ -433,7 +459,12 @@ def refuse_foreign(assembly: Assembly) -> None:
     Raises:
         StartError: a link or the port is not on a loopback address.
     """
-    for what, host in [("http", assembly.http.host), *((f"link {link.name}", link.host) for link in assembly.links)]:
+    proxies = [(link.name, link.proxy) for link in assembly.links if isinstance(link, ModbusLink)]
+    for what, host in [
+        ("http", assembly.http.host),
+        *((f"link {link.name}", link.host) for link in assembly.links),
+        *((f"the proxy of link {name}", proxy.host) for name, proxy in proxies if proxy is not None),
+    ]:
         if not is_loopback(host):
             raise StartError(
                 f"--clock-rate needs every link and port on loopback, but {what} is on {host}; "

@@ -1,4 +1,4 @@
-"""`/metrics`: the daemon itself (`own`), the region after its last step (`region`), and every point (`points`).
+"""`/metrics`: the daemon itself (`own`), its `links`, the region after its last step, and every point (`points`).
 
 It is rendered in small pieces, so that a scrape of many points never holds up a step, and once for all who scrape at
 the same time.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
+from scowl_edge.metrics.links import link_chunks
 from scowl_edge.metrics.own import Feed, OwnSeries
 from scowl_edge.metrics.points import PointSeries
 from scowl_edge.metrics.region import region_chunks
@@ -40,6 +41,7 @@ class Metrics:
     def chunks(self) -> Iterator[bytes]:
         """The whole exposition in pieces of about a ms each."""
         yield from self._own.chunks(self._feed)
+        yield from link_chunks(self._published)
         if (view := self._published.region()) is not None:
             yield from region_chunks(view)
         yield from self._points.chunks()

@@ -1,8 +1,8 @@
-"""The daemon about itself: its timers, links, stores, viewers and health."""
+"""The daemon about itself: its timers, stores, viewers and health."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from prometheus_client import (
@@ -39,26 +39,7 @@ class Feed(Protocol):
         """Messages that a newer one replaced before the viewer took them, since the start."""
 
 
-def _of_links(values: Mapping[str, int]) -> Iterator[Sample]:
-    return ((labels(("link", link)), int(value)) for link, value in sorted(values.items()))
-
-
 _FAMILIES: tuple[tuple[Family, Callable[[Published], Iterable[Sample]]], ...] = (
-    (
-        Family("scowl_link_requests_total", "counter", "Requests on a link by their result."),
-        lambda p: (
-            (labels(("link", link), ("result", result)), count)
-            for (link, result), count in sorted(p.request_results.items())
-        ),
-    ),
-    (
-        Family("scowl_link_missed_polls_total", "counter", "Polls left out because the one before was not over."),
-        lambda p: _of_links(p.missed_polls),
-    ),
-    (
-        Family("scowl_link_up", "gauge", "1 if the link is up, 0 if not; absent before it was first tried."),
-        lambda p: _of_links(p.links_up),
-    ),
     (
         Family("scowl_readings_conflated_total", "counter", "Point updates that a newer one replaced before a step."),
         lambda p: [("", p.conflated)],

@@ -94,6 +94,22 @@ class StoreFigures:
     """Size on the disk with what the database keeps beside it."""
 
 
+class PublishedGuests(Protocol):
+    """Other tools that read a link's units through the daemon."""
+
+    @property
+    def results(self) -> Mapping[str, int]:
+        """Result -> requests since the start."""
+
+    @property
+    def clients(self) -> Mapping[str, int]:
+        """Address of a client -> its connections now."""
+
+    @property
+    def turned_away(self) -> int:
+        """Connections refused because there were too many, since the start."""
+
+
 class History(Protocol):
     """The bounded store of what was: trends of points, and events. It is never replayed."""
 
@@ -134,6 +150,25 @@ class Published(Protocol):
     @property
     def missed_polls(self) -> Mapping[str, int]:
         """Link -> polls left out because the one before was not over, since the start."""
+
+    @property
+    def link_busy_s(self) -> Mapping[str, float]:
+        """Link -> real seconds in which a request was under way, since the start; of several at once each counts.
+
+        Modbus only, like what else is said of the bus.
+        """
+
+    @property
+    def link_probes(self) -> Mapping[str, int]:
+        """Link -> requests that only ask whether a silent unit is back, since the start."""
+
+    @property
+    def link_worst_delays_s(self) -> Mapping[str, float]:
+        """Link -> longest time that all other units, bad at the same moment, delay a due poll; never changes."""
+
+    @property
+    def guests(self) -> Mapping[str, PublishedGuests]:
+        """Link -> other tools on its proxy; only links that have one."""
 
     @property
     def links_up(self) -> Mapping[str, bool]:

@@ -67,6 +67,13 @@ def test_links_stores_and_the_daemon() -> None:
     seen = told(State(view=region_view()))
     expected = {
         "scowl_link_missed_polls_total{link=plc}": 2,
+        "scowl_link_busy_seconds_total{link=plc}": 12.5,
+        "scowl_link_probes_total{link=plc}": 3,
+        "scowl_link_worst_delay_seconds{link=plc}": 1.8,
+        "scowl_link_guest_requests_total{link=plc,result=ok}": 40,
+        "scowl_link_guest_requests_total{link=plc,result=write_refused}": 1,
+        "scowl_link_guest_connections{client=10.0.0.9,link=plc}": 2,
+        "scowl_link_guests_turned_away_total{link=plc}": 4,
         "scowl_link_up{link=plc}": 1,
         "scowl_link_up{link=scada}": 0,
         "scowl_store_ok{store=journal}": 1,

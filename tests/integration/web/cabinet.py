@@ -62,6 +62,15 @@ POINTS = (
 )
 
 
+@dataclass(frozen=True)
+class Guests:
+    """Other tools on a link's proxy."""
+
+    results: Mapping[str, int] = field(default_factory=lambda: {"ok": 40, "write_refused": 1})
+    clients: Mapping[str, int] = field(default_factory=lambda: {"10.0.0.9": 2})
+    turned_away: int = 4
+
+
 @dataclass
 class State:
     """A published state that a test sets as it likes."""
@@ -71,6 +80,10 @@ class State:
     request_results: dict[tuple[str, str], int] = field(default_factory=lambda: {("plc", "ok"): 7})
     conflated: int = 3
     missed_polls: Mapping[str, int] = field(default_factory=lambda: {"plc": 2})
+    link_busy_s: Mapping[str, float] = field(default_factory=lambda: {"plc": 12.5})
+    link_probes: Mapping[str, int] = field(default_factory=lambda: {"plc": 3})
+    link_worst_delays_s: Mapping[str, float] = field(default_factory=lambda: {"plc": 1.8})
+    guests: Mapping[str, Guests] = field(default_factory=lambda: {"plc": Guests()})
     links_up: Mapping[str, bool] = field(default_factory=lambda: {"plc": True, "scada": False})
     stores: Mapping[str, StoreFigures] = field(
         default_factory=lambda: {
