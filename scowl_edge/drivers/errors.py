@@ -14,10 +14,12 @@ class DriverError(ScowlError):
     cause = Cause.BAD_REPLY
     """Cause on the points that the request should have read."""
 
-    def __init__(self, came_back: str, *, what: str = "") -> None:
+    def __init__(self, came_back: str, *, what: str = "", sent: bool = True) -> None:
         super().__init__(came_back)
         self.came_back = came_back
         self.what = what
+        self.sent = sent
+        """Whether bytes of the request may have left."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.came_back}" if self.what else self.came_back
@@ -34,6 +36,16 @@ class BadReply(DriverError):
     """Something came back that is not the answer to what was asked. It is never a value."""
 
 
+class Unproven(DriverError):
+    """On a line without transaction ids: it is not sure what the next reply of the unit would answer.
+
+    Either the request was not sent for that reason, or a reply came that may be that to an earlier request.
+    """
+
+    result = "unproven"
+    cause = Cause.UNPROVEN
+
+
 class LinkLost(DriverError):
     """The connection is not there, or went away while a request was under way."""
 
@@ -41,9 +53,7 @@ class LinkLost(DriverError):
     cause = Cause.LINK_DOWN
 
     def __init__(self, came_back: str, *, sent: bool, what: str = "") -> None:
-        super().__init__(came_back, what=what)
-        self.sent = sent
-        """Whether bytes of the request may have left."""
+        super().__init__(came_back, what=what, sent=sent)
 
 
 class Refused(DriverError):

@@ -1,0 +1,493 @@
+"""One line, one request at a time, without transaction ids: which reply surely belongs to which request.
+
+Pure: bytes and times come in, bytes and results go out, so that every order of events can be tried in virtual time.
+
+- A frame answers a request only if check sum, unit, function, length (and of a write the place) fit. Other whole frames
+  are strays and dropped; bytes that are no frame spoil what follows until the line was silent. Neither ends a wait.
+- A unit that owes replies is asked nothing until a *check* showed that they are over: a request whose reply cannot be
+  that of another. A unit answers in order, so all that it was asked before is over then. One that leaves the check
+  unanswered too is barred until its replies can no longer come.
+- Where a reply might be another's all the same (the unit sent what nobody asked for, it sent just these bytes in answer
+  to another request, more bytes came behind it), a check follows the reply: it is taken only if nothing comes between.
+- Where an adapter repeats what it sends, that echo is told from the answer by asking first what cannot repeat itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
+
+from scowl_edge.devices.declaration import Canary, ModbusLink
+from scowl_edge.drivers.errors import BadReply, DriverError, ReplyTimeout, Unproven
+from scowl_edge.drivers.modbus.owed import Account, OwedReplies
+from scowl_edge.drivers.modbus.pdu import describe, refusal
+from scowl_edge.drivers.modbus.rtu import (
+    CHECKS,
+    EXCEPTION_STATUS,
+    RETURN_QUERY,
+    answers,
+    crc16,
+    frame,
+    repeats_itself,
+    reply_length,
+    shape,
+)
+from scowl_edge.drivers.modbus.wire import Done
+
+RESYNC_MS = 50.0
+"""Silence after which bytes that came to nothing are dropped. USB adapters hand on bytes up to 16 ms late, so it is far
+longer than the line's own frame gap."""
+_EARLY_S = 1e-4
+"""A timer may ring a hair early."""
+
+
+def gap_ms(link: ModbusLink) -> float:
+    """Silence kept before each frame: of a serial line; a converter keeps its own."""
+    return link.serial.frame_gap_ms if link.serial is not None else 0.0
+
+
+def turn_ms(link: ModbusLink, timeout_ms: float) -> float:
+    """Longest time from `start` on an idle line to `done`: two time-outs of the unit, and silences."""
+    return 2 * timeout_ms + 3 * gap_ms(link) + 2 * RESYNC_MS
+
+
+class _Phase(Enum):
+    """What a request waits for."""
+
+    BARRED = "barred"
+    BEFORE = "check before"
+    ASK = "ask"
+    AFTER = "check after"
+
+
+class _Check(NamedTuple):
+    """A request whose reply cannot be that of another."""
+
+    pdu: bytes
+    canary: Canary | None = None
+
+
+class _Request:
+    """One request and how far it is."""
+
+    __slots__ = (
+        "candidate",
+        "check",
+        "conflict",
+        "deadline_s",
+        "done",
+        "echo_due",
+        "full_wait",
+        "heard",
+        "over_s",
+        "pdu",
+        "phase",
+        "quiet_by_s",
+        "sent",
+        "timeout_s",
+        "unit",
+    )
+
+    def __init__(self, unit: int, pdu: bytes, timeout_s: float, done: Done) -> None:
+        self.unit = unit
+        self.pdu = pdu
+        self.timeout_s = timeout_s
+        self.done = done
+        self.phase = _Phase.ASK
+        self.check: _Check | None = None
+        self.sent = b""
+        """Frame that is out in this phase; empty while the line is not quiet yet."""
+        self.echo_due = False
+        self.deadline_s = self.over_s = self.quiet_by_s = 0.0
+        self.full_wait = True
+        """Whether this phase may wait for the whole time-out."""
+        self.candidate: bytes | None = None
+        self.conflict = False
+        """Something else came that could be the reply."""
+        self.heard = ""
+        """What came instead of the reply, in words."""
+
+
+class RtuLine:
+    """The state of one connection. All times are seconds of one clock; `wake` wants to be called at `wake_s`."""
+
+    def __init__(
+        self,
+        owed: OwedReplies,
+        *,
+        gap_s: float,
+        resync_s: float,
+        nonce: int,
+        send: Callable[[bytes], None],
+        unread: Callable[[], bool],
+        on_stray: Callable[[], None],
+        on_bad: Callable[[], None],
+        on_broken: Callable[[], None],
+    ) -> None:
+        """Args:
+        owed: What the link's units owe, from earlier connections too.
+        gap_s: Silence before each frame.
+        resync_s: Silence that ends bytes which came to nothing.
+        nonce: Number of the first check.
+        send: Takes a frame to send.
+        unread: Whether bytes have arrived that `received` was not told of.
+        on_stray: Called for each whole frame that answers nothing.
+        on_bad: Called for bytes that are no frame.
+        on_broken: Called when the connection cannot be trusted: it must be closed and opened anew.
+        """
+        self.wake_s = math.inf
+        """When `wake` is due; infinite: never."""
+        self._owed = owed
+        self._gap_s, self._resync_s = gap_s, resync_s
+        self._send, self._unread = send, unread
+        self._on_stray, self._on_bad, self._on_broken = on_stray, on_bad, on_broken
+        self._nonce = nonce
+        self._waiting: deque[_Request] = deque()
+        self._current: _Request | None = None
+        self._finished: list[tuple[Done, bytes | DriverError]] = []
+        self._broken = False
+        self._buffer = bytearray()
+        self._noise = False
+        self._heard_s = -math.inf
+        self._echoes: bool | None = None
+        """Whether the adapter repeats what is sent; None: not known yet."""
+
+    # -- what happens
+
+    def start(self, now_s: float, unit: int, pdu: bytes, timeout_s: float, done: Done) -> None:
+        """Takes a request; those before it are finished first. `done` is never called from here."""
+        self._waiting.append(_Request(unit, pdu, timeout_s, done))
+        if self._current is None:
+            self._next(now_s)
+
+    def received(self, now_s: float, data: bytes) -> None:
+        """Takes bytes from the line."""
+        if self._buffer or self._noise:
+            self._end_noise(now_s)
+        self._heard_s = now_s
+        if not self._noise:
+            self._buffer += data
+            self._cut(now_s)
+        request = self._current
+        if request is not None and request.phase is _Phase.ASK and request.candidate is not None:
+            self._weigh(now_s, request, request.candidate)
+        self._settle(now_s)
+
+    def wake(self, now_s: float) -> None:
+        """Does what is due by now."""
+        request = self._current
+        if request is not None and now_s + _EARLY_S >= self.wake_s:
+            if request.phase is _Phase.BARRED:
+                self._refuse(now_s, request)
+            elif request.sent:
+                self._overdue(now_s, request)
+            else:
+                self._try_to_send(now_s, request)
+        self._settle(now_s)
+
+    def lost(self, now_s: float, error: DriverError) -> list[tuple[Done, DriverError]]:
+        """The connection is gone: what was under way, to be failed with `error`. Its reply is owed all the same."""
+        request, self._current = self._current, None
+        if request is not None:
+            self._note_owed(now_s, request)
+            self._waiting.appendleft(request)
+        failed: list[tuple[Done, DriverError]] = [(waiting.done, error) for waiting in self._waiting]
+        self._waiting.clear()
+        self.wake_s = math.inf
+        return failed
+
+    # -- one request after the other
+
+    def _settle(self, now_s: float) -> None:
+        """Hands on what is finished, and begins the next."""
+        while True:
+            finished, self._finished = self._finished, []
+            for done, result in finished:
+                done(result)
+            if self._broken:
+                self._broken = False
+                self._on_broken()
+            if self._current is None and self._waiting:
+                self._next(now_s)
+            if not self._finished:
+                return
+
+    def _next(self, now_s: float) -> None:
+        request = self._current = self._waiting.popleft()
+        request.over_s = now_s + 2 * request.timeout_s + 3 * self._gap_s + 2 * self._resync_s
+        request.quiet_by_s = now_s + request.timeout_s
+        account = self._owed.of(request.unit)
+        if account.owes(now_s) and account.barred_until_s > now_s:
+            request.phase = _Phase.BARRED
+            self.wake_s = now_s
+        elif account.owes(now_s) or (self._echoes is None and repeats_itself(request.pdu)):
+            self._enter(now_s, request, _Phase.BEFORE)
+        else:
+            self._enter(now_s, request, _Phase.ASK)
+
+    def _enter(self, now_s: float, request: _Request, phase: _Phase) -> None:
+        request.phase, request.sent = phase, b""
+        request.check = None if phase is _Phase.ASK else self._choose(now_s, request)
+        self._try_to_send(now_s, request)
+
+    def _choose(self, now_s: float, request: _Request) -> _Check:
+        """The check that surely differs from all that may still come."""
+        account = self._owed.of(request.unit)
+        if self._echoes is None:
+            # Its reply never looks like its request, so an echo shows.
+            return _Check(bytes((EXCEPTION_STATUS,)))
+        canary = self._owed.canary(request.unit)
+        if canary is not None and not (account.owes(now_s) and account.anything):
+            others = {shape(request.pdu)} if request.phase is _Phase.AFTER else set()
+            if all(shape(canary[0]).differs(other) for other in account.shapes | others):
+                return _Check(*canary)
+        self._nonce = (self._nonce + 1) & 0xFFFF
+        return _Check(bytes((RETURN_QUERY, 0, 0)) + self._nonce.to_bytes(2))
+
+    def _try_to_send(self, now_s: float, request: _Request) -> None:
+        dirty = bool(self._buffer) or self._noise
+        ready_s = self._heard_s + (self._resync_s if dirty else self._gap_s)
+        if now_s + _EARLY_S < ready_s or self._unread():
+            limit_s = request.over_s if request.candidate is not None else request.quiet_by_s
+            if now_s + _EARLY_S < limit_s:
+                self.wake_s = min(max(ready_s, now_s + 0.001), limit_s)
+            else:
+                self._fail(request, BadReply("the line is never silent; who else sends?", sent=bool(request.candidate)))
+            return
+        self._discard()
+        request.sent = frame(request.unit, request.check.pdu if request.check else request.pdu)
+        request.echo_due = True
+        request.deadline_s = self.wake_s = min(now_s + request.timeout_s, request.over_s)
+        request.full_wait = request.deadline_s >= now_s + request.timeout_s - _EARLY_S
+        if request.phase is _Phase.BEFORE:
+            # The time to find the line quiet counts once.
+            request.quiet_by_s = request.over_s - request.timeout_s
+        self._send(request.sent)
+
+    def _finish(self, request: _Request, result: bytes | DriverError) -> None:
+        self._current = None
+        self.wake_s = math.inf
+        self._finished.append((request.done, result))
+
+    def _fail(self, request: _Request, error: DriverError) -> None:
+        self._finish(request, error)
+
+    # -- waiting in vain
+
+    def _refuse(self, now_s: float, request: _Request) -> None:
+        wait_ms = (self._owed.of(request.unit).barred_until_s - now_s) * 1000
+        why = "it left a request and the check after it unanswered, so the next reply may be a late one"
+        self._fail(request, Unproven(f"not sent: {why}; asked again in {max(wait_ms, 0):.0f} ms", sent=False))
+
+    def _note_owed(self, now_s: float, request: _Request) -> Account:
+        """What is out and unanswered is owed."""
+        account = self._owed.of(request.unit)
+        if request.sent:
+            until_s = max(request.deadline_s, now_s) + self._owed.late_s
+            account.given_up(request.check.pdu if request.check else request.pdu, until_s)
+        return account
+
+    def _overdue(self, now_s: float, request: _Request) -> None:
+        """A phase waited long enough."""
+        owed_before = self._owed.of(request.unit).owes(now_s)
+        account = self._note_owed(now_s, request)
+        silence = f"no reply within {request.timeout_s * 1000:g} ms"
+        if request.phase is _Phase.ASK:
+            what = BadReply(f"{silence}, but {request.heard}") if request.heard else ReplyTimeout(silence)
+            self._fail(request, what)
+        elif request.phase is _Phase.BEFORE:
+            if owed_before:
+                account.barred_until_s = account.owes_until_s
+            account.answers_checks = False
+            text = f"{silence} to the check that earlier replies are over; the request was not sent"
+            self._fail(request, ReplyTimeout(text, sent=False))
+        else:
+            self._confirmed_by_silence(now_s, request, account)
+
+    def _confirmed_by_silence(self, now_s: float, request: _Request, account: Account) -> None:
+        """A whole time-out without a word after a reply: were it another's, its own would have come by now."""
+        assert request.check is not None
+        if request.check.canary is None:
+            account.answers_checks = False
+        if request.check.canary is not None or request.conflict or not request.full_wait:
+            account.given_up(request.pdu, now_s + self._owed.late_s)
+            account.anything = True
+            self._fail(request, Unproven(_DOUBT.format("no check showed which")))
+            return
+        account.proven_s = now_s
+        self._take(now_s, request, account)
+
+    # -- bytes to frames
+
+    def _end_noise(self, now_s: float) -> None:
+        if now_s - self._heard_s >= self._resync_s:
+            self._discard()
+
+    def _discard(self) -> None:
+        if self._buffer:
+            self._on_bad()
+        self._buffer.clear()
+        self._noise = False
+
+    def _spoil(self) -> None:
+        """These bytes are no frame: where the next begins only silence tells."""
+        self._buffer.clear()
+        self._noise = True
+        self._on_bad()
+        if self._current is not None and self._current.sent:
+            self._current.heard = (
+                "bytes came that are no whole frame; are baud rate and parity right, is the line sound?"
+            )
+
+    def _cut(self, now_s: float) -> None:
+        buffer = self._buffer
+        while buffer:
+            request = self._current
+            if request is not None and request.sent and request.echo_due and self._echoes is not False:
+                sent = request.sent
+                if buffer.startswith(sent):
+                    del buffer[: len(sent)]
+                    request.echo_due, self._echoes = False, True
+                    continue
+                if sent.startswith(buffer):
+                    return
+            length = reply_length(buffer)
+            if length < 0:
+                self._spoil()
+                return
+            if not length or len(buffer) < length:
+                return
+            if crc16(memoryview(buffer)[:length]):
+                self._spoil()
+                return
+            unit, pdu = buffer[0], bytes(buffer[1 : length - 2])
+            del buffer[:length]
+            self._take_frame(now_s, unit, pdu)
+
+    def _take_frame(self, now_s: float, unit: int, pdu: bytes) -> None:
+        request = self._current
+        if request is None or unit != request.unit or (not request.sent and request.candidate is None):
+            self._stray(now_s, unit, pdu)
+            return
+        if self._echoes and request.echo_due and request.sent and request.candidate is None:
+            # On such a line the own request comes back first.
+            self._stray(now_s, unit, pdu)
+            return
+        if request.phase is _Phase.BEFORE:
+            self._checked_before(now_s, request, pdu)
+        elif request.candidate is None:
+            if answers(request.pdu, pdu):
+                request.candidate = pdu
+                self._learn_echo(request, pdu)
+            else:
+                self._stray(now_s, unit, pdu)
+                if pdu[0] & 0x7F not in CHECKS:
+                    request.heard = f"a reply to something else came: function {pdu[0]}, {len(pdu)} bytes long"
+        elif request.phase is _Phase.AFTER and request.sent and self._is_answer(now_s, request, pdu):
+            self._checked_after(now_s, request, pdu)
+        else:
+            self._stray(now_s, unit, pdu)
+            if pdu != request.candidate and pdu[0] & 0x7F not in CHECKS:
+                request.conflict = True
+
+    def _learn_echo(self, request: _Request, pdu: bytes) -> None:
+        if self._echoes is None and request.echo_due and frame(request.unit, pdu) != request.sent:
+            self._echoes = False
+
+    def _stray(self, now_s: float, unit: int, pdu: bytes) -> None:
+        self._on_stray()
+        self._owed.stray(unit, pdu, now_s)
+
+    # -- is it the one?
+
+    def _weigh(self, now_s: float, request: _Request, candidate: bytes) -> None:
+        """A reply came that fits: taken at once, or only after a check."""
+        account = self._owed.of(request.unit)
+        if request.conflict:
+            account.given_up(request.pdu, now_s + self._owed.late_s)
+            self._fail(request, Unproven(_DOUBT.format("two came")))
+            return
+        doubted = bool(self._buffer) or self._noise or account.doubted_until_s > now_s
+        since_s = now_s - request.timeout_s - self._owed.late_s
+        wished = (
+            account.due(now_s)
+            or (account.answers_checks and account.seen_before(request.pdu, candidate, since_s))
+            or self._owed.canary(request.unit) is not None
+        )
+        if doubted or (wished and self._may_check(account, now_s)):
+            self._enter(now_s, request, _Phase.AFTER)
+        else:
+            self._take(now_s, request, account)
+
+    def _may_check(self, account: Account, now_s: float) -> bool:
+        """Without a cause no check is sent whose answer nothing would tell from that to an earlier one."""
+        return account.answers_checks or account.check_owed_until_s <= now_s
+
+    def _take(self, now_s: float, request: _Request, account: Account) -> None:
+        reply = request.candidate
+        assert reply is not None
+        account.remember(request.pdu, reply, now_s)
+        self._finish(request, refusal(reply[1]) if reply[0] & 0x80 else reply)
+
+    def _is_answer(self, now_s: float, request: _Request, pdu: bytes) -> bool:
+        """Whether a frame surely answers the check that is out."""
+        check = request.check
+        assert check is not None
+        if not answers(check.pdu, pdu):
+            return False
+        if check.canary is not None:
+            if len(pdu) > 2:
+                return True
+            others = {other.function for other in self._owed.of(request.unit).shapes} | {request.pdu[0]}
+            return pdu[0] & 0x7F not in others
+        # Only its number tells the answer from that to an earlier check.
+        return pdu == check.pdu or self._owed.of(request.unit).check_owed_until_s <= now_s
+
+    def _checked_before(self, now_s: float, request: _Request, pdu: bytes) -> None:
+        if not self._is_answer(now_s, request, pdu):
+            self._stray(now_s, request.unit, pdu)
+            return
+        self._learn_echo(request, pdu)
+        if self._wrong_canary(now_s, request, pdu):
+            return
+        account = self._owed.of(request.unit)
+        account.proven(now_s)
+        account.answers_checks = True
+        self._enter(now_s, request, _Phase.ASK)
+
+    def _checked_after(self, now_s: float, request: _Request, pdu: bytes) -> None:
+        if self._wrong_canary(now_s, request, pdu):
+            return
+        account = self._owed.of(request.unit)
+        account.proven(now_s)
+        account.answers_checks = True
+        if request.conflict:
+            self._fail(request, Unproven(_DOUBT.format("two came")))
+        else:
+            self._take(now_s, request, account)
+
+    def _wrong_canary(self, now_s: float, request: _Request, pdu: bytes) -> bool:
+        """The register whose value is known has another: no reply of this unit can be trusted now."""
+        check = request.check
+        assert check is not None
+        if check.canary is None or (len(pdu) == 4 and int.from_bytes(pdu[2:]) == check.canary.equals):
+            return False
+        sent = request.phase is _Phase.AFTER
+        canary = f"canary ({describe(request.unit, check.pdu)})"
+        if len(pdu) == 2:
+            self._fail(request, BadReply(f"its {canary} was refused: {refusal(pdu[1])}", sent=sent))
+            return True
+        account = self._owed.of(request.unit)
+        account.given_up(check.pdu, now_s + self._owed.late_s)
+        account.anything = True
+        account.barred_until_s = account.owes_until_s
+        brought = f"brought {int.from_bytes(pdu[2:])} instead of {check.canary.equals}; the connection is reopened"
+        self._broken = True
+        self._fail(request, BadReply(f"its {canary} {brought}", sent=sent))
+        return True
+
+
+_DOUBT = "a reply came of which it is not sure that it answers this request: {}"
