@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -103,7 +103,7 @@ class BusConfig:
     read_only: bool
     units: tuple[Unit, ...]
     reads: tuple[Read, ...]
-    unit_of_point: dict[int, int]
+    unit_of_point: Mapping[int, int]
     durable_first: frozenset[int]
     """Points with a stored or pulse register: `before_send` is awaited before they are written."""
     share_ppm: int = PROBE_SHARE_PPM
@@ -175,10 +175,7 @@ class Bus:
         self._up: dict[int, bool | None] = dict.fromkeys(self._units)
         self._link_up: bool | None = None
         self._down_cause = ""
-        self._jobs_of: dict[int, list[int]] = {}
-        for index, read in enumerate(config.reads):
-            for point in read.points.tolist():
-                self._jobs_of.setdefault(point, []).append(index)
+        self._jobs_by_point: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
         self._schedule = Schedule(
             config.link,
             [read.job for read in config.reads],
@@ -276,10 +273,21 @@ class Bus:
 
     def read(self, points: Sequence[int], by_ms: int) -> None:
         """Asks for points out of turn; see `Driver.read`. Points that are not readable are passed over."""
+        at, jobs = self._index()
         for point in points:
-            for job in self._jobs_of.get(point, ()):
-                self._schedule.ask(job, by_ms)
+            for place in range(np.searchsorted(at, point), np.searchsorted(at, point, side="right")):
+                self._schedule.ask(int(jobs[place]), by_ms)
         self._poke()
+
+    def _index(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """All points that are read, in order, and the job of each; made when it is first needed."""
+        if self._jobs_by_point is None:
+            reads = self._config.reads
+            at = np.concatenate([read.points for read in reads]) if reads else np.empty(0, np.int32)
+            jobs = np.repeat(np.arange(len(reads), dtype=np.int32), [len(read.points) for read in reads])
+            order = np.argsort(at, kind="stable")
+            self._jobs_by_point = at[order], jobs[order]
+        return self._jobs_by_point
 
     def heard(self) -> None:
         """News came unasked: the connection is good, and so is the unit of a link that has only one."""

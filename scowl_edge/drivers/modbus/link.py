@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, Sink, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink
 from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
 from scowl_edge.drivers.modbus.guests import accepted
+from scowl_edge.drivers.modbus.places import PointPlaces
 from scowl_edge.drivers.modbus.port import ModbusPort, Transaction, transactions, unit_timeouts_ms
 from scowl_edge.drivers.modbus.tap import Tap
 from scowl_edge.drivers.schedule import Job, UnitTimes, next_probe_ms, worst_delay_ms
@@ -104,13 +106,12 @@ class ModbusTcpDriver:
 
 
 def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
-    points = [
-        (device.first_point + place, device, point)
-        for device in link.devices
-        for place, point in enumerate(device.points)
-    ]
-    polled = [point for job in jobs for point in job.points.tolist()]
-    unit_of_point = {index: device.unit for index, device, _ in points}
+    polled: dict[int, list[NDArray[np.int32]]] = {}
+    for job in jobs:
+        polled.setdefault(job.unit, []).append(job.points)
+    devices: dict[int, list[str]] = {}
+    for device in link.devices:
+        devices.setdefault(device.unit, []).append(device.name)
     return BusConfig(
         link=link.name,
         pause_ms=link.pause_ms,
@@ -120,8 +121,8 @@ def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
         units=tuple(
             Unit(
                 times=times,
-                devices=tuple(device.name for device in link.devices if device.unit == times.number),
-                points=np.array(sorted({p for p in polled if unit_of_point[p] == times.number}), np.int32),
+                devices=tuple(devices[times.number]),
+                points=_together(polled.get(times.number, [])),
             )
             for times in unit_times(link, jobs)
         ),
@@ -131,9 +132,21 @@ def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
         reads=tuple(
             Read(job=Job(unit=job.unit, period_ms=job.poll_ms, cost=job.cost), points=job.points) for job in jobs
         ),
-        unit_of_point=unit_of_point,
-        durable_first=frozenset(index for index, _, point in points if point.write_class is not WriteClass.VOLATILE),
+        unit_of_point=PointPlaces(link),
+        durable_first=frozenset(
+            device.first_point + place
+            for device in link.devices
+            for place, point in enumerate(device.points)
+            if point.write_class is not WriteClass.VOLATILE
+        ),
     )
+
+
+def _together(points: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """All of them, each once; most units have one read, whose array is shared."""
+    if len(points) == 1:
+        return points[0]
+    return np.unique(np.concatenate(points)) if points else np.empty(0, np.int32)
 
 
 def unit_times(link: ModbusLink, jobs: Sequence[Transaction]) -> list[UnitTimes]:

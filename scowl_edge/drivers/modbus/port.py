@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, PointWrite
-from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table
+from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, Table
 from scowl_edge.drivers.bus import Ended
 from scowl_edge.drivers.errors import DriverError, LinkLost, Refused, Unsendable
 from scowl_edge.drivers.modbus import pdu
 from scowl_edge.drivers.modbus.encoding import Coil, Encoded, RegisterBit, Registers, encode
 from scowl_edge.drivers.modbus.endpoint import open_wire
 from scowl_edge.drivers.modbus.layout import Block, exponents_of
+from scowl_edge.drivers.modbus.owed import OwedReplies
+from scowl_edge.drivers.modbus.places import PointPlaces
 from scowl_edge.drivers.modbus.planner import Span, plan
 from scowl_edge.drivers.modbus.wire import Done, Wire, exchange
 from scowl_edge.model.signal import Reading
@@ -29,8 +31,9 @@ class Transaction:
         self.unit = device.unit
         self.poll_ms = device.poll_ms
         self.blocks = blocks
-        points: NDArray[np.int32] = np.unique(np.concatenate([block.points for block in blocks]))
-        self.points = points
+        self.points: NDArray[np.int32] = (
+            blocks[0].points if len(blocks) == 1 else np.unique(np.concatenate([block.points for block in blocks]))
+        )
         self.cost = sum(block.reply_bytes + 16 for block in blocks)
         """Bytes on the wire, about."""
 
@@ -128,11 +131,8 @@ class ModbusPort:
         self._errands = [_Errand(self, job) for job in jobs]
         self.now = clock.mono_ms
         self._rate = rate
-        self._points: dict[int, tuple[ModbusDevice, ModbusPoint]] = {
-            device.first_point + place: (device, point)
-            for device in link.devices
-            for place, point in enumerate(device.points)
-        }
+        self._places = PointPlaces(link)
+        self._owed = OwedReplies(link, rate=rate) if link.is_serial else None
         self._wire: Wire | None = None
         self._timeout_s = {unit: ms / 1000 / rate for unit, ms in unit_timeouts_ms(link).items()}
         self.count: Callable[[str], None] = lambda _result: None
@@ -150,7 +150,14 @@ class ModbusPort:
         """Connects; see `Port.open`."""
         self.close()
         self.count = count
-        self._wire = await open_wire(self._link, rate=self._rate, on_stray=lambda: count("stray"), on_lost=lost)
+        self._wire = await open_wire(
+            self._link,
+            rate=self._rate,
+            on_stray=lambda: count("stray"),
+            on_lost=lost,
+            on_bad=lambda: count("stray"),
+            owed=self._owed,
+        )
 
     def close(self) -> None:
         """Disconnects at once."""
@@ -202,7 +209,7 @@ class ModbusPort:
 
     async def prepare(self, write: PointWrite) -> Prepared:
         """Encodes one write; reads the point's scale factor first where it has one."""
-        device, point = self._points[write.point]
+        device, point = self._places.find(write.point)
         exponent = None
         if point.scale_factor:
             exponent = await self._exponent(device, point.scale_factor)
