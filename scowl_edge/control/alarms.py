@@ -12,6 +12,7 @@ from scowl_edge.control.entry import Entry, Stage
 from scowl_edge.control.ledger import NOT_SENT
 from scowl_edge.control.memory import Alarm, Memory
 from scowl_edge.control.restraint import INTERLOCK_STALE, INTERLOCKED, SPENT
+from scowl_edge.model.command import WriteClass
 from scowl_edge.model.event import DeviceMode
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import NONE, Actuator, Site
@@ -24,6 +25,9 @@ LINK_SILENT = declare("link-silent", "it connects, but none of its {} devices an
 MORE_DEVICES = declare("more-devices-down", "{} more of its devices: {}")
 DEVICE_DOWN = declare("device-down", "no answer: {}")
 CONTESTED = declare("contested", "somebody else writes its {}; left alone after {} tries, wants {} but reads {}")
+PULSE_LOST = declare(
+    "pulse-lost", "its {} was set to {} once but reads {}; it is not repeated by itself: look, and order it again"
+)
 NO_EFFECT = declare("no-effect", "its {} reads {} as written, but its power does not follow")
 REJECTED = declare("rejected", "it refuses to set its {} to {}")
 DOUBT = declare("doubt", "it is not known whether its {} was written")
@@ -156,7 +160,9 @@ def _of_commands(site: Site, memory: Memory, rulings: Sequence[Ruling | None], t
         if (situation.device_modes[a.device].mode != DeviceMode.AUTO and not held) or not _answers(memory, a.device):
             continue
         read = e.confirmed if e.confirmed is not None else -1
-        if e.stage is Stage.CONTESTED:
+        if e.stage is Stage.CONTESTED and a.write_class is WriteClass.PULSE:
+            yield Found(f"contested:{name}", name, "high", Reason(PULSE_LOST, (a.verb.value, e.written or 0, read)))
+        elif e.stage is Stage.CONTESTED:
             cause = Reason(CONTESTED, (a.verb.value, site.policy.max_contests, e.target or 0, read))
             yield Found(f"contested:{name}", name, "high", cause)
         elif e.stage is Stage.NO_EFFECT:

@@ -244,7 +244,7 @@ class Core:
         if device != NONE:
             self._decided(tick, "order", device, 0, self.memory.events[-1].text)
             # A person asks anew: what was refused or contested before may be tried again.
-            self.ledger.reopen(device)
+            self.ledger.reopen(device, event.verb)
 
     def _take_back(self, device: int) -> None:
         """A device comes back into AUTO: what was wanted of it before is no longer checked against anything.

@@ -63,14 +63,21 @@ class Ledger:
         """A flag an actuator: its interlock does not allow a write."""
         return [barred(self.site, a, seen) is not None for a in self.site.actuators]
 
-    def reopen(self, device: int) -> None:
-        """Forgets contests and refusals of a device: somebody took it back into AUTO."""
+    def reopen(self, device: int, verb: str = "") -> None:
+        """Forgets contests and refusals of a device: somebody took it back into AUTO, or orders `verb` of it anew.
+
+        A pulse of which nobody knows whether it happened may happen again only after such a word on it.
+        """
         for i, a in enumerate(self.site.actuators):
-            if a.device == device:
-                e = self.entries[i]
-                e.closed_until_at, e.asserts = -1, 0
-                if e.stage in (Stage.CONTESTED, Stage.REJECTED, Stage.NO_EFFECT):
-                    e.stage = Stage.IN_DOUBT
+            if a.device != device:
+                continue
+            e = self.entries[i]
+            e.closed_until_at, e.asserts = -1, 0
+            if a.write_class is WriteClass.PULSE and a.verb == verb and not e.outstanding:
+                if e.stage in (Stage.CONTESTED, Stage.REJECTED, Stage.IN_DOUBT, Stage.TIMED_OUT):
+                    e.stage, e.written = Stage.IDLE, None
+            elif e.stage in (Stage.CONTESTED, Stage.REJECTED, Stage.NO_EFFECT):
+                e.stage = Stage.IN_DOUBT
 
     def awaited(self) -> list[tuple[CommandId, WriteClass]]:
         """Commands whose outcome has not come, with their write class."""
@@ -81,8 +88,13 @@ class Ledger:
         ]
 
     def doubt_all(self) -> None:
-        """After a start: what was confirmed before is read again before anything is believed or written."""
-        for e in self.entries:
+        """After a start: what was confirmed before is read again before anything is believed or written.
+
+        What cannot be read stays known by its answer, unless it lies in RAM, which the device may have lost.
+        """
+        for a, e in zip(self.site.actuators, self.entries, strict=True):
+            if a.feedback == NONE and a.write_class is not WriteClass.VOLATILE:
+                continue
             if e.written is not None and not e.outstanding and e.stage is not Stage.CONTESTED:
                 e.stage = Stage.IN_DOUBT
                 e.agreed = 0
@@ -266,9 +278,7 @@ class Ledger:
         if e.stage in (Stage.IN_DOUBT, Stage.TIMED_OUT):
             if a.feedback == NONE:
                 # Nothing to read: an absolute value in RAM may be said again, anything else may not.
-                return a.write_class is WriteClass.VOLATILE or (
-                    e.written != target and a.write_class is WriteClass.STORED
-                )
+                return a.write_class is WriteClass.VOLATILE or e.written != target
             return False
         if e.stage is Stage.REVERTED:
             return True

@@ -193,6 +193,22 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
         lambda v: ((labels(("verb", verb), ("outcome", outcome)), n) for verb, outcome, n in v.commands),
     ),
     (
+        Family(
+            "scowl_register_writes_total", "counter", "Writes that may have reached the device, by what they set there."
+        ),
+        lambda v: (
+            (labels(("device", d.name), ("verb", a.verb)), a.writes_total) for d in v.devices for a in d.actuators
+        ),
+    ),
+    (
+        Family(
+            "scowl_device_stays_as_left", "gauge", "1 if nothing in a device that is commanded falls back by itself."
+        ),
+        lambda v: (
+            (labels(("device", d.name)), int(d.stays_as_left)) for d in v.devices if d.stays_as_left is not None
+        ),
+    ),
+    (
         Family("scowl_alarms", "gauge", "Standing alarms by priority, without those that are shelved."),
         _alarms(lambda alarm: not _shelved(alarm)),
     ),

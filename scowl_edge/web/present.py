@@ -125,6 +125,10 @@ def _actuator(view: ActuatorView) -> wire.ActuatorOut:
         stays_as_left=view.stays_as_left,
         low=view.low,
         high=view.high,
+        withheld=_reason_or_none(view.withheld),
+        writes_today=view.writes_today,
+        writes_total=view.writes_total,
+        daily_budget=view.daily_budget,
         ordered=_ordered(view),
     )
 
@@ -150,6 +154,7 @@ def device(view: DeviceView) -> wire.DeviceOut:
         unserved_w=view.unserved_w,
         why=_reason_or_none(view.why),
         actuators=[_actuator(actuator) for actuator in view.actuators],
+        stays_as_left=view.stays_as_left,
         down_cause=view.down_cause,
         veto=wire.VetoOut(
             active=view.vetoed, by=view.veto_who, why=view.veto_why, until=iso_or_none(view.veto_until_utc_ms)

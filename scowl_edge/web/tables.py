@@ -155,6 +155,7 @@ TABLES = (
             Column("Tree", "tree"),
             Column("Why", "why", "reason"),
             Column("Commands", "actuators", "actuators"),
+            Column("If nobody commands", "stays_as_left", "left-alone"),
         ),
         "There is no device.",
         "name",

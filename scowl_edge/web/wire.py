@@ -130,11 +130,19 @@ class ActuatorOut:
     """Class of the claim that won, 1 (protection) to 9 (default); 0 none."""
     reason: ReasonOut | None
     stays_as_left: bool
-    """The device keeps its last value although nobody commands it now."""
+    """The device keeps what was written when nobody commands it any more: it has no time-out of its own for this."""
     low: int
     """Least value that may be ordered: W, 0 or 1, or a number, as the verb has it."""
     high: int
     """Greatest value that may be ordered."""
+    withheld: ReasonOut | None
+    """Why the target is not written now, though it is wanted; null where nothing is in its way."""
+    writes_today: int
+    """Writes that may have reached the device today."""
+    writes_total: int
+    """The same since the journal began."""
+    daily_budget: int
+    """Most writes a day; 0 = no limit."""
     ordered: OrderedOut | None
 
 
@@ -179,6 +187,8 @@ class DeviceOut:
     unserved_w: int
     why: ReasonOut | None
     actuators: list[ActuatorOut]
+    stays_as_left: bool | None
+    """It can be commanded, and nothing in it falls back by itself; null where there is nothing to command."""
     down_cause: str
     """Why it does not answer; empty while it does."""
     veto: VetoOut

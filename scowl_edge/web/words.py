@@ -7,7 +7,7 @@ from typing import Any
 
 from scowl_edge.model.reason import watts
 
-POWER_VERBS = ("setpoint", "limit", "shed")
+POWER_VERBS = ("setpoint", "limit", "shed", "failsafe")
 """Verbs whose values are watts."""
 
 USES_TOLD = 4
@@ -121,12 +121,16 @@ def actuator_value(verb: str, value: int | None) -> str:
         return "–"
     if verb == "connect":
         return "on" if value else "off"
+    if verb == "failsafe_timeout":
+        return f"{value / 1000:g} s"
     return watts(value) if verb in POWER_VERBS else str(value)
 
 
 def _actuator(actuator: Row) -> str:
     shown = actuator_value(actuator["verb"], actuator["target"])
-    return f"{actuator['verb']} {shown}: {word(actuator['state'])}"
+    withheld = actuator.get("withheld")
+    why = f" ({withheld['text']})" if withheld else ""
+    return f"{actuator['verb']} {shown}: {word(actuator['state'])}{why}"
 
 
 def _mode(value: str, row: Row) -> str:
@@ -200,6 +204,7 @@ KINDS: dict[str, Callable[[Any, Row], str]] = {
     "age": lambda value, _: f"{int(value + 0.5)} s",
     "reason": lambda value, _: str(value["text"]),
     "list": lambda value, _: ", ".join(map(str, value)),
+    "left-alone": lambda value, _: "stays as left" if value else "falls back",
     "actuators": lambda value, _: "; ".join(_actuator(a) for a in value if a["target"] is not None) or "–",
     "device": lambda value, _: str(value),
     "phases": lambda value, _: ", ".join(map(volt_amperes, value)),

@@ -11,7 +11,7 @@ import { actuatorValue, measured, textOf, timeOf, watts, word } from "./words.js
 const LOOK_AGAIN_MS = 1000;
 const TREND_ROWS = 288;
 const POINT_HEADS = ["Point", "Value", "Quality", "Age", "24 hours"];
-const ACTUATOR_HEADS = ["Command", "Target", "Read back", "State", "May be", "Ordered by", "Why", "Orders"];
+const ACTUATOR_HEADS = ["Command", "Target", "Read back", "State", "May be", "Ordered by", "Why", "Writes", "Orders"];
 
 /** A table with a caption and heads; rows are put into its body. */
 function table(caption, heads) {
@@ -46,6 +46,10 @@ function button(text, act, label = "") {
   if (label) node.setAttribute("aria-label", label);
   node.addEventListener("click", act);
   return node;
+}
+
+function writes({ writes_today: today, writes_total: total, daily_budget: budget }) {
+  return `${today}${budget ? ` of ${budget}` : ""} today, ${total} in all`;
 }
 
 function ageOf(point) {
@@ -116,8 +120,8 @@ export class DevicePanel {
   showActuator(actuator) {
     const now = () => this.device.actuators.find((each) => each.verb === actuator.verb);
     const row = line(this.actuators.tBodies[0], actuator.verb, ACTUATOR_HEADS, (made) => {
-      made.cells[7].className = "orders";
-      made.cells[7].append(
+      made.cells[8].className = "orders";
+      made.cells[8].append(
         button("Manual …", () => orders.value(this.device, now(), "manual"), `Manual value for ${actuator.verb}`),
         button("Override …", () => orders.value(this.device, now(), "override"), `Override ${actuator.verb}`),
         button("Take back …", () => orders.takeBack(this.device, now()), `Take back the order for ${actuator.verb}`),
@@ -131,10 +135,10 @@ export class DevicePanel {
       : "–";
     const texts = [
       verb, actuatorValue(verb, actuator.target), actuatorValue(verb, actuator.confirmed), word(actuator.state), bounds,
-      orderedText, actuator.reason?.text ?? "–",
+      orderedText, actuator.withheld?.text ?? actuator.reason?.text ?? "–", writes(actuator),
     ];
     texts.forEach((text, n) => put(row.cells[n], text));
-    row.cells[7].lastChild.hidden = !ordered;
+    row.cells[8].lastChild.hidden = !ordered;
   }
 
   /** Reads the points again and again while the panel is open. */

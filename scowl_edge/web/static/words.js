@@ -44,12 +44,14 @@ export function share(kind, row) {
 export function actuatorValue(verb, value) {
   if (value === null || value === undefined) return "–";
   if (verb === "connect") return value ? "on" : "off";
+  if (verb === "failsafe_timeout") return `${four(value / 1000)} s`;
   return isPower(verb) ? watts(value) : String(value);
 }
 
 function actuators(value) {
   const told = value.filter((a) => a.target !== null);
-  return told.map((a) => `${a.verb} ${actuatorValue(a.verb, a.target)}: ${word(a.state)}`).join("; ") || "–";
+  const why = (a) => (a.withheld ? ` (${a.withheld.text})` : "");
+  return told.map((a) => `${a.verb} ${actuatorValue(a.verb, a.target)}: ${word(a.state)}${why(a)}`).join("; ") || "–";
 }
 
 function mode(value, row) {
@@ -121,6 +123,7 @@ const kinds = {
   "age": (value) => `${Math.floor(value + 0.5)} s`,
   "reason": (value) => value.text,
   "list": (value) => value.join(", "),
+  "left-alone": (value) => (value ? "stays as left" : "falls back"),
   "actuators": actuators,
   "phases": (value) => value.map(voltAmperes).join(", "),
   "mode": mode,

@@ -77,6 +77,10 @@ def of_everything() -> dict[str, object]:
             device("d2", "consumer", state="choked", up=False, vetoed=True, veto_who="eve", veto_why="guests"),
             device("d3", "generator", up=None, mode="out-of-service", tree="", actuators=(
                 actuator("connect", 0), actuator("limit", 1_500), actuator("supply", 3), actuator("shed", None))),
+            device("d4", "consumer", stays_as_left=True, actuators=(
+                actuator("limit", 2_500, withheld=Reason("test-short", (7,))), actuator("failsafe", 4_140),
+                actuator("failsafe_timeout", 61_500), actuator("heartbeat", 17))),
+            device("d5", "storage", stays_as_left=False),
             device(NASTY, "meter", why=Reason("test-short", (1,))),
         ),
         "ratings": tuple(
