@@ -13,7 +13,8 @@ from scowl_edge.model.command import Verb
 from scowl_edge.model.site import NONE, Actuator, Consumer, Generator, Site, Storage
 
 ROUND_TRIP_MS = 20.0
-"""Assumed time from a request to its reply; a serial line behind a gateway takes more."""
+"""Assumed time from a request to its reply: on a network in all (a line behind a gateway takes more), on a serial line
+beside the frames' own time, which is worked out."""
 
 
 class Term(NamedTuple):
@@ -95,11 +96,21 @@ def _modbus_line(link: ModbusLink, round_trip_ms: float) -> str:
     units = len({device.unit for device in link.devices})
     line = (
         f"link {link.name}: {cost.requests_per_s:.4g} requests a second, load {100 * cost.load_fraction:.3g} % "
-        f"at {round_trip_ms:g} ms a request"
+        f"{pace_words(link, round_trip_ms)}"
     )
     if units < 2:
         return f"{line}, one unit, so a silent one delays no other"
-    return f"{line}, silent units delay a healthy one by at most {_seconds(cost.worst_delay_ms)}"
+    return (
+        f"{line}, silent units delay a healthy one by at most {_seconds(cost.worst_delay_ms)} and are asked again "
+        f"within {_seconds(cost.next_probe_ms)}"
+    )
+
+
+def pace_words(link: ModbusLink, round_trip_ms: float) -> str:
+    """What is assumed of the time that a request takes."""
+    if link.serial is None:
+        return f"at {round_trip_ms:g} ms a request"
+    return f"at {link.serial.baud} baud and {round_trip_ms:g} ms until a device replies"
 
 
 def reaction_line(reaction: Reaction) -> str:

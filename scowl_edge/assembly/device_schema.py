@@ -74,7 +74,7 @@ class ModbusDeviceSection(DeviceSection):
         None,
         "Share of the link's time beyond which it yields to the others while they wait.",
         "30 %",
-        shown="an equal share",
+        shown="none",
     )
     max_gap: Annotated[int, Whole(0, 124)] | None = key(
         None, "Most unused registers that may be read along.", "0", shown="that of the link"

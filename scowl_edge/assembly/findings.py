@@ -8,6 +8,8 @@ from scowl_edge.assembly.assembly import Assembly
 from scowl_edge.assembly.conflicts import excesses
 from scowl_edge.assembly.cost import ROUND_TRIP_MS, opcua_cost
 from scowl_edge.assembly.device_schema import ModbusDeviceSection
+from scowl_edge.assembly.guard_findings import guard_findings
+from scowl_edge.assembly.modbus_findings import modbus_findings
 from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.opcua_findings import opcua_findings
 from scowl_edge.assembly.point_schema import ModbusPointSection
@@ -17,19 +19,15 @@ from scowl_edge.assembly.signals import ACTUATORS, bindings, kind_of
 from scowl_edge.assembly.structure import Structure, examine
 from scowl_edge.config import Fault, Path
 from scowl_edge.devices.declaration import OpcuaLink
-from scowl_edge.drivers.modbus.link import link_cost
-from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.quantity import TIME
-from scowl_edge.model.site import NONE, Actuator, BusKind, RatingKind
+from scowl_edge.model.site import NONE, BusKind, RatingKind
 
 _REFERENCE_BASE = {"holding": 40001, "input": 30001, "discrete": 10001}
 """First number of each table in manuals that number all tables in one row."""
 _REFERENCE_SPAN = 9999
 _BUSY = 0.8
-_POWER_VERBS = (Verb.LIMIT, Verb.SETPOINT, Verb.SHED, Verb.CONNECT)
 _WIDE = ("int32", "uint32", "float32", "int64", "uint64", "float64")
 _FEWEST_ODD = 3
-_DAY_MS = TIME("1 d")
 
 
 def warnings(assembly: Assembly) -> tuple[Fault, ...]:
@@ -43,7 +41,8 @@ def warnings(assembly: Assembly) -> tuple[Fault, ...]:
         *_ratings(assembly, structure),
         *_buses(assembly, structure),
         *_devices(assembly, structure),
-        *_actuators(assembly, structure),
+        *guard_findings(assembly, structure),
+        *modbus_findings(assembly, structure),
         *(excess.fault for excess in excesses(structure) if not excess.declared),
     }
     return tuple(sorted(found))
@@ -115,12 +114,10 @@ def _links(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
             continue
         if isinstance(link, OpcuaLink):
             load = opcua_cost(link, reply_ms=ROUND_TRIP_MS).load_fraction
-        else:
-            load = link_cost(link, reply_ms=ROUND_TRIP_MS).load_fraction
-        if load > _BUSY:
-            raised = "raise `max_items`" if isinstance(link, OpcuaLink) else "raise `max_gap`"
-            what = f"polling takes {100 * load:.0f} % of link {link.name} at {ROUND_TRIP_MS:g} ms a request"
-            yield fault(path, what, f"poll slower, {raised}, or split the devices over links", at_key=True)
+            if load > _BUSY:
+                what = f"polling takes {100 * load:.0f} % of link {link.name} at {ROUND_TRIP_MS:g} ms a request"
+                todo = "poll slower, raise `max_items`, or split the devices over links"
+                yield fault(path, what, todo, at_key=True)
 
 
 def _ratings(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
@@ -156,10 +153,6 @@ def _devices(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
         if device.fresh_for is not None and device.fresh_for < device.poll:
             what = f"`fresh_for` of {name} is shorter than its poll, so its values are stale between polls"
             yield fault((*path, "fresh_for"), what, f"write e.g. {TIME.show(3 * device.poll)}")
-        for key, point in device.points.items():
-            if point.write_class is not None and "w" not in point.access:
-                what = f"`write_class` of {key} means nothing while its access is r"
-                yield fault((*path, "points", key, "write_class"), what, "write access rw, or take it out", at_key=True)
         if not isinstance(device.role, PowerRole):
             continue
         kind = kind_of(device.role)
@@ -172,47 +165,3 @@ def _devices(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
         ):
             what = f"{name} has points that could be commanded, but its link {device.link} is read_only"
             yield fault((*path, "link"), what, "take `read_only` off the link if the device shall be steered")
-
-
-def _actuators(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
-    told: set[int] = set()
-    for actuator, binding in zip(assembly.site.actuators, assembly.actuators, strict=True):
-        device = assembly.site.devices[actuator.device]
-        path: Path = ("devices", device.name, "role")
-        fault = structure.document.fault
-        role = structure.configuration.devices[device.name].role
-        if not isinstance(role, PowerRole):
-            continue
-        if actuator.verb is Verb.SHED and binding.expiry_point == NONE:
-            what = f"{device.name} takes sheds without a `shed_expiry`, so a shed outlives a crash of the daemon"
-            yield fault(path, what, "bind `shed_expiry` if the device has a register for it")
-        if actuator.verb in _POWER_VERBS and role.failsafe is None and actuator.device not in told:
-            told.add(actuator.device)
-            what = f"{device.name} names no `failsafe`: it stays as left when the daemon or the link is gone"
-            yield fault(path, what, "set one in the device and declare it here, if it has one")
-        yield from _repeated(structure, actuator, device.name)
-        timeout_ms = actuator.device_timeout_ms
-        wears = actuator.write_class is WriteClass.STORED
-        if timeout_ms and not wears and not 0 < actuator.heartbeat_ms < timeout_ms:
-            what = (
-                f"{device.name} falls back after {TIME.show(timeout_ms)} without a write, which no `heartbeat` prevents"
-            )
-            yield fault(path, what, f"add e.g. `heartbeat: {TIME.show(max(timeout_ms // 3, 1))}`")
-
-
-def _repeated(structure: Structure, actuator: Actuator, device: str) -> Iterator[Fault]:
-    if not actuator.heartbeat_ms or actuator.write_class is WriteClass.VOLATILE:
-        return
-    path: Path = ("devices", device, "role", "heartbeat")
-    fault = structure.document.fault
-    if actuator.write_class is WriteClass.PULSE:
-        what = f"`heartbeat` of {device} does not reach its `{actuator.verb.value}`, since a pulse is never repeated"
-        yield fault(path, what, "take `heartbeat` out if no other register needs it", at_key=True)
-        return
-    writes = _DAY_MS // actuator.heartbeat_ms
-    if actuator.daily_budget and writes > actuator.daily_budget:
-        what = (
-            f"`heartbeat` of {device} asks for {writes} writes a day to a stored register, but `daily_budget` is "
-            f"{actuator.daily_budget}"
-        )
-        yield fault(path, what, "write less often, or bind a register that is not stored", at_key=True)

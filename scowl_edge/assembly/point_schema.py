@@ -101,7 +101,7 @@ class PointSection(Section):
     )
     max_change: Annotated[float, Number(positive=True)] | None = key(
         None,
-        "Most that the value can change in a second, in `unit`; a faster jump is doubted until it is confirmed.",
+        "Most that the value can change in a second, in `unit`; a faster jump is bad until the next value confirms it.",
         "50",
         shown="any",
     )

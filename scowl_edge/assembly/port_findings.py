@@ -32,15 +32,19 @@ def port_findings(assembly: Assembly, structure: Structure) -> Iterator[Fault]:
 
 def unreadable(structure: Structure, path: tuple[str, ...], source: Source | None) -> Iterator[Fault]:
     """A warning if what a source names cannot be read from here."""
-    if source is None or source.file is None:
-        return
+    if source is not None and source.file is not None:
+        yield from unreadable_file(structure, (*path, "file"), path[-1], source.file)
+
+
+def unreadable_file(structure: Structure, path: tuple[str, ...], key: str, name: str) -> Iterator[Fault]:
+    """A warning at `path`, about the file of a key, if it cannot be read from here."""
     try:
-        with FilePath(source.file).open("rb") as file:
+        with FilePath(name).open("rb") as file:
             file.read(1)
     except OSError as error:
-        what = f"the file of `{path[-1]}`, {source.file}, cannot be read here: {error.strerror}"
+        what = f"the file of `{key}`, {name}, cannot be read here: {error.strerror}"
         todo = "make it, or check its rights, before the daemon starts; paths count from its working directory"
-        yield structure.document.fault((*path, "file"), what, todo)
+        yield structure.document.fault(path, what, todo)
 
 
 def _is_any(host: str) -> bool:

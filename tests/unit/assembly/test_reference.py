@@ -84,16 +84,17 @@ def test_worked_example_of_the_document_checks_clean() -> None:
 def test_worked_example_of_opc_ua_says_what_the_document_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assembly = assemble(_worked("worked-example-opcua"), "worked.yaml")
-    trust, shed = (warning.what for warning in warnings(assembly))
+    trust, shed, failsafe = (warning.what for warning in warnings(assembly))
     assert "no server's certificate is trusted in scowl-edge-pki/trusted yet" in trust
     assert "takes sheds without a `shed_expiry`" in shed
+    assert "its time-out is written nowhere" in failsafe
     (hall,) = assembly.site.consumers
     assert hall.do_limit >= 0 and hall.do_shed >= 0
     assert assembly.points[assembly.actuators[hall.do_shed].point].name == "shed"
     assert assembly.points[assembly.signals[hall.shed_granted].point].name == "granted"
 
 
-@pytest.mark.parametrize("part", ["links", "http", "points"])
+@pytest.mark.parametrize("part", ["links", "http", "points", "devices"])
 def test_pieces_of_configuration_in_the_document_are_right(part: str) -> None:
     """Each short piece, put where it belongs."""
     text = reference.DOCUMENT.read_text(encoding="utf-8")
@@ -105,7 +106,16 @@ def test_pieces_of_configuration_in_the_document_are_right(part: str) -> None:
             link = '{type: opcua, endpoint: "opc.tcp://h"}' if "node:" in block else "{type: modbus-tcp, host: h}"
             indented = "".join(f"    {line}\n" for line in block.splitlines())
             site += f"links: {{l: {link}}}\ndevices:\n  d:\n    link: l\n{indented}"
+        if part == "devices":
+            links = ", ".join(f"{name}: {{type: modbus-rtu, device: /dev/{name}}}" for name in _named("link", block))
+            ratings = ", ".join(f"{name}: {{kind: feeder, limit: 40 kVA}}" for name in _named("on", block))
+            site += f"links: {{{links}}}\nratings: {{{ratings}}}\n"
         assemble(site if part == "points" else site + block, "piece.yaml")
+
+
+def _named(key: str, block: str) -> list[str]:
+    """Names that stand behind a key somewhere in a piece."""
+    return sorted(set(re.findall(rf"\b{key}: ([\w-]+)", block)))
 
 
 def test_snippets_of_the_document_are_valid_yaml() -> None:
