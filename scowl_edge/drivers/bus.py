@@ -263,7 +263,7 @@ class Bus:
         if self._sink is None or self._ended or self._down_cause or not self._port.is_open:
             raise LinkLost(self._down_cause or f"link {self._config.link} is not open", sent=False)
         if self._schedule.misses(unit):
-            raise ReplyTimeout(f"unit {unit} does not answer at present")
+            raise ReplyTimeout(f"unit {unit} does not answer at present", sent=False)
         self._serial += 1
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._guests[self._serial] = (carry_out, answer)

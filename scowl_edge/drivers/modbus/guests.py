@@ -13,7 +13,6 @@ from scowl_edge.drivers.modbus.registers import BIT_TABLES
 ILLEGAL_ADDRESS, ILLEGAL_VALUE, BUSY, NO_PATH, NO_ANSWER = 2, 3, 6, 10, 11
 """Exceptions that a gateway answers with (Modbus Application Protocol V1.1b3, 7)."""
 
-REPORT_SERVER_ID, DEVICE_IDENTIFICATION = 17, 43
 _READ_DEVICE_IDENTIFICATION = 14
 """The one transport inside function 43 that only reads; the other, CANopen, writes too."""
 _WRITES = frozenset((5, 6, 15, 16, 21, 22, 23))
@@ -69,9 +68,9 @@ class Gate:
 
 def _asks_who(request: bytes) -> bool:
     """Whether a well-formed request asks a device for its name and make."""
-    if request[0] == REPORT_SERVER_ID:
+    if request[0] == pdu.REPORT_SERVER_ID:
         return len(request) == 1
-    return request[:2] == bytes((DEVICE_IDENTIFICATION, _READ_DEVICE_IDENTIFICATION)) and len(request) == 4
+    return request[:2] == bytes((pdu.DEVICE_IDENTIFICATION, _READ_DEVICE_IDENTIFICATION)) and len(request) == 4
 
 
 def _fault_of_read(unit: _Unit, request: bytes) -> int:
@@ -97,7 +96,7 @@ def accepted(request: bytes, reply: bytes) -> bytes:
     function = request[0]
     if function in _TABLES:
         pdu.payload(reply, pdu.reply_size(_TABLES[function], int.from_bytes(request[3:5])))
-    elif function == REPORT_SERVER_ID:
+    elif function == pdu.REPORT_SERVER_ID:
         pdu.payload(reply, max(len(reply) - 2, 0))
     elif len(reply) < 7 or reply[1:3] != request[1:3]:
         raise BadReply(f"the reply {reply[:8].hex(' ')} is no device identification of the kind that was asked for")

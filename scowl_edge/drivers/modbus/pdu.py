@@ -8,6 +8,7 @@ from scowl_edge.devices.declaration import Table
 from scowl_edge.drivers.errors import BadReply, Refused
 
 READ = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
+REPORT_SERVER_ID, DEVICE_IDENTIFICATION = 17, 43
 WRITE_COIL, WRITE_REGISTER, WRITE_REGISTERS, MASK_REGISTER = 5, 6, 16, 22
 _NOUNS = {1: "coils", 2: "discrete inputs", 3: "holding registers", 4: "input registers"}
 
@@ -104,6 +105,8 @@ def describe(unit: int, request: bytes) -> str:
         return f"write {'on' if value else 'off'} to coil {address} of unit {unit}"
     if function == WRITE_REGISTER:
         return f"write {value} to holding register {address} of unit {unit}"
+    if function in (REPORT_SERVER_ID, DEVICE_IDENTIFICATION):
+        return f"ask unit {unit} who it is (function {function})"
     if function == MASK_REGISTER:
         return f"change bits of holding register {address} of unit {unit}"
     return f"write {value} holding registers at {address} of unit {unit}"

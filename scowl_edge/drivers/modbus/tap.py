@@ -26,7 +26,8 @@ WAITING_IN_ALL = 32
 WAIT_S = 1.0
 """Longest wait for a turn on the bus, in real seconds: clients wait about as long before they ask again."""
 SILENT_FIRST_S, SILENT_LONGEST_S = 1.0, 8.0
-"""A unit that gave a guest no answer is not asked again for so long, doubling: its time-outs would eat the share."""
+"""A unit that gave a guest no answer is not asked again for so long, doubling: its time-outs would eat the share, and
+on a serial line the daemon itself must wait after each until no late reply can come."""
 IDLE_S = 30.0
 """A client without a request for so long makes room for a new one when there are too many."""
 LISTEN_AGAIN_S = 5.0
@@ -164,7 +165,7 @@ class Tap:
             reply, result = _exception(request, NO_ANSWER), ReplyTimeout.result
         except DriverError as error:
             reply, result = _exception(request, _code(error)), error.result
-            if isinstance(error, ReplyTimeout):
+            if isinstance(error, ReplyTimeout) and error.sent:
                 self._hush(unit)
         except asyncio.CancelledError:
             self.results["abandoned"] += 1

@@ -7,15 +7,17 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, frame
 from modbus_site import RealClock, Recorder, device, link, point
+from rtu_units import PtyLine, TcpLine, Units
 from running_driver import running
 from tap_line import ANY_PORT, HOLDING_10, Client, client_of, serving
 
 from scowl_edge.contracts import PointWrite, WriteRequest
-from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.devices.declaration import LinkKind, ModbusLink, Parity, SerialLine
 from scowl_edge.drivers.modbus import ModbusTcpDriver
 from scowl_edge.drivers.modbus import tap as tap_module
 from scowl_edge.drivers.modbus.tap import Tap
@@ -110,6 +112,37 @@ async def test_a_link_that_is_down_is_no_path(server: FaultyServer) -> None:
         await server.start()
         await sink.until(lambda: sink.flips("first") == [True, False, True])
         assert await client.ask(1, HOLDING_10) == server.answer(1, HOLDING_10)
+
+
+@pytest.mark.parametrize("kind", [LinkKind.RTU_TCP, LinkKind.RTU])
+async def test_other_tools_speak_tcp_to_units_on_a_serial_line(kind: LinkKind, tmp_path: Path) -> None:
+    units = Units()
+    line: TcpLine | PtyLine
+    if kind is LinkKind.RTU:
+        line = PtyLine(units, tmp_path / "ttyE")
+        line.plug_in()
+        port = SerialLine(device=str(line.path), baud=115200, data_bits=8, parity=Parity.NONE, stop_bits=1)
+        declared = site(0, host="", kind=kind, serial=port)
+    else:
+        line = TcpLine(units)
+        await line.start()
+        declared = site(line.port, kind=kind)
+    try:
+        async with proxied(declared) as (_, sink, tap, client):
+            for transaction, unit in ((0x1234, 1), (0x1234, 2), (0xFFFF, 1)):
+                registers = (unit * 1000 + 10, unit * 1000 + 11)
+                expected = struct.pack(">BB2H", 3, 4, *registers)
+                assert await client.ask(unit, HOLDING_10, transaction) == expected
+            assert await client.ask(1, b"\x11") == b"\x91\x01"
+            assert await client.ask(1, bytes((6, 0, 10, 0, 5))) == b"\x86\x01"
+            assert tap.results == {"ok": 3, "exception": 1, "write_refused": 1}
+            assert not units.registers
+            assert sink.last[0][0] == 1000
+    finally:
+        if isinstance(line, TcpLine):
+            await line.stop()
+        else:
+            line.unplug()
 
 
 @pytest.mark.parametrize("pipeline", [1, 4])
