@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from scowl_edge.assembly import Assembly
-from simulators.faults import Fault, FaultKind, ServerAction
+from scowl_edge.devices.declaration import ModbusLink
+from simulators.control_bodies import Body, FaultBody, Refused, as_json, fault_row, read_body, since_of
+from simulators.faults import ON_MODBUS, ON_OPCUA, Fault, FaultKind, ServerAction
 from simulators.plant import Plant, SimulationError
+from simulators.wire.record import Record
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_BodyT = TypeVar("_BodyT", bound="Body")
 
 
 class Clock(Protocol):
@@ -25,19 +26,13 @@ class Clock(Protocol):
 
 
 class Server(Protocol):
-    """What the control port asks of a server that sessions are opened with."""
+    """What the control port asks of the server behind a link."""
 
     async def act(self, action: ServerAction) -> None:
         """Does something to it as a whole."""
 
     def described(self) -> dict[str, object]:
         """How it fares."""
-
-
-class Body(BaseModel):
-    """What is sent to the control port: no key that is not known."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class WeatherBody(Body):
@@ -70,32 +65,10 @@ class UnmeteredBody(Body):
     power_w: float
 
 
-class FaultBody(Body):
-    """POST /faults. Names either one device or a link with all its devices."""
-
-    kind: str
-    device: str | None = None
-    link: str | None = None
-    ms: int = Field(0, ge=0)
-    code: int = Field(4, ge=1, le=255)
-    signal: str = ""
-    value: float = 0.0
-    every_s: float = Field(1.0, gt=0)
-    for_s: float | None = Field(None, gt=0)
-
-
 class ActionBody(Body):
     """POST /servers/L."""
 
     action: str
-
-
-class Refused(Exception):
-    """A request that cannot be served, with its status and reason."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class ControlPort:
@@ -107,11 +80,14 @@ class ControlPort:
         clock: Clock,
         assembly: Assembly,
         servers: Mapping[str, Server],
+        record: Record,
         catch_up: Callable[[], None],
     ) -> None:
         self._plant = plant
         self._servers = servers
+        self._record = record
         self._clock = clock
+        self._link_of = {device.name: link for link in assembly.links for device in link.devices}
         self._links = {link.name: [device.name for device in link.devices] for link in assembly.links}
         self._catch_up = catch_up
         self._runner: web.AppRunner | None = None
@@ -127,6 +103,8 @@ class ControlPort:
         application.router.add_post("/faults", self._add_fault)
         application.router.add_delete("/faults", self._clear_faults)
         application.router.add_delete("/faults/{device}", self._clear_faults)
+        application.router.add_get("/injected", self._tell_injected)
+        application.router.add_get("/log", self._tell_log)
         application.router.add_get("/servers", self._list_servers)
         application.router.add_post("/servers/{link}", self._act)
         application.router.add_post("/weather", self._weather)
@@ -151,20 +129,20 @@ class ControlPort:
             self._catch_up()
             return await handler(request)
         except Refused as refused:
-            return _json({"error": str(refused)}, refused.status)
+            return as_json({"error": str(refused)}, refused.status)
         except SimulationError as error:
-            return _json({"error": str(error)}, 404 if request.method in ("GET", "DELETE") else 400)
+            return as_json({"error": str(error)}, 404 if request.method in ("GET", "DELETE") else 400)
         except web.HTTPException as error:
             known = (
-                "GET /truth, /truth/D, /writes, /faults, /clock, /servers; "
+                "GET /truth, /truth/D, /writes, /faults, /injected, /log, /clock, /servers; "
                 "POST /weather, /load, /rate, /faults, /unmetered, /servers/L; "
             )
             reason = f"{request.method} {request.path}: {error.reason}; there are {known}DELETE /faults, /faults/D"
-            return _json({"error": reason}, error.status)
+            return as_json({"error": reason}, error.status)
 
     async def _truth(self, request: web.Request) -> web.Response:
         device = request.match_info.get("device")
-        return _json(self._plant.whole_truth() if device is None else self._plant.truth(device))
+        return as_json(self._plant.whole_truth() if device is None else self._plant.truth(device))
 
     async def _writes(self, request: web.Request) -> web.Response:
         writes = self._plant.accepted
@@ -172,59 +150,91 @@ class ControlPort:
         if device is not None:
             self._plant.index(device)
             writes = [write for write in writes if write.device == device]
-        return _json([asdict(write) for write in writes])
+        return as_json([asdict(write) for write in writes])
 
     async def _tell_clock(self, request: web.Request) -> web.Response:
-        return _json({"now_ms": self._plant.now_ms, "rate": self._clock.rate})
+        return as_json({"now_ms": self._plant.now_ms, "rate": self._clock.rate})
 
     async def _weather(self, request: web.Request) -> web.Response:
-        body = await _body(request, WeatherBody)
+        body = await read_body(request, WeatherBody)
         if body.wind is None and body.sun is None:
             raise Refused(400, 'POST /weather: neither wind nor sun is given; send e.g. {"wind": 0.8}')
         self._plant.set_weather(body.wind, body.sun)
-        return _json({"wind": body.wind, "sun": body.sun})
+        return as_json({"wind": body.wind, "sun": body.sun})
 
     async def _load(self, request: web.Request) -> web.Response:
-        body = await _body(request, LoadBody)
+        body = await read_body(request, LoadBody)
         if body.device is None:
             self._plant.set_load(body.fraction)
         else:
             self._plant.set_load_of(body.device, body.fraction)
-        return _json({"fraction": body.fraction, "device": body.device})
+        return as_json({"fraction": body.fraction, "device": body.device})
 
     async def _rate(self, request: web.Request) -> web.Response:
-        body = await _body(request, RateBody)
+        body = await read_body(request, RateBody)
         self._clock.rate = body.rate
         return await self._tell_clock(request)
 
     async def _unmetered(self, request: web.Request) -> web.Response:
-        body = await _body(request, UnmeteredBody)
+        body = await read_body(request, UnmeteredBody)
         self._plant.set_unmetered(body.rating, body.power_w)
-        return _json({"rating": body.rating, "power_w": body.power_w})
+        return as_json({"rating": body.rating, "power_w": body.power_w})
 
     async def _list_faults(self, request: web.Request) -> web.Response:
-        return _json({device: [asdict(fault) for fault in faults] for device, faults in self._plant.faults().items()})
+        injected = self._plant.standing.injected
+        return as_json(
+            {
+                device: [fault_row(fault, injected[device, fault.kind]) for fault in faults]
+                for device, faults in self._plant.faults().items()
+            }
+        )
+
+    async def _tell_injected(self, request: web.Request) -> web.Response:
+        found: dict[str, dict[str, int]] = {}
+        for (device, kind), count in self._plant.standing.injected.items():
+            found.setdefault(device, {})[kind] = count
+        return as_json(found)
+
+    async def _tell_log(self, request: web.Request) -> web.Response:
+        return as_json([asdict(answer) for answer in self._record.since(since_of(request))])
 
     async def _add_fault(self, request: web.Request) -> web.Response:
-        body = await _body(request, FaultBody)
+        body = await read_body(request, FaultBody)
+        if body.unit is not None or body.address is not None:
+            raise Refused(400, "POST /faults: unit and address are a proxy's; name the device")
         try:
             kind = FaultKind(body.kind.replace("_", "-"))
         except ValueError:
             known = ", ".join(FaultKind)
             raise Refused(400, f"POST /faults: there is no fault {body.kind!r}; known are: {known}") from None
-        fault = Fault(
-            kind=kind,
-            ms=body.ms,
-            code=body.code,
-            signal=body.signal,
-            value=body.value,
-            every_ms=max(1, round(body.every_s * 1000)),
-            until_ms=None if body.for_s is None else self._plant.now_ms + round(body.for_s * 1000),
-        )
         devices = self._named(body)
         for device in devices:
+            self._refuse_where_it_cannot_be(kind, device)
+        fault = Fault(
+            kind=kind,
+            every_ms=max(1, round(body.every_s * 1000)),
+            until_ms=None if body.for_s is None else self._plant.now_ms + round(body.for_s * 1000),
+            **body.parameters(),
+        )
+        for device in devices:
             self._plant.add_fault(device, fault)
-        return _json({"kind": kind, "devices": devices, "now_ms": self._plant.now_ms}, 201)
+        return as_json({"kind": kind, "devices": devices, "now_ms": self._plant.now_ms}, 201)
+
+    def _refuse_where_it_cannot_be(self, kind: FaultKind, device: str) -> None:
+        link = self._link_of.get(device)
+        if link is None:
+            return
+        if kind not in (ON_MODBUS if isinstance(link, ModbusLink) else ON_OPCUA):
+            todo = "bytes are spoiled by a proxy before it, see `scowl-edge simulator proxy`"
+            if isinstance(link, ModbusLink):
+                todo = "Modbus has no time stamps, only OPC-UA has"
+            raise Refused(400, f"POST /faults: {kind} is no fault of {device} behind link {link.name}: {todo}")
+        if isinstance(link, ModbusLink):
+            if kind is FaultKind.WRONG_ID and link.is_serial:
+                raise Refused(400, f"POST /faults: frames of link {link.name} have no transaction id; take wrong-unit")
+            declared = next(each for each in link.devices if each.name == device)
+            if kind is FaultKind.MOVING_SCALE and not any(point.scale_factor for point in declared.points):
+                raise Refused(400, f"POST /faults: no point of {device} has a scale_factor that could move")
 
     def _named(self, body: FaultBody) -> list[str]:
         if (body.device is None) == (body.link is None):
@@ -248,15 +258,15 @@ class ControlPort:
         return await self._list_faults(request)
 
     async def _list_servers(self, request: web.Request) -> web.Response:
-        return _json({link: server.described() for link, server in self._servers.items()})
+        return as_json({link: server.described() for link, server in self._servers.items()})
 
     async def _act(self, request: web.Request) -> web.Response:
         link = request.match_info["link"]
         server = self._servers.get(link)
         if server is None:
             known = ", ".join(self._servers) or "none"
-            raise Refused(404, f"there is no OPC-UA server behind a link {link}; known are: {known}")
-        body = await _body(request, ActionBody)
+            raise Refused(404, f"there is no server behind a link {link}; known are: {known}")
+        body = await read_body(request, ActionBody)
         try:
             action = ServerAction(body.action)
         except ValueError:
@@ -265,24 +275,4 @@ class ControlPort:
                 400, f"POST /servers/{link}: there is no action {body.action!r}; known are: {known}"
             ) from None
         await server.act(action)
-        return _json(server.described())
-
-
-async def _body(request: web.Request, model: type[_BodyT]) -> _BodyT:
-    what = f"{request.method} {request.path}"
-    try:
-        parsed = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise Refused(400, f"{what}: the body is no JSON ({error}); send an object") from None
-    try:
-        return model.model_validate(parsed)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'the body'}: {fault['msg']}" for fault in error.errors()
-        )
-        known = ", ".join(model.model_fields)
-        raise Refused(400, f"{what}: {faults}; known keys are: {known}") from None
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+        return as_json(server.described())

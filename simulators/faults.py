@@ -93,6 +93,22 @@ ON_THE_WAY = frozenset(
 )
 """Faults that need no device behind them: frames are enough."""
 
+ON_MODBUS = frozenset(FaultKind) - {FaultKind.CLOCK_JUMP}
+"""Faults of devices behind Modbus, which knows no time stamps."""
+ON_OPCUA = frozenset(FaultKind) - {
+    FaultKind.RESET,
+    FaultKind.TRUNCATE,
+    FaultKind.BYTEWISE,
+    FaultKind.DUPLICATE,
+    FaultKind.SHIFTED,
+    FaultKind.WRONG_ID,
+    FaultKind.WRONG_UNIT,
+    FaultKind.GARBAGE,
+    FaultKind.PACE,
+    FaultKind.MOVING_SCALE,
+}
+"""Faults of devices behind OPC-UA; those of its stream are a proxy's, and whole servers have actions."""
+
 DEFAULT_MS = {
     FaultKind.DELAY: 300,
     FaultKind.JITTER: 200,
@@ -130,6 +146,8 @@ class Fault:
     """One fault, of one device or on the way to it."""
 
     kind: FaultKind
+    device: str = ""
+    """Whose it is; set when it begins at a device of a plant."""
     ms: int = 0
     """A time; what of, depends on the kind. 0: the kind's own, see `DEFAULT_MS`."""
     code: int = 4

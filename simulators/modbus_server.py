@@ -1,200 +1,286 @@
-"""A Modbus TCP server for one link: frames in, frames out, in order, with the faults that live in replies."""
+"""The units of one link on a socket or a serial line, with the faults that lie on the way to them."""
 
 from __future__ import annotations
 
-import asyncio
-import struct
+import random
+import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from pathlib import Path
 
-from scowl_edge.devices.declaration import Table
-from simulators.faults import Response
+from scowl_edge.devices.declaration import ModbusLink, SerialLine
+from simulators.faults import FaultKind, ServerAction
+from simulators.functions import carry_out, table_of
+from simulators.link_certificates import LinkCertificates
+from simulators.plant import Plant, SimulationError
 from simulators.unit import ModbusException, Unit
+from simulators.wire.ends import End, Session, TcpListener
+from simulators.wire.ends import SerialLine as SerialPort
+from simulators.wire.frames import Frame, Framing, exception
+from simulators.wire.intake import Intake
+from simulators.wire.mischief import Mischief, Send
+from simulators.wire.outlet import LineEnd, Outlet
+from simulators.wire.record import Record
 
-_HEADER = struct.Struct(">HHHB")
-_LONGEST_PDU = 253
-_READS = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
-_WRITES = {5: Table.COIL, 6: Table.HOLDING, 15: Table.COIL, 16: Table.HOLDING, 22: Table.HOLDING}
-_ILLEGAL_FUNCTION = 1
-_ILLEGAL_VALUE = 3
-_MOST_BITS_READ, _MOST_BITS_WRITTEN = 2000, 1968
-_MOST_REGISTERS_READ, _MOST_REGISTERS_WRITTEN = 125, 123
+_BROADCAST = 0
+_BITS_A_BYTE = 11
 
 
 class ModbusServer:
-    """Serves the units of one link. Time passes in the plant before each request is looked at."""
+    """Serves the units of one link, or of several at one address. Time passes in the plant before each request."""
 
     def __init__(
         self,
+        link: ModbusLink,
         units: Mapping[int, Unit],
+        plant: Plant,
         *,
         catch_up: Callable[[], None],
-        seconds: Callable[[int], float],
+        seconds: Callable[[float], float],
         unknown_unit: int = 0,
+        record: Record | None = None,
     ) -> None:
         """Takes its units by number.
 
         Args:
+            link: How frames travel.
             units: Units by their number.
+            plant: The physics, which also knows the faults of devices.
             catch_up: Lets the plant's time reach the present.
             seconds: Wall seconds that so many ms of the plant's time take.
             unknown_unit: Exception code for units that are not there; 0 = silence.
+            record: Takes what is answered.
         """
-        self._units = units
+        self.link = link
+        self.units = units
+        self.plant = plant
+        self.framing = Framing.RTU if link.is_serial else Framing.TCP
+        self.seconds = seconds
+        self.record = record or Record()
+        self.collisions = 0
+        """Bytes that came while the line was talking, and are lost."""
         self._catch_up = catch_up
-        self._seconds = seconds
         self._unknown_unit = unknown_unit
-        self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._draw = random.Random(1)
+        self._line = Mischief(self.framing, self._draw, plant)
+        self._sessions: list[_Session] = []
+        self._listener: TcpListener | None = None
+        self._port: SerialPort | None = None
+        self._certificates: LinkCertificates | None = None
+        self._expired = False
+        self._actions: dict[str, int] = {}
+        self._at = ("", 0)
 
     async def start(self, host: str, port: int) -> int:
-        """Listens; the port that it got, if 0 was asked for."""
-        self._server = await asyncio.start_server(self._accept, host, port)
-        return int(self._server.sockets[0].getsockname()[1])
+        """Listens; the port that it got, if 0 was asked for, and 0 for a serial line.
+
+        Raises:
+            OSError: the port is taken.
+            EndError: the serial port cannot be made.
+            SimulationError: the certificates cannot be had.
+        """
+        if self.link.serial is not None:
+            self._port = SerialPort(Path(self.link.serial.device), self._accept)
+            self._port.plug()
+            return 0
+        if self.link.tls is not None:
+            self._certificates = LinkCertificates(self.link)
+            self._certificates.make()
+        self._at = (host, await self._listen(host, port))
+        return self._at[1]
 
     async def close(self) -> None:
         """Stops listening and drops every connection."""
-        if self._server is None:
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+    @property
+    def made(self) -> list[str]:
+        """Files that it made: a serial port, certificates."""
+        if self.link.serial is not None:
+            return [self.link.serial.device]
+        return [] if self._certificates is None else self._certificates.made
+
+    async def act(self, action: ServerAction) -> None:
+        """Does something to the server as a whole.
+
+        Raises:
+            SimulationError: this server does not know the action, or cannot listen again.
+        """
+        certificate = action in (ServerAction.EXPIRE_CERTIFICATE, ServerAction.RENEW_CERTIFICATE)
+        usual = (ServerAction.CUT, ServerAction.STOP, ServerAction.START)
+        if not (action in usual or (certificate and self._certificates is not None)):
+            known = (
+                usual if self._certificates is None else (*usual, ServerAction.EXPIRE_CERTIFICATE, "renew-certificate")
+            )
+            raise SimulationError(
+                f"{action} is nothing that can be done to link {self.link.name}; try {', '.join(known)}"
+            )
+        self._actions[action] = self._actions.get(action, 0) + 1
+        if action is ServerAction.CUT:
+            if self._listener is not None:
+                self._listener.cut()
+            if self._port is not None:
+                self._port.unplug()
             return
-        self._server.close()
-        # One turn of the loop, so that connections accepted just now are among those to drop.
-        await asyncio.sleep(0)
-        for writer in self._connections.values():
-            writer.transport.abort()
-        await asyncio.gather(*self._connections)
-        await self._server.wait_closed()
-        self._server = None
+        await self.close()
+        if certificate:
+            self._expired = action is ServerAction.EXPIRE_CERTIFICATE
+        if action is not ServerAction.STOP:
+            try:
+                if self.link.serial is not None:
+                    await self.start("", 0)
+                else:
+                    await self._listen(*self._at)
+            except OSError as error:
+                raise SimulationError(
+                    f"cannot listen on {self._at[0]}:{self._at[1]} again: {error.strerror or error}; "
+                    "end what uses the port, and start the server once more"
+                ) from error
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections[task] = writer
-        answers: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        sender = asyncio.create_task(_send(answers, writer))
-        # The other side may go away at any moment, in the middle of a frame or between two.
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self._serve(reader, answers)
-        sender.cancel()
-        await asyncio.gather(sender, return_exceptions=True)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-        del self._connections[task]
+    def described(self) -> dict[str, object]:
+        """How it fares, for people and tests."""
+        return {
+            "kind": self.link.kind,
+            "running": self._listener is not None or self._port is not None,
+            "sessions": len(self._sessions),
+            "collisions": self.collisions,
+            "actions": dict(self._actions),
+            **({} if self._certificates is None else {"expired": self._expired}),
+        }
 
-    async def _serve(self, reader: asyncio.StreamReader, answers: asyncio.Queue[tuple[float, bytes]]) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            transaction, protocol, length, number = _HEADER.unpack(await reader.readexactly(_HEADER.size))
-            if protocol != 0 or not 2 <= length <= _LONGEST_PDU + 1:
-                return
-            request = await reader.readexactly(length - 1)
-            self._catch_up()
-            answer, delay_ms = self._answer(number, request)
-            if answer is not None:
-                frame = _HEADER.pack(transaction, 0, len(answer) + 1, number) + answer
-                await answers.put((loop.time() + self._seconds(delay_ms), frame))
+    async def _listen(self, host: str, port: int) -> int:
+        tls: ssl.SSLContext | None = None
+        if self._certificates is not None:
+            tls = self._certificates.context(expired=self._expired)
+        listener = TcpListener(self._accept)
+        opened = await listener.start(host, port, tls=tls)
+        self._listener = listener
+        return opened
 
-    def _answer(self, number: int, request: bytes) -> tuple[bytes | None, int]:
-        """The reply's PDU, None for silence, and its delay in ms of the plant's time."""
-        function = request[0]
-        unit = self._units.get(number)
+    def _accept(self, end: End) -> Session:
+        # A serial line stays what it is whoever connects to it, and remembers what it owes.
+        mischief = self._line if self.framing is Framing.RTU else Mischief(self.framing, self._draw, self.plant)
+        session = _Session(self, end, mischief)
+        self._sessions.append(session)
+        return session
+
+    # What its sessions ask of it
+
+    def newest_end(self) -> End | None:
+        """Whoever is connected now."""
+        return self._sessions[-1].end if self._sessions else None
+
+    def ended(self, session: _Session) -> None:
+        """A session is over."""
+        self._sessions.remove(session)
+
+    def byte_s(self) -> float:
+        """Time that a byte takes on the line at present; 0: none."""
+        for unit in self.units.values():
+            pace = self.plant.fault(unit.device, FaultKind.PACE)
+            if pace is not None:
+                self.plant.count(pace)
+                return self.seconds(_BITS_A_BYTE * 1000 / pace.baud)
+        line = self.link.serial
+        return 0.0 if line is None else self.seconds(line.character_ms)
+
+    def answer(self, session: _Session, request: Frame) -> None:
+        """Carries one request out and replies, as the faults that are on want it."""
+        self._catch_up()
+        if request.unit == _BROADCAST and self.link.is_serial:
+            self._broadcast(request)
+            return
+        unit = self.units.get(request.unit)
         if unit is None:
-            return (_exception(function, self._unknown_unit) if self._unknown_unit else None), 0
-        table = _READS.get(function) or _WRITES.get(function)
-        address = int.from_bytes(request[1:3], "big")
-        response = unit.response(table, address)
-        if response.silent:
-            return None, 0
-        try:
-            answer = self._carry_out(unit, response, function, request)
-        except ModbusException as exception:
-            answer = _exception(function, exception.code)
-        if response.lost_answer and function in _WRITES:
-            return None, 0
-        return answer, response.delay_ms
+            if self._unknown_unit:
+                session.send(Send(exception(request, self._unknown_unit).encoded(self.framing)))
+            return
+        response = unit.response(table_of(request.function), request.address)
+        fate = session.mischief.fate(request, response.on_the_way)
+        for item in fate.released:
+            session.send(item)
+        if fate.dead or session.dead:
+            session.dead = True
+            return
+        if fate.reset:
+            session.reset()
+            return
+        reply = fate.answer
+        if reply is None:
+            if not fate.carried_out:
+                return
+            try:
+                pdu = carry_out(unit, request.pdu, serial=self.link.is_serial)
+                reply = Frame(request.unit, pdu, request.transaction)
+            except ModbusException as refused:
+                reply = exception(request, refused.code)
+        self.record.add(unit.link, request, reply)
+        if not response.on_the_way and not session.mischief.owes:
+            session.send(Send(reply.encoded(self.framing)))
+            return
+        for item in session.mischief.reply(fate, reply):
+            session.send(item)
 
-    @staticmethod
-    def _carry_out(unit: Unit, response: Response, function: int, request: bytes) -> bytes:
-        if response.exception:
-            raise ModbusException(response.exception)
-        if function in _READS:
-            return _read(unit, _READS[function], request)
-        if function not in _WRITES:
-            raise ModbusException(_ILLEGAL_FUNCTION)
-        if response.refusal:
-            raise ModbusException(response.refusal)
-        if function in (5, 6):
-            return _write_one(unit, function, request)
-        if function == 22:
-            return _mask_write(unit, request)
-        return _write_many(unit, function, request)
-
-
-def _exception(function: int, code: int) -> bytes:
-    return bytes((function | 0x80, code))
-
-
-def _read(unit: Unit, table: Table, request: bytes) -> bytes:
-    bits = table in (Table.COIL, Table.DISCRETE)
-    if len(request) != 5:
-        raise ModbusException(_ILLEGAL_VALUE)
-    address, count = struct.unpack(">HH", request[1:])
-    if not 1 <= count <= (_MOST_BITS_READ if bits else _MOST_REGISTERS_READ):
-        raise ModbusException(_ILLEGAL_VALUE)
-    words = unit.read(table, address, count)
-    if bits:
-        data = bytearray((count + 7) // 8)
-        for place, bit in enumerate(words):
-            data[place // 8] |= bit << place % 8
-        return bytes((request[0], len(data))) + bytes(data)
-    return bytes((request[0], 2 * count)) + struct.pack(f">{count}H", *words)
+    def _broadcast(self, request: Frame) -> None:
+        """Every unit does it, nobody answers (Modbus over Serial Line V1.02, 2.1)."""
+        for unit in self.units.values():
+            try:
+                carry_out(unit, request.pdu, serial=True)
+            except ModbusException:
+                continue
 
 
-def _write_one(unit: Unit, function: int, request: bytes) -> bytes:
-    if len(request) != 5:
-        raise ModbusException(_ILLEGAL_VALUE)
-    address, value = struct.unpack(">HH", request[1:])
-    if function == 5:
-        if value not in (0x0000, 0xFF00):
-            raise ModbusException(_ILLEGAL_VALUE)
-        unit.write(Table.COIL, address, [int(value == 0xFF00)])
-    else:
-        unit.write(Table.HOLDING, address, [value])
-    return request
+class _Session:
+    """One client."""
+
+    def __init__(self, server: ModbusServer, end: End, mischief: Mischief) -> None:
+        self.end = end
+        self.mischief = mischief
+        self.dead = False
+        self._server = server
+        self._line_end = LineEnd(end, server.newest_end) if server.framing is Framing.RTU else None
+        self._outlet = Outlet(self._line_end or end, server.seconds)
+        self._intake = Intake(server.framing, self._taken)
+
+    def received(self, data: bytes) -> None:
+        byte_s = self._server.byte_s()
+        self._outlet.byte_s = byte_s
+        if byte_s and self._outlet.talking:
+            # Two talk at once on a line that carries one: nobody understands the second.
+            self._server.collisions += len(data)
+            return
+        line = self._server.link.serial
+        self._intake.received(data, byte_s=byte_s, gap_s=0.0 if line is None else _gap_s(self._server, line))
+
+    def lost(self) -> None:
+        self._intake.stop()
+        if self._line_end is not None:
+            self._line_end.gone = True
+        else:
+            self._outlet.drop()
+        self._server.ended(self)
+
+    def send(self, item: Send) -> None:
+        """Sends to the client when it is due."""
+        self._outlet.send(item)
+
+    def reset(self) -> None:
+        """Ends the connection the hard way."""
+        self._outlet.drop()
+        self.end.reset()
+
+    def _taken(self, piece: Frame | bytes) -> None:
+        if isinstance(piece, Frame):
+            self._server.answer(self, piece)
+        elif self._server.framing is Framing.TCP:
+            # After bytes that are no frame nobody knows where the next one begins.
+            self.end.close()
+            self._intake.stop()
 
 
-def _write_many(unit: Unit, function: int, request: bytes) -> bytes:
-    if len(request) < 6:
-        raise ModbusException(_ILLEGAL_VALUE)
-    address, count, size = struct.unpack(">HHB", request[1:6])
-    data = request[6:]
-    bits = function == 15
-    expected = (count + 7) // 8 if bits else 2 * count
-    if not 1 <= count <= (_MOST_BITS_WRITTEN if bits else _MOST_REGISTERS_WRITTEN):
-        raise ModbusException(_ILLEGAL_VALUE)
-    if size != expected or len(data) != expected:
-        raise ModbusException(_ILLEGAL_VALUE)
-    if bits:
-        unit.write(Table.COIL, address, [data[place // 8] >> place % 8 & 1 for place in range(count)])
-    else:
-        unit.write(Table.HOLDING, address, list(struct.unpack(f">{count}H", data)))
-    return request[:5]
-
-
-def _mask_write(unit: Unit, request: bytes) -> bytes:
-    if len(request) != 7:
-        raise ModbusException(_ILLEGAL_VALUE)
-    address, and_mask, or_mask = struct.unpack(">HHH", request[1:])
-    present = unit.read(Table.HOLDING, address, 1)[0]
-    unit.write(Table.HOLDING, address, [(present & and_mask) | (or_mask & ~and_mask & 0xFFFF)])
-    return request
-
-
-async def _send(answers: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due, frame = await answers.get()
-        if due > loop.time():
-            await asyncio.sleep(due - loop.time())
-        writer.write(frame)
-        await writer.drain()
+def _gap_s(server: ModbusServer, line: SerialLine) -> float:
+    return server.seconds(line.frame_gap_ms)

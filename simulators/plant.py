@@ -9,11 +9,12 @@ from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.site import NONE, Site
 from simulators.building import build_machines
 from simulators.consumption import Consumer, Household
-from simulators.faults import HEALTHY, AcceptedWrite, Fault, FaultKind, Response
+from simulators.faults import AcceptedWrite, Fault, FaultKind, Response
 from simulators.generation import Generator
 from simulators.machine import Machine
 from simulators.network import build_buses, build_meters, build_places, build_watchdogs, hanging
 from simulators.settings import SimulationSettings
+from simulators.standing_faults import StandingFaults
 from simulators.storage import Battery
 from simulators.weather import Weather
 
@@ -61,7 +62,8 @@ class Plant:
         self._buses = build_buses(site, self._machines)
         self._bus_of = {consumer.name: bus for bus in self._buses for consumer in bus.consumers}
         self._watchdogs = build_watchdogs(site, self._machines, start_ms)
-        self._faults: dict[int, dict[FaultKind, Fault]] = {}
+        self.standing = StandingFaults(settings.seed)
+        """Faults of devices."""
         self._frozen: dict[int, dict[str, float | None]] = {}
         self._second_due: dict[int, int] = {}
         self._reverts: list[tuple[int, int, str, float]] = []
@@ -106,7 +108,7 @@ class Plant:
         while self.now_ms < to_ms:
             dt_ms = min(SUB_STEP_MS, to_ms - self.now_ms)
             self.now_ms += dt_ms
-            if self._faults or self._reverts:
+            if self.standing or self._reverts:
                 self._disturb()
             for watchdog in self._watchdogs:
                 watchdog.look(self.now_ms)
@@ -140,10 +142,13 @@ class Plant:
     def read(self, device: int | str, signal: str) -> float | None:
         """What the device shows; None if it has no such signal."""
         index = self.index(device)
+        if index not in self.standing.by_device:
+            return self._shown(index, signal)
         frozen = self._frozen.get(index)
-        if frozen is not None:
-            return frozen.get(signal)
-        return self._shown(index, signal)
+        shown = self._shown(index, signal) if frozen is None else frozen.get(signal)
+        if shown is None:
+            return None
+        return shown + self.standing.disturbance(index, signal)
 
     def _shown(self, index: int, signal: str) -> float | None:
         machine = self._machines.get(index)
@@ -159,33 +164,37 @@ class Plant:
     def write(self, device: int | str, signal: str, value: float) -> bool:
         """What the device answers to a write: True = acknowledged, False = refused."""
         index = self.index(device)
-        faults = self._faults.get(index, {})
-        if FaultKind.REFUSAL in faults or FaultKind.EXCEPTION in faults:
+        faults = self.standing.of(index)
+        if self.standing.refuses(index):
             return False
         machine = self._machines.get(index)
         if machine is None or not machine.accepts(signal, value):
             return False
-        applied = FaultKind.ACK_NOT_APPLIED not in faults
+        applied = not self.standing.only_acknowledges(index)
         self.accepted.append(AcceptedWrite(self.now_ms, machine.name, signal, value, DAEMON, applied))
         if applied:
             reset = faults.get(FaultKind.RESET_AFTER)
             if reset is not None:
-                self._reverts.append((self.now_ms + reset.ms, index, signal, machine.registers[signal]))
+                self._reverts.append((self.now_ms + reset.time_ms, index, signal, machine.registers[signal]))
+            if deaf := faults.get(FaultKind.ECHO_WITHOUT_EFFECT):
+                self.count(deaf)
             self._apply(machine, signal, value)
         return True
 
     def kept(self, device: int | str, point: str) -> float | str:
         """What a register behind which nothing happens shows."""
         index = self.index(device)
-        return self._plain_frozen.get(index, self.plain).get((index, point), 0.0)
+        shown = self._plain_frozen.get(index, self.plain).get((index, point), 0.0)
+        if index not in self.standing.by_device or not isinstance(shown, float | int):
+            return shown
+        return shown + self.standing.disturbance(index, point)
 
     def keep(self, device: int | str, point: str, value: float | str) -> bool:
         """What the device answers to a write to a register behind which nothing happens."""
         index = self.index(device)
-        faults = self._faults.get(index, {})
-        if FaultKind.REFUSAL in faults or FaultKind.EXCEPTION in faults:
+        if self.standing.refuses(index):
             return False
-        applied = FaultKind.ACK_NOT_APPLIED not in faults
+        applied = not self.standing.only_acknowledges(index)
         shown = value if isinstance(value, float) else float("nan")
         self.accepted.append(AcceptedWrite(self.now_ms, self.site.devices[index].name, point, shown, DAEMON, applied))
         if applied:
@@ -247,7 +256,7 @@ class Plant:
             raise SimulationError(
                 f"{device} does not take {fault.value:g} for {fault.signal!r}; name a register it has"
             )
-        self._faults.setdefault(index, {})[fault.kind] = fault
+        self.standing.begin(index, self.site.devices[index].name, fault)
         if fault.kind is FaultKind.STUCK:
             self._frozen[index] = {signal: self._shown(index, signal) for signal in SIGNALS}
             self._plain_frozen[index] = {key: value for key, value in self.plain.items() if key[0] == index}
@@ -259,8 +268,8 @@ class Plant:
     def clear_fault(self, device: int | str, kind: FaultKind | None = None) -> None:
         """Ends one fault of a device, or all of them."""
         index = self.index(device)
-        for ended in list(self._faults.get(index, {})) if kind is None else [kind]:
-            if self._faults.get(index, {}).pop(ended, None) is None:
+        for ended in list(self.standing.of(index)) if kind is None else [kind]:
+            if not self.standing.end(index, ended):
                 continue
             if ended is FaultKind.STUCK:
                 del self._frozen[index], self._plain_frozen[index]
@@ -268,38 +277,38 @@ class Plant:
                 self._machines[index].deafen(False)
             elif ended is FaultKind.SECOND_MASTER:
                 del self._second_due[index]
-        if not self._faults.get(index):
-            self._faults.pop(index, None)
 
     def faults(self) -> dict[str, list[Fault]]:
         """What is wrong at present, by device."""
-        return {self.site.devices[index].name: list(kinds.values()) for index, kinds in self._faults.items()}
+        return {self.site.devices[index].name: list(kinds.values()) for index, kinds in self.standing.by_device.items()}
+
+    def fault(self, device: int | str, kind: FaultKind) -> Fault | None:
+        """A fault of a device, if it is on."""
+        return self.standing.of(self.index(device)).get(kind) if self.standing else None
 
     def response(self, device: int | str) -> Response:
         """How the device answers at present."""
-        faults = self._faults.get(self.index(device))
-        if not faults:
-            return HEALTHY
-        delay = faults.get(FaultKind.DELAY)
-        exception = faults.get(FaultKind.EXCEPTION)
-        refusal = faults.get(FaultKind.REFUSAL)
-        return Response(
-            silent=FaultKind.SILENCE in faults,
-            lost_answer=FaultKind.LOST_ANSWER in faults,
-            delay_ms=delay.ms if delay else 0,
-            exception=exception.code if exception else 0,
-            refusal=refusal.code if refusal else 0,
-        )
+        return self.standing.response(self.index(device))
+
+    def count(self, fault: Fault) -> None:
+        """Notes that a fault has changed what happens."""
+        self.standing.count(fault)
+
+    def strike(self, fault: Fault) -> None:
+        """Notes that a fault takes hold of a request; one that did so often enough ends."""
+        if self.standing.used_up(fault):
+            self.clear_fault(fault.device, fault.kind)
 
     def _disturb(self) -> None:
         now_ms = self.now_ms
-        for index, kinds in list(self._faults.items()):
+        for index, kinds in list(self.standing.by_device.items()):
             for fault in list(kinds.values()):
                 if fault.until_ms is not None and now_ms >= fault.until_ms:
                     self.clear_fault(index, fault.kind)
         for index, due_ms in list(self._second_due.items()):
-            fault = self._faults[index][FaultKind.SECOND_MASTER]
+            fault = self.standing.of(index)[FaultKind.SECOND_MASTER]
             if now_ms >= due_ms:
+                self.count(fault)
                 machine = self._machines[index]
                 self.accepted.append(AcceptedWrite(now_ms, machine.name, fault.signal, fault.value, SECOND_MASTER))
                 self._apply(machine, fault.signal, fault.value)
@@ -309,6 +318,8 @@ class Plant:
         if self._reverts:
             for _, index, signal, value in [revert for revert in self._reverts if now_ms >= revert[0]]:
                 self._machines[index].write(signal, value, now_ms)
+                if reset := self.standing.of(index).get(FaultKind.RESET_AFTER):
+                    self.count(reset)
             self._reverts = [revert for revert in self._reverts if now_ms < revert[0]]
 
     # Truth

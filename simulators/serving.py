@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scowl_edge.assembly import Assembly
-from scowl_edge.devices.declaration import DeviceLink, ModbusDevice, ModbusLink, OpcuaLink
+from scowl_edge.devices.declaration import DeviceLink, LinkKind, ModbusDevice, ModbusLink, OpcuaLink
 from simulators.binding import Bindings, bind
-from simulators.control import ControlPort
+from simulators.control import ControlPort, Server
 from simulators.modbus_server import ModbusServer
 from simulators.plant import Plant, SimulationError
 from simulators.settings import SimulationSettings, read_settings
 from simulators.unit import Unit
+from simulators.wire.record import Record
 
 if TYPE_CHECKING:
     from simulators.opcua_server import OpcuaServer
@@ -30,6 +31,12 @@ TICK_S = 0.1
 """How often the plant goes on when nobody asks."""
 OPCUA_PORT = 4840
 """Where an endpoint without a port is."""
+_KINDS = {
+    LinkKind.TCP: "Modbus TCP",
+    LinkKind.RTU: "Modbus RTU",
+    LinkKind.RTU_TCP: "Modbus RTU over TCP",
+    LinkKind.TLS: "Modbus TCP inside TLS",
+}
 _FINEST_STEP_S = 0.01
 """Requests closer together than this see the plant at the same moment; large sites would do nothing but physics."""
 
@@ -60,7 +67,7 @@ class PlantClock:
         """Present time of the plant in ms since the start."""
         return int(self._now())
 
-    def wall_seconds(self, plant_ms: int) -> float:
+    def wall_seconds(self, plant_ms: float) -> float:
         """How long so many ms of the plant's time last."""
         return plant_ms / 1000.0 / self._rate
 
@@ -72,9 +79,13 @@ class Simulator:
         self.plant = plant
         self.clock = clock
         self.ports: dict[str, int] = {}
-        """TCP port by name of the link."""
+        """TCP port by name of the link; 0 for a serial line."""
         self.control_host = ""
         self.control_port = 0
+        self.record = Record()
+        """What was answered, by every server."""
+        self.modbus: dict[str, ModbusServer] = {}
+        """Servers that speak Modbus, by name of the link."""
         self.opcua: dict[str, OpcuaServer] = {}
         """Servers that speak OPC-UA, by name of the link."""
         self._servers: list[ModbusServer | OpcuaServer] = []
@@ -112,6 +123,9 @@ class Simulator:
         places: dict[tuple[str, int], list[DeviceLink]] = {}
         for number, link in enumerate(assembly.links):
             host, port = address_of(link)
+            if isinstance(link, ModbusLink) and link.serial is not None:
+                places.setdefault((link.serial.device, 0), []).append(link)
+                continue
             _refuse_foreign(f"link {link.name}", host)
             # Two links may lead to one address; without the configured ports each gets its own.
             places.setdefault((host, -number if ephemeral else port), []).append(link)
@@ -127,7 +141,8 @@ class Simulator:
             self.ports |= dict.fromkeys((link.name for link in links), opened)
         host, port = _host_port(control)
         _refuse_foreign("the control port", host)
-        self._control = ControlPort(self.plant, self.clock, assembly, self.opcua, self.catch_up)
+        servers: dict[str, Server] = {**self.modbus, **self.opcua}
+        self._control = ControlPort(self.plant, self.clock, assembly, servers, self.record, self.catch_up)
         try:
             self.control_port = await self._control.start(host, port)
         except OSError as error:
@@ -151,17 +166,31 @@ class Simulator:
             )
         if opcua:
             return await self._open_opcua(opcua, bindings, settings, host, port)
+        if len({link.kind for link in modbus}) > 1:
+            raise SimulationError(
+                f"links {', '.join(link.name for link in modbus)} lead to {host}:{port}, but speak Modbus in different "
+                "ways; give them different ports"
+            )
+        link_of = {device.name: link.name for link in modbus for device in link.devices}
         by_number: dict[int, list[ModbusDevice]] = {}
         for device in (device for link in modbus for device in link.devices):
             by_number.setdefault(device.unit, []).append(device)
         server = ModbusServer(
-            {number: Unit(self.plant, devices, bindings) for number, devices in by_number.items()},
+            modbus[0],
+            {
+                number: Unit(self.plant, devices, bindings, link_of[devices[0].name])
+                for number, devices in by_number.items()
+            },
+            self.plant,
             catch_up=self.catch_up,
             seconds=self.clock.wall_seconds,
             unknown_unit=settings.unknown_unit,
+            record=self.record,
         )
         self._servers.append(server)
-        return await server.start(host, port)
+        opened = await server.start(host, port)
+        self.modbus |= dict.fromkeys((link.name for link in modbus), server)
+        return opened
 
     async def _open_opcua(
         self, links: list[OpcuaLink], bindings: Bindings, settings: SimulationSettings, host: str, port: int
@@ -187,6 +216,11 @@ class Simulator:
         opened = await server.start(host, port)
         self.opcua |= dict.fromkeys((link.name for link in links), server)
         return opened
+
+    @property
+    def made(self) -> list[str]:
+        """Files that were made for links: serial ports, certificates."""
+        return [path for server in dict.fromkeys(self.modbus.values()) for path in server.made]
 
     async def run(self) -> None:
         """Waits as long as the plant goes on; a fault in its physics comes out here."""
@@ -252,7 +286,8 @@ def links_in_words(assembly: Assembly, ports: Mapping[str, int]) -> list[str]:
 def _in_words(link: DeviceLink) -> str:
     if isinstance(link, ModbusLink):
         units = ", ".join(f"unit {device.unit} = {device.name}" for device in link.devices)
-        return f"{link.name}: Modbus TCP on {link.host}:{link.port}, {units}"
+        where = link.serial.device if link.serial is not None else f"{link.host}:{link.port}"
+        return f"{link.name}: {_KINDS[link.kind]} on {where}, {units}"
     return f"{link.name}: OPC-UA on {link.endpoint}, {', '.join(device.name for device in link.devices)}"
 
 
@@ -272,7 +307,7 @@ def _moved(link: DeviceLink, port: int) -> DeviceLink:
 
 
 def address_of(link: DeviceLink) -> tuple[str, int]:
-    """Host and port of a link."""
+    """Host and port of a link; of a serial line an empty host and 0."""
     if isinstance(link, ModbusLink):
         return link.host, link.port
     parts = urlsplit(link.endpoint)

@@ -48,17 +48,26 @@ class Unit:
         plant: Plant,
         devices: Sequence[ModbusDevice],
         bindings: Bindings,
+        link: str = "",
     ) -> None:
         self._plant = plant
         self._tables: dict[Table, list[BoundPoint]] = {table: [] for table in Table}
         self._exponents: dict[tuple[int, str], BoundPoint] = {}
-        self._first_device = plant.index(devices[0].name)
+        self.device = plant.index(devices[0].name)
+        """Index in the site of the first device that it is."""
+        self.link = link
+        """Name of the link that it is on."""
+        self._factors: set[tuple[int, str]] = set()
+        """Points that are somebody's scale factor."""
+        self._devices = [plant.index(device.name) for device in devices]
         for device in devices:
             index = plant.index(device.name)
             for point in device.points:
                 bound = BoundPoint(point, Behind.of(plant, device.name, point.name, bindings))
                 self._tables[point.table].append(bound)
                 self._exponents[index, point.name] = bound
+                if point.scale_factor:
+                    self._factors.add((index, point.scale_factor))
         for points in self._tables.values():
             points.sort(key=lambda bound: bound.point.address)
 
@@ -68,7 +77,7 @@ class Unit:
             for bound in self._tables[table]:
                 if bound.point.address <= address < bound.end:
                     return self._plant.response(bound.behind.device)
-        return self._plant.response(self._first_device)
+        return self._plant.response(self.device)
 
     def read(self, table: Table, address: int, count: int) -> list[int]:
         """Registers or bits as they are now.
@@ -80,6 +89,8 @@ class Unit:
         end = address + count
         if not points or address < points[0].point.address or end > max(bound.end for bound in points):
             raise ModbusException(ILLEGAL_ADDRESS)
+        for device in self._devices:
+            self._plant.standing.move_scale(device)
         words = [0] * count
         for bound in points:
             point = bound.point
@@ -124,11 +135,16 @@ class Unit:
             raise ModbusException(ILLEGAL_VALUE)
 
     def _encoded(self, bound: BoundPoint) -> list[int]:
-        return encode(bound.point, bound.behind.shown(), self._exponent(bound))
+        shown = bound.behind.shown()
+        if (bound.behind.device, bound.point.name) in self._factors and isinstance(shown, float | int):
+            shown += self._plant.standing.scale_shift(bound.behind.device)
+        return encode(bound.point, shown, self._exponent(bound))
 
     def _exponent(self, bound: BoundPoint) -> int:
         if not bound.point.scale_factor:
             return 0
         factor = self._exponents.get((bound.behind.device, bound.point.scale_factor))
         value = factor.behind.shown() if factor is not None else 0.0
-        return int(value) if isinstance(value, float) else 0
+        return (
+            int(value) + self._plant.standing.scale_shift(bound.behind.device) if isinstance(value, float | int) else 0
+        )

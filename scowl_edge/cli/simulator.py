@@ -31,6 +31,8 @@ async def _serve(assembly: Assembly, clock_rate: float, control: str | None) -> 
             loop.add_signal_handler(number, stop.set)
         for line in links_in_words(assembly, running.ports):
             typer.echo(line)
+        for path in running.made:
+            typer.echo(f"made: {path}")
         host = f"[{running.control_host}]" if ":" in running.control_host else running.control_host
         typer.echo(f"control: http://{host}:{running.control_port}")
         stopped = asyncio.create_task(stop.wait())

@@ -31,7 +31,7 @@ OF_BYTES = frozenset(
     }
 )
 """What can be done to a stream that cannot be looked into."""
-_PARAMETERS = {field.name for field in fields(Fault)} - {"kind", "signal", "until_ms", "every_ms"}
+_PARAMETERS = {field.name for field in fields(Fault)} - {"kind", "device", "signal", "until_ms", "every_ms"}
 _WORDS = {"rest": ("never", "next"), "at": ("request", "reply"), "only": ("", "reads", "writes")}
 
 

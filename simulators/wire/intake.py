@@ -34,10 +34,11 @@ class Intake:
             byte_s: Time that a byte takes on the line.
             gap_s: Silence that ends a frame there.
         """
-        if not byte_s:
+        now_s = self._loop.time() if byte_s or self._free_s else 0.0
+        if not byte_s and self._free_s <= now_s:
             self._feed(data)
             return
-        self._free_s = max(self._free_s, self._loop.time()) + len(data) * byte_s
+        self._free_s = max(self._free_s, now_s) + len(data) * byte_s
         self._loop.call_at(self._free_s + gap_s, self._feed, data)
 
     def stop(self) -> None:

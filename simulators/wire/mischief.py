@@ -140,6 +140,11 @@ class Mischief:
         data, self._rest = self._rest + data, b""
         return self._sent(fate, data, struck)
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is held back that belongs before or instead of the next reply."""
+        return self._before is not None or bool(self._rest)
+
     def forget(self) -> None:
         """Everything that is held back is gone."""
         self._before, self._rest = None, b""
