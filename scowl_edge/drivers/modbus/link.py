@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
 from scowl_edge.drivers.modbus.guests import accepted
 from scowl_edge.drivers.modbus.places import PointPlaces
 from scowl_edge.drivers.modbus.port import ModbusPort, Transaction, transactions, unit_timeouts_ms
+from scowl_edge.drivers.modbus.rtu_line import turn_ms
 from scowl_edge.drivers.modbus.tap import Tap
 from scowl_edge.drivers.schedule import Job, UnitTimes, next_probe_ms, worst_delay_ms
 from scowl_edge.model.command import CommandId, WriteClass
@@ -175,7 +177,7 @@ def unit_times(link: ModbusLink, jobs: Sequence[Transaction]) -> list[UnitTimes]
 
 def request_ms(link: ModbusLink, timeout_ms: int) -> int:
     """Longest time from the start of one request to its end, whatever comes back."""
-    return timeout_ms
+    return ceil(turn_ms(link, timeout_ms)) if link.is_serial else timeout_ms
 
 
 def line_ms(link: ModbusLink, data_bytes: int) -> float:

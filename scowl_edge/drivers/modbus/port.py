@@ -19,7 +19,8 @@ from scowl_edge.drivers.modbus.endpoint import open_wire
 from scowl_edge.drivers.modbus.layout import Block, exponents_of
 from scowl_edge.drivers.modbus.owed import OwedReplies
 from scowl_edge.drivers.modbus.places import PointPlaces
-from scowl_edge.drivers.modbus.planner import Span, plan
+from scowl_edge.drivers.modbus.planner import Poll, Span, plan_device
+from scowl_edge.drivers.modbus.torn import Bracket
 from scowl_edge.drivers.modbus.wire import Done, Wire, exchange
 from scowl_edge.model.signal import Reading
 
@@ -27,14 +28,19 @@ from scowl_edge.model.signal import Reading
 class Transaction:
     """Blocks of one unit that are read one after the other with nothing between."""
 
-    def __init__(self, device: ModbusDevice, blocks: tuple[Block, ...]) -> None:
+    __slots__ = ("blocks", "bracket", "cost", "points", "poll_ms", "unit")
+
+    def __init__(self, device: ModbusDevice, poll: Poll) -> None:
         self.unit = device.unit
-        self.poll_ms = device.poll_ms
-        self.blocks = blocks
+        self.poll_ms = poll.period_ms
+        self.blocks = tuple(Block(span, device.points, device.first_point) for span in poll.spans)
+        self.bracket = Bracket.of(poll.spans, device.points, device.first_point)
         self.points: NDArray[np.int32] = (
-            blocks[0].points if len(blocks) == 1 else np.unique(np.concatenate([block.points for block in blocks]))
+            self.blocks[0].points
+            if len(self.blocks) == 1
+            else np.unique(np.concatenate([block.points for block in self.blocks]))
         )
-        self.cost = sum(block.reply_bytes + 16 for block in blocks)
+        self.cost = sum(block.reply_bytes + 16 for block in self.blocks)
         """Bytes on the wire, about."""
 
 
@@ -44,11 +50,7 @@ def transactions(link: ModbusLink) -> tuple[Transaction, ...]:
     Raises:
         LayoutError: a point that cannot be read as declared.
     """
-    return tuple(
-        Transaction(device, tuple(Block(span, device.points, device.first_point) for span in spans))
-        for device in link.devices
-        for spans in plan(device.points, max_gap=link.max_gap, max_read=link.max_read)
-    )
+    return tuple(Transaction(device, poll) for device in link.devices for poll in plan_device(device, link))
 
 
 def unit_timeouts_ms(link: ModbusLink) -> dict[int, int]:
@@ -70,12 +72,24 @@ class Prepared:
 class _Errand:
     """One transaction, and how far it is. It is made once and used for each poll."""
 
-    __slots__ = ("_blocks", "_done", "_exponents", "_place", "_port", "_readings", "_requested_ms", "_take", "_unit")
+    __slots__ = (
+        "_blocks",
+        "_bracket",
+        "_done",
+        "_exponents",
+        "_place",
+        "_port",
+        "_readings",
+        "_requested_ms",
+        "_take",
+        "_unit",
+    )
 
     def __init__(self, port: ModbusPort, transaction: Transaction) -> None:
         self._port = port
         self._unit = transaction.unit
         self._blocks = transaction.blocks
+        self._bracket = transaction.bracket
         self._place = 0
         self._readings: list[Reading] = []
         self._exponents: dict[int, float] | None = None
@@ -118,7 +132,7 @@ class _Errand:
         except Exception as defect:  # noqa: BLE001 - the bus ends its task with it
             done(defect)
             return
-        done(self._readings)
+        done(self._bracket.check(self._readings) if self._bracket is not None else self._readings)
 
 
 class ModbusPort:

@@ -60,4 +60,5 @@ def _without(reading: Reading, torn: set[int]) -> Reading:
         values=np.where(hit, np.nan, reading.values),
         quality=np.where(hit, np.uint8(Quality.BAD), reading.quality),
         causes=np.where(hit, np.uint8(Cause.UNPROVEN), reading.causes),
+        sound=False,
     )
