@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import structlog
 
 from scowl_edge import __version__
@@ -24,6 +23,7 @@ from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
 from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusTcpDriver, Tap
+from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
 from scowl_edge.journal.file import recover_file
 from scowl_edge.journal.store import SqliteJournal
@@ -31,10 +31,8 @@ from scowl_edge.loop import Loop, Wire
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import AnyOrder
-from scowl_edge.model.signal import Cause
 from scowl_edge.model.site import OnStop
 from scowl_edge.model.view import EventView, RegionView
-from scowl_edge.service import status_line
 from scowl_edge.supervision import Supervised
 from scowl_edge.telemetry import Recorder, TelemetryStore
 from scowl_edge.turn import Clocks, resume
@@ -46,12 +44,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LATE_MS = 5_000
-"""A loop without a turn for this long beyond its period is not healthy."""
-LINK_STUCK_MS = 30_000
-"""A link's task that does nothing for this long, beyond its own time-outs, is stuck in a defect."""
 LATENESS_EVERY_S = 0.25
-_TOO_LARGE = "what a restart needs is alone larger than journal.limit; raise it, or the disk fills up"
 _ROUNDINGS = {Rounding.UP: ROUND_UP, Rounding.DOWN: ROUND_DOWN, Rounding.NEAREST: ROUND_NEAREST}
 
 
@@ -131,15 +124,11 @@ class Daemon:
         self._recorder: Recorder | None = None
         if assembly.telemetry.enabled:
             self.telemetry, self._recorder = self._record()
-        self._tasks: list[Supervised] = []
         self._view: RegionView | None = None
         self._view_step = -1
-        self._untried = {link.name for link in assembly.links}
-        self._started_ms = self.clock.mono_ms()
-        self._status = ""
-        self._tried = False
-        self.notice = ""
-        """What the operator should know beside how the region does: the answer to the last reload."""
+        self.well = Health(
+            assembly, self.drivers, self.loop, self.journal, self.inbox.table, self.clock, self.region, rate=clock_rate
+        )
 
     # -- what is published -------------------------------------------------------------------------------------------
 
@@ -254,77 +243,7 @@ class Daemon:
 
     def health(self) -> Mapping[str, Check]:
         """The daemon's own checks."""
-        late_ms, allowed = self._late_ms()
-        untried = self.untried()
-        down = self._down()
-        restarts = sum(t.restarts for t in self._tasks)
-        error = self.journal.last_error
-        too_large = _TOO_LARGE if self.journal.keeper.over_limit else ""
-        checks = {
-            "loop": Check(ok=late_ms <= allowed, detail=f"last turn {late_ms} ms ago, at most {allowed} ms allowed"),
-            "journal": Check(
-                ok=self.journal.healthy and self.loop.turn.journal_ok and not too_large,
-                detail=error or too_large or f"{self.journal.queued} records wait",
-                vital=False,
-            ),
-            "links": Check(ok=not down, detail="down: " + ", ".join(down) if down else "all up", vital=False),
-            "tried": Check(
-                ok=not untried, detail="not tried yet: " + ", ".join(untried) if untried else "every link was tried",
-                vital=False,
-            ),
-            "tasks": Check(ok=restarts == 0, detail=f"{restarts} restarts of tasks since the start", vital=False),
-        }  # fmt: skip
-        if guests := self.guests:
-            deaf = "; ".join(f"link {name}: {tap.fault}" for name, tap in guests.items() if tap.fault)
-            checks["proxies"] = Check(ok=not deaf, detail=deaf or "all listen", vital=False)
-        return checks
-
-    def _late_ms(self) -> tuple[int, int]:
-        """How long ago the last turn was, and how long it may be."""
-        last = self.loop.timing.last_turn_ms
-        allowed = self.assembly.site.policy.period_ms + LATE_MS * self.rate
-        return self.clock.mono_ms() - (last if last >= 0 else self._started_ms), allowed
-
-    def _down(self) -> list[str]:
-        return [name for name, link in sorted(self.core.memory.situation.links.items()) if link.up is False]
-
-    def ready(self) -> bool:
-        """Whether the first step is done and every link was tried, as `/readyz` has it."""
-        return self.loop.timing.last_turn_ms >= 0 and not self.untried()
-
-    def stuck(self) -> str:
-        """Which loop makes no progress although nothing outside keeps it from it; empty while all do."""
-        late_ms, allowed = self._late_ms()
-        if late_ms > allowed:
-            return f"the region's loop: its last turn was {late_ms} ms ago, at most {allowed} ms are allowed"
-        if not self.journal.alive:
-            return "the journal: its writer thread has ended"
-        now = self.clock.mono_ms()
-        for task, link in zip(self._tasks, self.assembly.links, strict=False):
-            idle_ms = now - max(self.drivers[link.name].last_progress_ms, self._started_ms)
-            allowed = LINK_STUCK_MS * self.rate + link.timeout_ms + link.connect_timeout_ms
-            if idle_ms > allowed and not task.pausing:
-                return f"link {link.name}: its task has done nothing for {idle_ms} ms, at most {allowed} ms are allowed"
-        return ""
-
-    def status(self) -> str:
-        """How the region does, in one line."""
-        if self.loop.settled.is_set():
-            view = self.region() if self.loop.timing.last_turn_ms >= 0 else None
-            self._status = status_line(view, self._down(), [] if self._was_ready() else self.untried())
-        return f"{self._status}; {self.notice}" if self.notice else self._status
-
-    def _was_ready(self) -> bool:
-        self._tried = self._tried or self.ready()
-        return self._tried
-
-    def untried(self) -> list[str]:
-        """Links of which no point was read or failed yet."""
-        # Tried once is tried for good, so that a large site is looked through only while it starts.
-        if self._untried:
-            tried = np.flatnonzero(self.inbox.table.cause != Cause.NOT_READ_YET).tolist()
-            self._untried -= {self.assembly.points[i].link for i in tried}
-        return [link.name for link in self.assembly.links if link.name in self._untried]
+        return self.well.checks()
 
     def mono_ms(self) -> int:
         """The clock of the table."""
@@ -374,12 +293,13 @@ class Daemon:
 
     async def run(self, metrics: Metrics) -> None:
         """Drives links and loop until the stop is settled."""
-        self._tasks = [Supervised(f"link {name}", lambda d=d: d.run(self.inbox)) for name, d in self.drivers.items()]  # type: ignore[misc]
+        links = {name: Supervised(f"link {name}", lambda d=d: d.run(self.inbox)) for name, d in self.drivers.items()}  # type: ignore[misc]
         others = [Supervised("timing", lambda: self._observe(metrics))]
         others += [Supervised(f"proxy of link {name}", tap.run) for name, tap in self.guests.items()]
         if self._recorder is not None:
             others.append(Supervised("telemetry", self._recorder.run))
-        running = [asyncio.create_task(t.run(), name=t.name) for t in (*self._tasks, *others)]
+        self.well.watch(links, others)
+        running = [asyncio.create_task(t.run(), name=t.name) for t in (*links.values(), *others)]
         try:
             await self.loop.run()
         finally:

@@ -16,9 +16,11 @@ from scowl_edge.assembly import Assembly
 from scowl_edge.assembly.assembly import TlsSettings
 from scowl_edge.daemon import Daemon, StartError
 from scowl_edge.devices.declaration import Secret
+from scowl_edge.lasting import set_aside_lasting
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.event import Stopping
 from scowl_edge.notify import Manager, attend
+from scowl_edge.open_files import allow_open_files
 from scowl_edge.service import answer_to_reload
 from scowl_edge.supervision import Supervised
 from scowl_edge.web import LiveFeed, TlsFiles, TokenSource, create_app, listen
@@ -46,6 +48,7 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
     host, port = assembly.http.host, assembly.http.port
     if http is not None:
         host, port = _host_port(http, secured=assembly.http.tls is not None)
+    allow_open_files(len(assembly.links))
     daemon = Daemon(assembly, clock_rate=clock_rate)
     feed = LiveFeed(daemon)
     metrics = Metrics(daemon, feed)
@@ -82,12 +85,17 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
 @contextlib.asynccontextmanager
 async def _attended(manager: Manager, daemon: Daemon) -> AsyncIterator[None]:
     """Within it the service manager hears how the daemon does, and its watchdog is fed while all loops progress."""
-    attending = asyncio.create_task(Supervised("service", lambda: attend(manager, daemon)).run())
+    beside = [
+        Supervised("service", lambda: attend(manager, daemon.well)),
+        Supervised("lasting", lambda: set_aside_lasting(lambda: not daemon.well.untried())),
+    ]
+    attending = [asyncio.create_task(one.run(), name=one.name) for one in beside]
     try:
         yield
     finally:
-        attending.cancel()
-        await asyncio.gather(attending, return_exceptions=True)
+        for task in attending:
+            task.cancel()
+        await asyncio.gather(*attending, return_exceptions=True)
 
 
 def _tls_files(settings: TlsSettings | None) -> TlsFiles | None:
@@ -125,9 +133,9 @@ class _Signals:
         if not self._asked:
             self._asked = True
             log.info("stopping", signal=name)
-            self._daemon.notice = "stopping: devices get back what was found"
+            self._daemon.well.notice = "stopping: devices get back what was found"
             allowed_s = self._daemon.assembly.site.policy.stop_timeout_ms / 1000 / self._daemon.rate + STOP_SLACK_S
-            self._manager.tell(STOPPING=1, STATUS=self._daemon.notice, EXTEND_TIMEOUT_USEC=int(allowed_s * 1e6))
+            self._manager.tell(STOPPING=1, STATUS=self._daemon.well.notice, EXTEND_TIMEOUT_USEC=int(allowed_s * 1e6))
             self._daemon.inbox.event(Stopping(why=name))
         elif self._work is not None and not self._hurried:
             self._hurried = True
@@ -144,7 +152,7 @@ class _Signals:
         answer = await answer_to_reload(Path(assembly.document.file), assembly.text)
         log.warning("reload_declined", answer=answer)
         if not self._asked:
-            self._daemon.notice = answer
+            self._daemon.well.notice = answer
 
     async def settle(self) -> None:
         """Ends what a signal began and nobody waits for."""

@@ -41,6 +41,7 @@ ROOMS = (
     "scowl_edge.supervision",
     "scowl_edge.notify",
     "scowl_edge.service",
+    "scowl_edge.health",
     "scowl_edge.daemon",
     "scowl_edge.process",
     "scowl_edge.cli",
@@ -112,10 +113,11 @@ NARROW: dict[tuple[str, str], set[str]] = {
 }
 """Where only some modules of the other room may be used."""
 
-KNOW_ALL = ("daemon", "process", "cli", "bench")
+KNOW_ALL = ("health", "daemon", "process", "cli", "bench")
 """They wire the rest together, and nobody but those named in CALLED_BY knows them."""
 
 CALLED_BY: dict[str, set[str]] = {
+    "health": {"daemon"},
     "daemon": {"process", "cli", "bench"},
     "process": {"cli", "bench"},
     "cli": {"bench"},

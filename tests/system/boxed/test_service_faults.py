@@ -11,10 +11,10 @@ from box import PROGRAM, ROOT, SITE, STATE, Box
 SHORT = "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n"
 DEFECT = """
 import pathlib, time
-from scowl_edge import daemon
+from scowl_edge import health
 from scowl_edge.drivers.modbus.port import ModbusPort
 
-daemon.LINK_STUCK_MS = 1_000  # so that nobody waits half a minute for this test
+health.LINK_STUCK_MS = 1_000  # so that nobody waits half a minute for this test
 sound = ModbusPort.begin
 
 def begin(self, job, done):
