@@ -58,20 +58,21 @@ class Samples:
         return (self.come_us >= begin_us) & (self.come_us < end_us)
 
     def lags_ms(self, period_ms: int, calm: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """How late each came after it was due.
+        """How late each came after it was due; up to nine tenths of a period can be told.
 
         A block's due times are a grid of one period. Its phase is that of its earliest request among the `calm` ones,
         so a delay that is the same at each poll does not show.
         """
-        offset = np.where(calm, self.requested_ms, np.iinfo(np.int64).max)
-        first = np.full(int(self.row.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(first, self.row, offset)
-        # Requests scatter around their grid: the phase is the least offset from the first, taken around zero.
-        past = self.requested_ms - first[self.row]
-        late = past - np.rint(past / period_ms).astype(np.int64) * period_ms
-        least = np.zeros(len(first), np.int64)
+        rows = int(self.row.max(initial=-1)) + 1
+        turn = np.zeros(rows, np.complex128)
+        np.add.at(turn, self.row[calm], np.exp(2j * np.pi * (self.requested_ms[calm] % period_ms) / period_ms))
+        centre = np.rint(np.angle(turn) / (2 * np.pi) * period_ms).astype(np.int64)
+        # Few requests are early, and those by little: what lies before the centre by more is late by most of a period.
+        early = period_ms // 10
+        late = (self.requested_ms - centre[self.row] + early) % period_ms - early
+        least = np.full(rows, period_ms)
         np.minimum.at(least, self.row[calm], late[calm])
-        due_ms = self.requested_ms - (late - least[self.row])
+        due_ms = self.requested_ms - late + least[self.row]
         lags: NDArray[np.float64] = (self.come_us - due_ms * 1000) / 1000
         return lags
 

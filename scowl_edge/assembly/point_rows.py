@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scowl_edge.devices.declaration import ModbusPoint, OpcuaPoint
 
 
@@ -102,6 +105,11 @@ class PointRows(Sequence[PointInfo]):
         """(device, name) of one row."""
         run, place = self._find(index)
         return run.device, run.points[place].name
+
+    def links_of(self, indices: NDArray[np.intp]) -> set[str]:
+        """Links of these rows, however many they are."""
+        numbers = np.unique(np.searchsorted(self._starts, indices, "right") - 1)
+        return {self._runs[number].link for number in numbers.tolist()}
 
     def _find(self, at: int) -> tuple[PointRun, int]:
         index = at + self._size if at < 0 else at

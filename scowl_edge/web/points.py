@@ -29,6 +29,8 @@ class PointJudge:
         self._is_text = np.zeros(size, np.bool_)
         self._may_be_text = np.zeros(size, np.bool_)
         """Where the server says what it is: a known value that is no number is a text."""
+        self._link = np.zeros(size, np.int32)
+        links: dict[str, int] = {}
         # Rows may be made as they are looked at, so each is looked at once.
         for device, run in groupby(enumerate(published.points), lambda place: place[1].device):
             first = last = -1
@@ -38,10 +40,13 @@ class PointJudge:
                 self._bad_after_ms[i] = point.fresh_ms + point.hold_ms
                 self._is_text[i] = point.type == "string"
                 self._may_be_text[i] = not point.type
+                number = links.setdefault(point.link, len(links))
+                self._link[i] = number
                 if "r" in point.access:
                     self._not_tried.add(point.link)
             here, before = range(first, last + 1), self.of_device.get(device)
             self.of_device[device] = here if before is None else [*before, *here]
+        self._links = tuple(links)
 
     def index_of(self, device: str, name: str) -> int | None:
         """Index in the table of a point; None where there is none of that name."""
@@ -70,6 +75,6 @@ class PointJudge:
         """Links, sorted, of which no point was answered or certain to fail yet; one that only writes was tried."""
         # Tried once is tried for good, so that a large site is looked through only while it starts.
         if self._not_tried:
-            tried = np.flatnonzero(self._published.table.received_ms >= 0).tolist()
-            self._not_tried -= {self._published.points[i].link for i in tried}
+            tried = np.unique(self._link[self._published.table.received_ms >= 0])
+            self._not_tried.difference_update(self._links[number] for number in tried.tolist())
         return sorted(self._not_tried)

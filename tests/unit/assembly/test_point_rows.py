@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import numpy as np
 import pytest
 
 from scowl_edge.assembly import assemble
@@ -45,6 +46,13 @@ def test_a_row_says_what_its_point_and_its_device_say() -> None:
         (2_000, 6_000, "plc"),
         (1_000, 7_000, "plc"),
     ]
+
+
+def test_links_of_many_rows_are_told_at_once() -> None:
+    text = _SITE.replace("h}}", "h}, other: {type: modbus-tcp, host: i}}").replace("b: {link: plc", "b: {link: other")
+    rows = assemble(text, "f").points
+    for chosen in ([], [0], [2], [1, 2, 3], [0, 1, 3, 4]):
+        assert rows.links_of(np.array(chosen, np.intp)) == {rows[i].link for i in chosen}
 
 
 def test_points_are_found_by_name() -> None:
