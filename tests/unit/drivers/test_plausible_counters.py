@@ -75,6 +75,10 @@ def test_zeros_for_a_while_and_back_again_are_no_energy() -> None:
         assert found[5] in (None, 90_040) and found[6] == 90_050
 
 
+def test_a_course_left_is_forgotten_once_half_of_it_is_counted_again() -> None:
+    assert run(judge_of(), 1000, 0, 10, 600, 1005) == [1000, None, 1010, 1600, 2005]
+
+
 def test_a_counter_set_back_a_little_goes_on_from_where_it_was() -> None:
     judge = judge_of()
     assert run(judge, 5000, 4900, 4910, 4920) == [5000, None, 5010, 5020]
