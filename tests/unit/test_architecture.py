@@ -41,6 +41,8 @@ ROOMS = (
     "scowl_edge.supervision",
     "scowl_edge.notify",
     "scowl_edge.service",
+    "scowl_edge.lasting",
+    "scowl_edge.open_files",
     "scowl_edge.health",
     "scowl_edge.daemon",
     "scowl_edge.process",
@@ -81,6 +83,8 @@ ARROWS: dict[str, set[str]] = {
     "supervision": set(),
     "notify": set(),
     "service": {"model"},
+    "lasting": set(),
+    "open_files": set(),
     "simulators": {"control", "dsr", "peer", "devices", "model", "journal", "loop"},
     "simulators.world": {"control", "dsr", "peer", "devices", "model", "journal", "loop", "simulators"},
 }
