@@ -30,7 +30,7 @@ def _units(structure: Structure) -> Iterator[Fault]:
     taken: dict[tuple[str, int], str] = {}
     for name, device in structure.configuration.devices.items():
         link = links.get(device.link)
-        unsure = {("links", device.link, "host"), ("links", device.link, "device"), ("devices", name, "link")}
+        unsure = {("devices", name, "link"), *(("links", device.link, key) for key in ("host", "port", "device"))}
         if not isinstance(link, ModbusLinkSection) or not isinstance(device, ModbusDeviceSection):
             continue
         if unsure & structure.assumed:

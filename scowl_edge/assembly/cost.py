@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scowl_edge.assembly.assembly import Assembly
-from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
+from scowl_edge.devices.declaration import DeviceLink, ModbusDevice, ModbusLink, OpcuaDevice, OpcuaLink
 from scowl_edge.drivers.modbus.link import link_cost
 from scowl_edge.model.command import Verb
 from scowl_edge.model.site import NONE, Actuator, Consumer, Generator, Site, Storage
@@ -140,7 +140,7 @@ def reaction_ms(assembly: Assembly, rating_name: str) -> Reaction:
     if index == NONE:
         raise KeyError(f"there is no rating {rating_name}")
     rating = site.ratings[index]
-    timeout_ms = {link.name: link.timeout_ms for link in assembly.links}
+    timeout_ms = {device.name: _timeout_ms(link, device) for link in assembly.links for device in link.devices}
     members = [member for member in _members(site) if _hangs_below(site, member.rating, index)]
     terms: list[Term] = []
     metered = next((signal for signal in (rating.power, *rating.currents) if signal != NONE), NONE)
@@ -159,6 +159,10 @@ def reaction_ms(assembly: Assembly, rating_name: str) -> Reaction:
     return Reaction(rating_name, (*terms, *slowest_reaction), controllable=True)
 
 
+def _timeout_ms(link: DeviceLink, device: ModbusDevice | OpcuaDevice) -> int:
+    return (device.timeout_ms if isinstance(device, ModbusDevice) else 0) or link.timeout_ms
+
+
 _Member = Generator | Consumer | Storage
 
 
@@ -174,7 +178,7 @@ def _hangs_below(site: Site, at: int, rating: int) -> bool:
 
 def _detection(assembly: Assembly, signal: int, timeout_ms: dict[str, int], what: str) -> list[Term]:
     point = assembly.points[assembly.signals[signal].point]
-    return [Term(what, point.poll_ms), Term("its time-out", timeout_ms[point.link])]
+    return [Term(what, point.poll_ms), Term("its time-out", timeout_ms[point.device])]
 
 
 def _actuators(assembly: Assembly, member: _Member) -> list[Actuator]:
@@ -193,7 +197,7 @@ def _reaction(assembly: Assembly, member: _Member, timeout_ms: dict[str, int]) -
     if not actuators:
         return None
     device = assembly.site.devices[member.device]
-    terms = [Term(f"command to {device.name}", timeout_ms[device.link])]
+    terms = [Term(f"command to {device.name}", timeout_ms[device.name])]
     if all(actuator.verb is Verb.SHED for actuator in actuators):
         terms.append(Term("its answer", assembly.site.policy.answer_ms))
     terms.append(Term("its settling", max(actuator.settle_ms for actuator in actuators)))

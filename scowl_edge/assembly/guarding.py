@@ -105,7 +105,7 @@ def guard_points(device: DeviceSection) -> dict[Verb, str]:
     return {
         verb: bound[signal]
         for signal, verb in ACTUATORS[kind].items()
-        if verb in GUARDING and signal in bound and "w" in device.points[bound[signal]].access
+        if verb in GUARDING and (point := device.points.get(bound.get(signal, ""))) is not None and "w" in point.access
     }
 
 

@@ -34,6 +34,7 @@ class Host(Text):
         except ValueError:
             host, _, port = text.rpartition(":")
             if port.isdigit() and (":" not in host or host.startswith("[")):
+                host = f'"{host.strip("[]")}"' if host.startswith("[") else host
                 raise Wrong(f'is "{text}", a host with a port', f"write `host: {host}` and `port: {port}`") from None
             raise Wrong(f'is "{text}", which is no IPv6 address', 'write e.g. "fd00::20"') from None
         return bare

@@ -13,6 +13,7 @@ from scowl_edge.assembly.section import Section, duration, key
 from scowl_edge.devices.declaration import LinkKind, Parity
 from scowl_edge.model.quantity import FRACTION, TIME
 
+PORT = Text("path of a serial port", form=r"/.+", said="the full path of the port, e.g. /dev/ttyUSB0")
 Pipeline = Annotated[int, Whole(1, 16)]
 Late = Annotated[int, duration("1 ms", "10 min")]
 
@@ -155,7 +156,7 @@ class ModbusRtuSection(ModbusLinkSection):
     """Modbus RTU on a serial line: one port, mostly RS-485, and all units on its pair of wires."""
 
     type: Annotated[str, Protocol(LinkKind.RTU.value)] = key(..., "Type of the link: `modbus-rtu`.", "modbus-rtu")
-    device: Annotated[str, Text("a path", form=r"/.+", said="the full path of the port, e.g. /dev/ttyUSB0")] = key(
+    device: Annotated[str, PORT] = key(
         ...,
         "The serial port. `/dev/serial/by-id/...` stays the same when adapters are plugged in in another order.",
         "/dev/ttyUSB0",

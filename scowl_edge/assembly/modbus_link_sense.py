@@ -37,7 +37,8 @@ def modbus_link_faults(structure: Structure) -> Iterator[Fault]:
 def _line(structure: Structure, name: str, link: ModbusLinkSection, taken: dict[str, str]) -> Iterator[Fault]:
     """Only one link may speak on a line: frames without numbers of two would mix."""
     place = "device" if isinstance(link, ModbusRtuSection) else "host"
-    if not isinstance(link, (ModbusRtuSection, ModbusRtuTcpSection)) or ("links", name, place) in structure.assumed:
+    unsure = {("links", name, place), ("links", name, "port")}
+    if not isinstance(link, (ModbusRtuSection, ModbusRtuTcpSection)) or unsure & structure.assumed:
         return
     first = taken.setdefault(link.leads_to, name)
     if first != name:

@@ -58,8 +58,8 @@ def _point(
         yield fault((*path, "min"), f"`min` {point.min:g} is above `max` {point.max:g}", "exchange them")
     fresh = point.fresh_for
     if fresh is not None and fresh < poll:
-        whose = f"of {device}" if poll == section.poll else "of its own"
-        what = f"`fresh_for` of {name} is shorter than the poll {whose}, so it would be stale between polls"
+        slower = f"the poll of {device}" if poll == section.poll else "its own `poll`"
+        what = f"`fresh_for` of {name} is shorter than {slower}, so it would be stale between polls"
         yield fault((*path, "fresh_for"), what, "make it at least the poll, better three times")
 
 
