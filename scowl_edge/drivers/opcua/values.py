@@ -18,9 +18,9 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 from numpy.typing import NDArray
 
-_VALUE, _STATUS, _SOURCE_TIME, _SOURCE_PICOSECONDS = 0x01, 0x02, 0x04, 0x10
-_FLAGS = _VALUE | _STATUS | _SOURCE_TIME | _SOURCE_PICOSECONDS
-"""What a record may hold beside its number; with the server's time in it, it is read one by one."""
+_VALUE, _STATUS, _SOURCE_TIME, _SERVER_TIME = 0x01, 0x02, 0x04, 0x08
+_FLAGS = _VALUE | _STATUS | _SOURCE_TIME | _SERVER_TIME
+"""What a record may hold; with fractions of time stamps in it, it is read one by one."""
 _FORMATS = dict(enumerate(("u1", "<i1", "<u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"), 1))
 """Of each built-in type that is a number (OPC 10000-6, 5.1.2): how it lies on the wire."""
 _LOOK_AHEAD = 512
@@ -95,7 +95,7 @@ def _record(handled: bool, mask: int, kind: int) -> np.dtype[np.void]:
     fields += [("mask", "u1"), ("kind", "u1"), ("number", _FORMATS[kind])]
     fields += [("code", "<u4")] if mask & _STATUS else []
     fields += [("stamp", "<i8")] if mask & _SOURCE_TIME else []
-    fields += [("fraction", "<u2")] if mask & _SOURCE_PICOSECONDS else []
+    fields += [("sent", "<i8")] if mask & _SERVER_TIME else []
     return np.dtype(fields)
 
 
