@@ -192,7 +192,7 @@ class ControlPort:
     async def _tell_injected(self, request: web.Request) -> web.Response:
         found: dict[str, dict[str, int]] = {}
         for (device, kind), count in self._plant.standing.injected.items():
-            found.setdefault(device, {})[kind] = count
+            found.setdefault(device, {})[kind.value] = count
         return as_json(found)
 
     async def _tell_log(self, request: web.Request) -> web.Response:

@@ -119,7 +119,7 @@ class ModbusServer:
             raise SimulationError(
                 f"{action} is nothing that can be done to link {self.link.name}; try {', '.join(known)}"
             )
-        self._actions[action] = self._actions.get(action, 0) + 1
+        self._actions[action.value] = self._actions.get(action.value, 0) + 1
         if action is ServerAction.CUT:
             if self._listener is not None:
                 self._listener.cut()

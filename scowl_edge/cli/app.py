@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from scowl_edge import __version__
+from scowl_edge.cli.addresses import any_address, loopback_address
+from scowl_edge.cli.simulator_app import simulator
 from scowl_edge.model.errors import ScowlError
 
 FAILED, WRONG = 1, 2
@@ -41,41 +42,12 @@ main = typer.Typer(
 )
 
 
-def _any_address(text: str | None) -> str | None:
-    """Checks the form of a HOST:PORT; whether the port may be offered there depends on the configuration's `tls`."""
-    if text is not None:
-        host, _, port = text.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-            raise typer.BadParameter(
-                f"{text!r} is not HOST:PORT; write e.g. 127.0.0.1:8080 (port 0 takes any free one)."
-            )
-    return text
-
-
-def _address(text: str | None) -> str | None:
-    """Checks a HOST:PORT that the demo or a simulator should listen on: loopback, since all of it is plain HTTP."""
-    text = _any_address(text)
-    if text is None:
-        return None
-    host = text.rpartition(":")[0]
-    try:
-        loopback = host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise typer.BadParameter(
-            f"{host!r} is not a loopback address, and plain HTTP is not spoken elsewhere; "
-            "listen on 127.0.0.1 and put a proxy with TLS before it."
-        )
-    return text
-
-
 ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration (YAML).", show_default=False)]
 Http = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        callback=_address,
+        callback=loopback_address,
         show_default=False,
         help="Listen here instead of where the configuration says; port 0 takes any free one.",
     ),
@@ -84,7 +56,7 @@ AnyHttp = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        callback=_any_address,
+        callback=any_address,
         show_default=False,
         help="Listen here instead of where the configuration says; port 0 takes any free one. Off loopback only if it "
         "has `tls`.",
@@ -230,32 +202,7 @@ def export(
     command.export(file, what=what, form=form, output=output, begin=begin, end=end, telemetry=telemetry)
 
 
-@main.command(epilog="Example: scowl-edge simulator examples/demo.yaml --control 127.0.0.1:9000")
-def simulator(
-    file: ConfigFile,
-    clock_rate: Annotated[
-        float, typer.Option(min=0.01, max=1_000, metavar="N", help="Time of the simulated world runs N times faster.")
-    ] = 1.0,
-    control: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            callback=_address,
-            show_default=False,
-            help="Listen here for control over HTTP (weather, load, faults) instead of where the file says.",
-        ),
-    ] = None,
-) -> None:
-    """Simulate the devices that FILE describes, on real sockets, for `scowl-edge run` on the same FILE.
-
-    The control port sets weather, load and faults, and tells each device's truth and every write that it accepted:
-
-      curl -X POST http://HOST:PORT/weather -d '{"wind": 0.1}'\n
-      curl http://HOST:PORT/truth
-    """
-    from scowl_edge.cli import simulator as command
-
-    command.simulator(file, clock_rate=clock_rate, control=control)
+main.add_typer(simulator)
 
 
 pki = typer.Typer(

@@ -107,7 +107,7 @@ class ActiveFaults:
 
     def count(self, fault: Fault) -> None:
         """Notes that a fault has changed what happens."""
-        self.injected[fault.kind] += 1
+        self.injected[fault.kind.value] += 1
         for each in self._active:
             if each.fault is fault:
                 each.injected += 1
