@@ -22,10 +22,12 @@ SUB_STEP_MS = 500
 """Longest stretch that is taken in one go."""
 DAEMON = "daemon"
 SECOND_MASTER = "second-master"
+HEARTBEAT = "heartbeat"
 SIGNALS = (
     *("power", "available", "limit", "connect", "setpoint", "soc", "mode", "deferrable"),
     *("shed_request", "shed_granted", "shed_expiry", "supply"),
     *("current_a", "current_b", "current_c", "voltage", "energy_import", "energy_export"),
+    HEARTBEAT,
 )
 """What has physics behind it; any other signal is a register that keeps what is written."""
 
@@ -151,6 +153,9 @@ class Plant:
         return shown + self.standing.disturbance(index, signal)
 
     def _shown(self, index: int, signal: str) -> float | None:
+        if signal == HEARTBEAT:
+            beat = self.plain.get((index, HEARTBEAT), 0.0)
+            return beat if isinstance(beat, float) else None
         machine = self._machines.get(index)
         if machine is not None:
             if isinstance(machine, Household) and signal == "shed_expiry":
@@ -164,6 +169,8 @@ class Plant:
     def write(self, device: int | str, signal: str, value: float) -> bool:
         """What the device answers to a write: True = acknowledged, False = refused."""
         index = self.index(device)
+        if signal == HEARTBEAT:
+            return self._beat(index, value)
         faults = self.standing.of(index)
         if self.standing.refuses(index):
             return False
@@ -200,6 +207,16 @@ class Plant:
         if applied:
             self.plain[index, point] = value
         return True
+
+    def _beat(self, index: int, number: float) -> bool:
+        """A heartbeat: a number that differs from the one before keeps the device from falling back."""
+        before = self.plain.get((index, HEARTBEAT))
+        taken = self.keep(index, HEARTBEAT, number)
+        if self.plain.get((index, HEARTBEAT)) != before:
+            for watchdog in self._watchdogs:
+                if watchdog.machine is self._machines.get(index):
+                    watchdog.written_ms = self.now_ms
+        return taken
 
     def _apply(self, machine: Machine, signal: str, value: float) -> None:
         for watchdog in self._watchdogs:
