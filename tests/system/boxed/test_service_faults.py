@@ -74,7 +74,7 @@ def test_a_loop_that_stands_still_by_a_defect_is_ended_with_its_stack(box: Box, 
     said = [entry["MESSAGE"] for entry in box.entries(f"_PID={pid}")]
     assert "Fatal Python error: Aborted" in said, box.story()
     if defect == "event loop":
-        assert any("sitecustomize.py" in line and line.endswith("in read") for line in said), box.story()
+        assert any("sitecustomize.py" in line and line.endswith("in begin") for line in said), box.story()
     box.wait(lambda: box.ask(point)[1]["quality"] == "good", 20, "the device is read again")
 
 
