@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import fleet, journal, path, region, scrape, viewers
+from bench import fleet, journal, path, region, scrape, silent, viewers
 
 
 def main() -> None:
@@ -19,6 +19,12 @@ def main() -> None:
     journal.main(["--minutes", "3", "--runs", "3"] if short else [])
     print()
     fleet.main(["--seconds", "15", "--warm-up", "10"] if short else [])
+    print()
+    for links in ("250", "5000"):
+        times = ["--seconds", "15"] if short else []
+        fleet.main(["--devices", "5000", "--links", links, "--aims", "100", "400", "250", *times])
+        print()
+    silent.main(["--rounds", "3", "--seconds", "5"] if short else [])
     print()
     viewers.main(["--seconds", "8", "--pairs", "2"] if short else [])
     print()
