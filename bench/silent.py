@@ -98,6 +98,8 @@ def running(topology: Topology, folder: Path) -> Iterator[tuple[Plant, str, Link
             if not url.startswith("http"):
                 raise SystemExit("the daemon did not start; run it by hand on the configuration to see why")
             wait_until_ready(url, daemon)
+            # The first poll of all comes at once, and is off the grid of those that follow.
+            time.sleep(3 * PERIOD_MS / 1000)
             yield plant, url, link_cost(link, reply_ms=1.0)
 
 
