@@ -50,6 +50,15 @@ def step(point: PointSection, gain: float) -> float:
     return abs(point.scale) * POINT_UNITS[point.unit].to_base * gain
 
 
+def held(point: PointSection, quanta: int, gain: float) -> int:
+    """What a register reads back after `quanta` were written to it: rounded to its steps."""
+    if not step(point, gain):
+        return quanta
+    unit = POINT_UNITS[point.unit].to_base * gain
+    raw = round((quanta / unit - point.offset) / point.scale)
+    return round((raw * point.scale + point.offset) * unit)
+
+
 def beat_range(point: PointSection) -> tuple[int, int]:
     """Numbers that a heartbeat may show: what the register holds, within its `min` and `max`."""
     low, high = raw_range(point) or (0, _MOST_BEAT)
@@ -84,7 +93,8 @@ def guard(role: PowerRole, verb: Verb, point: PointSection, *, gain: float, tole
     given = role.failsafe
     match verb:
         case Verb.FAILSAFE if given is not None:
-            value = given.limit if given.limit is not None else given.setpoint or 0
+            # As the register can hold it: else a stored one would be written again at each start.
+            value = held(point, given.limit if given.limit is not None else given.setpoint or 0, gain)
             return Guard(value, value, value, tolerance_w, 0)
         case Verb.FAILSAFE_TIMEOUT if given is not None:
             # The core grants a quarter of a tolerance to what is read back; half a step is rounding.

@@ -106,6 +106,8 @@ def modbus_device_faults(
         at = (*path, "canary", "address")
         if at not in structure.assumed and any(covers(hole, canary.table, canary.address, 1) for hole in never):
             yield fault(at, f"the canary at {canary.address} lies in `holes`", "name another register, or correct them")
+    if not never:
+        return
     for key, point in device.points.items():
         if "r" not in point.access or (*path, "points", key, "address") in structure.assumed:
             continue

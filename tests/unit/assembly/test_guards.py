@@ -104,6 +104,24 @@ def test_a_time_out_in_steps_is_granted_half_a_step() -> None:
     assert timeout.tolerance == 4 * 30_000, "the core grants a quarter"
 
 
+@pytest.mark.parametrize(
+    ("limit", "register", "constant"),
+    [
+        ("6 kW", 'unit: "%"', 6_000),
+        ("6.15 kW", 'unit: "%"', 6_200),
+        ("6.1 kW", 'unit: "%", scale: 0.1', 6_100),
+        ("6.1 kW", 'unit: "%", type: float32', 6_100),
+        ("6.1 kW", "unit: kW, scale: 0.5, offset: 0.25", 6_250),
+        ("5 kW", "unit: A", 4_830),
+    ],
+)
+def test_a_fail_safe_value_is_what_its_register_can_hold(limit: str, register: str, constant: int) -> None:
+    """Else a stored register would never show it, and be written again at each start."""
+    text = SITE.replace("limit: 6 kW", f"limit: {limit}")
+    text = text.replace("address: 20, unit: kW, scale: 0.1", f"address: 20, {register}")
+    assert actuators(assemble(text, "f"))[Verb.FAILSAFE].constant == constant
+
+
 def test_without_a_fail_safe_there_is_nothing_to_write_there() -> None:
     found = actuators(assemble(SITE.replace(", failsafe: {limit: 6 kW, timeout: 90 s}", ""), "f"))
     assert set(found) == {Verb.LIMIT, Verb.CONNECT}
