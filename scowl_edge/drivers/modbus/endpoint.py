@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from scowl_edge.devices.declaration import LinkKind, ModbusLink
 from scowl_edge.drivers.errors import LinkLost, NotAdmitted
@@ -22,6 +23,22 @@ LookUp = Callable[[str, int], Awaitable[list[tuple[Any, ...]]]]
 _TLS_VERDICT_S = 0.05
 """So long a refusal of our certificate is waited for at least after the handshake."""
 _StreamProtocol = TypeVar("_StreamProtocol", bound=asyncio.Protocol)
+
+
+class Opener(Protocol):
+    """Opens the wire of a link; `open_wire` is the one that uses real sockets."""
+
+    async def __call__(
+        self,
+        link: ModbusLink,
+        *,
+        rate: float,
+        on_stray: Callable[[], None],
+        on_lost: Callable[[], None],
+        on_bad: Callable[[], None] | None = None,
+        owed: OwedReplies | None = None,
+    ) -> Wire:
+        """See `open_wire`."""
 
 
 async def open_wire(
@@ -127,7 +144,8 @@ async def _connect(
         except ssl.SSLError as error:
             raise NotAdmitted(link_tls.refusal_in_words(error, server_name or link.host), what=what) from None
         except OSError as error:
-            said = error.strerror or str(error)
+            # asyncio puts words of its own into `strerror`.
+            said = os.strerror(error.errno) if error.errno else str(error)
             reason = f"{said}; is the device on, and host and port right?"
         reasons.append(reason if len(addresses) == 1 else f"{address[0]}: {reason}")
     raise LinkLost(", ".join(reasons), sent=False, what=what)
