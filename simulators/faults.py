@@ -184,6 +184,15 @@ class Fault:
     """Pace of a line with 11 bits a byte."""
 
     @property
+    def exception_code(self) -> int:
+        """Code of the exception reply that it makes; 0 for a kind that makes none."""
+        if self.kind is FaultKind.BUSY:
+            return 6
+        if self.kind is FaultKind.GATEWAY:
+            return self.code if self.code in (10, 11) else 11
+        return self.code if self.kind in (FaultKind.EXCEPTION, FaultKind.REFUSAL) else 0
+
+    @property
     def time_ms(self) -> int:
         """`ms`, or what the kind has instead."""
         return self.ms or DEFAULT_MS.get(self.kind, 0)
@@ -201,7 +210,7 @@ class Response:
     refusal: int = 0
     """Code for writes, 0 = none."""
     on_the_way: tuple[Fault, ...] = ()
-    """All faults that strike frames, the above included."""
+    """All faults that strike requests and replies, the above included."""
 
 
 HEALTHY = Response()

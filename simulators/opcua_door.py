@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asyncua import ua
 from asyncua.ua import ua_binary
 
-from simulators.faults import Response
+from simulators.faults import Fault, FaultKind
 from simulators.opcua_nodes import Element, Method, Variable
 from simulators.opcua_values import Raw, decode
 from simulators.plant import Plant
+from simulators.wire.record import Record
 
 # The library's decoder has no types.
 _decode: Any = ua_binary.struct_from_binary
@@ -60,6 +61,8 @@ _EXCEPTIONS = {
 }
 """What stands for the exception code of a fault; any other code is a failure of the device, or a plain refusal."""
 
+_ANSWERING = (FaultKind.REFUSAL, FaultKind.EXCEPTION, FaultKind.BUSY, FaultKind.GATEWAY)
+_LATE = (FaultKind.DELAY, FaultKind.JITTER, FaultKind.LATE)
 _READ = standard_id(ua.ObjectIds.ReadRequest_Encoding_DefaultBinary)
 _WRITE = standard_id(ua.ObjectIds.WriteRequest_Encoding_DefaultBinary)
 _CALL = standard_id(ua.ObjectIds.CallRequest_Encoding_DefaultBinary)
@@ -86,12 +89,16 @@ class Door:
     plant: Plant
     catch_up: Callable[[], None]
     """Lets the plant's time reach the present."""
-    seconds: Callable[[int], float]
+    seconds: Callable[[float], float]
     """Wall seconds that so many ms of the plant's time take."""
     devices: frozenset[int]
     """Devices in the site that it stands for."""
     show: Callable[[frozenset[int]], Any]
     """Coroutine function: shows subscribers what these devices hold now."""
+    record: Record
+    """Takes what is answered and told."""
+    link: str
+    """Name of the link, for the record."""
     variables: Mapping[ua.NodeId, Variable] = field(default_factory=dict)
     methods: Mapping[ua.NodeId, Method] = field(default_factory=dict)
     objects: Mapping[ua.NodeId, ua.NodeId] = field(default_factory=dict)
@@ -102,17 +109,39 @@ class Door:
         """Whether all of its devices are silent, so that nothing at all is answered."""
         return bool(self.devices) and all(self.plant.response(device).silent for device in self.devices)
 
-    def response_of(self, devices: Iterable[int]) -> Response:
-        """How the first of these devices with a fault in its replies answers."""
+    def unheard(self) -> None:
+        """Counts a request that came while it was frozen."""
+        for device in self.devices:
+            self._strikes(device, (FaultKind.SILENCE,), writing=False)
+
+    def goes_dead(self) -> bool:
+        """Whether a connection on which something is asked now answers nothing any more."""
+        if not self.plant.standing:
+            return False
+        return any(self._strikes(device, (FaultKind.HALF_OPEN,), writing=False) for device in self.devices)
+
+    def _strikes(self, device: int, kinds: tuple[FaultKind, ...], *, writing: bool) -> Fault | None:
+        """The first fault of these kinds that strikes a request to a device now."""
+        for fault in self.plant.response(device).on_the_way:
+            if fault.kind in kinds and self.plant.standing.strikes(fault, writing=writing):
+                self.plant.strike(fault)
+                return fault
+        return None
+
+    def _refusal(self, devices: Iterable[int], usual: int, *, writing: bool) -> int | None:
+        """The status instead of a value or a write, while a fault wants one; `usual` where its code says nothing."""
+        if not self.plant.standing:
+            return None
         for device in devices:
-            response = self.plant.response(device)
-            if response.exception or response.refusal or response.silent:
-                return response
-        return Response()
+            fault = self._strikes(device, _ANSWERING if writing else _ANSWERING[1:], writing=writing)
+            if fault is not None:
+                plain = usual if fault.kind is FaultKind.REFUSAL else ua.StatusCodes.BadDeviceFailure
+                return _EXCEPTIONS.get(fault.exception_code, plain)
+        return None
 
     def fate(self, kind: ua.NodeId, body: Any) -> Fate:
         """What becomes of a request, by the devices that it names; `body` is decoded only if a device has a fault."""
-        faulty = {device: r for device in self.devices if (r := self.plant.response(device)) != Response()}
+        faulty = {device for device in self.devices if self.plant.response(device).on_the_way}
         if not faulty or kind not in (_READ, _WRITE, _CALL):
             return USUAL
         if kind == _READ:
@@ -121,24 +150,40 @@ class Door:
             named = [self.variables.get(each.NodeId) for each in _decode(ua.WriteParameters, body).NodesToWrite]
         else:
             called = [self.methods.get(each.MethodId) for each in _decode(ua.CallParameters, body).MethodsToCall]
-            return self._fate([faulty[m.behind.device] for m in called if m and m.behind.device in faulty], True)
+            return self._fate({m.behind.device for m in called if m} & faulty, True)
         touched = {device for variable in named if variable is not None for device in variable.devices}
-        return self._fate([faulty[device] for device in touched if device in faulty], kind == _WRITE)
+        return self._fate(touched & faulty, kind == _WRITE)
 
-    def _fate(self, responses: list[Response], writing: bool) -> Fate:
-        if any(response.silent for response in responses):
-            return UNHEARD
-        if writing and any(response.lost_answer for response in responses):
+    def _fate(self, devices: Iterable[int], writing: bool) -> Fate:
+        late_ms = 0.0
+        answered = True
+        for device in sorted(devices):
+            if self._strikes(device, (FaultKind.SILENCE,), writing=writing):
+                return UNHEARD
+            if self._strikes(device, (FaultKind.LOSS,), writing=writing):
+                if self.plant.standing.coin():
+                    return UNHEARD
+                answered = False
+            if writing and self._strikes(device, (FaultKind.LOST_ANSWER,), writing=True):
+                answered = False
+            for kind in _LATE:
+                fault = self._strikes(device, (kind,), writing=writing)
+                if fault is not None:
+                    share = self.plant.standing.share() if kind is FaultKind.JITTER else 1.0
+                    late_ms = max(late_ms, share * fault.time_ms)
+        if not answered:
             return Fate(answered=False)
-        late_ms = max((response.delay_ms for response in responses), default=0)
         return Fate(late_s=self.seconds(late_ms)) if late_ms else USUAL
 
     def held(self, variable: Variable) -> ua.DataValue:
         """What a variable shows at present, with the time at which that is so."""
         now = datetime.now(UTC)
-        response = self.response_of(variable.devices)
-        if response.exception:
-            return data_value(None, _refused(response, ua.StatusCodes.BadDeviceFailure), now)
+        if self.plant.standing:
+            shift_ms = max((self.plant.standing.clock_shift_ms(device) for device in variable.devices), key=abs)
+            now += timedelta(milliseconds=shift_ms)
+        refusal = self._refusal(variable.devices, ua.StatusCodes.BadDeviceFailure, writing=False)
+        if refusal is not None:
+            return data_value(None, refusal, now)
         raw = variable.raw()
         if None in raw:
             return data_value(None, ua.StatusCodes.BadNoData, now)
@@ -156,6 +201,7 @@ class Door:
         if not variable.readable:
             return ua.DataValue(StatusCode=status(ua.StatusCodes.BadNotReadable))
         held = self.held(variable)
+        self.note(variable, held)
         if not wanted.IndexRange or held.Value is None:
             return held
         places = _places(wanted.IndexRange, variable.length)
@@ -164,6 +210,18 @@ class Door:
         some = [held.Value.Value[place] for place in places]
         variant = ua.Variant(some, held.Value.VariantType, is_array=True)
         return ua.DataValue(variant, held.StatusCode, held.SourceTimestamp, held.ServerTimestamp)
+
+    def note(self, variable: Variable, held: ua.DataValue) -> None:
+        """Logs what a client is told."""
+        stamp: Any = held.SourceTimestamp
+        self.record.add_value(
+            self.link,
+            variable.device,
+            variable.address.identifier,
+            None if held.Value is None else held.Value.Value,
+            0 if held.StatusCode is None else int(held.StatusCode.value),
+            round(stamp.timestamp() * 1000),
+        )
 
     def write(self, wanted: ua.WriteValue) -> int | None:
         """The status of one writing of a value; None if the node is not one of ours.
@@ -176,9 +234,9 @@ class Door:
             return None
         if not variable.writable:
             return ua.StatusCodes.BadNotWritable
-        response = self.response_of(variable.devices)
-        if response.exception or response.refusal:
-            return _refused(response, ua.StatusCodes.BadNotWritable)
+        refusal = self._refusal(variable.devices, ua.StatusCodes.BadNotWritable, writing=True)
+        if refusal is not None:
+            return refusal
         variant = wanted.Value.Value
         if variant is None or variant.VariantType is not VARIANT_TYPES[variable.type] or variant.Value is None:
             return ua.StatusCodes.BadTypeMismatch
@@ -202,9 +260,9 @@ class Door:
 
     def call(self, method: Method, arguments: list[ua.Variant]) -> int:
         """The status of a call."""
-        response = self.response_of([method.behind.device])
-        if response.exception or response.refusal:
-            return _refused(response, ua.StatusCodes.BadNotExecutable)
+        refusal = self._refusal([method.behind.device], ua.StatusCodes.BadNotExecutable, writing=True)
+        if refusal is not None:
+            return refusal
         wanted = 0 if method.type == "none" else 1
         if len(arguments) != wanted:
             return ua.StatusCodes.BadArgumentsMissing if len(arguments) < wanted else ua.StatusCodes.BadTooManyArguments
@@ -219,12 +277,6 @@ class Door:
 
 def _take(element: Element, raw: Raw) -> bool:
     return element.behind.take(decode(element.point, raw))
-
-
-def _refused(response: Response, refusal: int) -> int:
-    if response.exception:
-        return _EXCEPTIONS.get(response.exception, ua.StatusCodes.BadDeviceFailure)
-    return _EXCEPTIONS.get(response.refusal, refusal)
 
 
 def _places(text: str | None, length: int) -> range | int:

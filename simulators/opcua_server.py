@@ -24,6 +24,7 @@ from simulators.opcua_door import VARIANT_TYPES, Door, standard_id, status
 from simulators.opcua_nodes import Address, Method, Variable, plan_nodes
 from simulators.opcua_sessions import DoorListener, DoorServer
 from simulators.plant import Plant, SimulationError
+from simulators.wire.record import Record
 
 _STATUS_EVERY_MS = 1000
 _POLICIES = {
@@ -112,7 +113,8 @@ class OpcuaServer:
         folder: Path,
         *,
         catch_up: Callable[[], None],
-        seconds: Callable[[int], float],
+        seconds: Callable[[float], float],
+        record: Record,
     ) -> None:
         """Plans its nodes.
 
@@ -123,6 +125,7 @@ class OpcuaServer:
             folder: Where its certificates lie, or are made.
             catch_up: Lets the plant's time reach the present.
             seconds: Wall seconds that so many ms of the plant's time take.
+            record: Takes what is answered and told.
 
         Raises:
             SimulationError: a node cannot be what the configuration says.
@@ -132,7 +135,7 @@ class OpcuaServer:
         self._folder = folder
         self._plan = plan_nodes([device for link in links for device in link.devices], plant, bindings)
         devices = frozenset(plant.index(device.name) for link in links for device in link.devices)
-        self._door = Door(plant, catch_up, seconds, devices, self.show)
+        self._door = Door(plant, catch_up, seconds, devices, self.show, record, self._link.name)
         self._uri = f"urn:scowl-edge:simulator:{self._link.name}"
         self._iserver = DoorServer(_Users(self._link.user, self._link.password))
         self._iserver.disabled_clock = True  # it would keep a stop waiting for up to a second
@@ -254,11 +257,12 @@ class OpcuaServer:
                 shown.due_ms = now_ms + max(1, shown.variable.poll_ms // 2)
             elif devices.isdisjoint(shown.variable.devices):
                 continue
-            if self._door.response_of(shown.variable.devices).silent:
+            if any(self._plant.response(device).silent for device in shown.variable.devices):
                 continue
             held = self._door.held(shown.variable)
             if held.Value != shown.value.Value or held.StatusCode != shown.value.StatusCode:
                 shown.value = held
+                self._door.note(shown.variable, held)
                 await self._iserver.aspace.write_attribute_value(shown.id, ua.AttributeIds.Value, held)
         if self.running and not self._door.frozen and now_ms >= self._status_due_ms:
             self._status_due_ms = now_ms + _STATUS_EVERY_MS

@@ -95,13 +95,18 @@ class _Processor(UaProcessor):
         super().__init__(iserver, transport, limits)
         self._fates: dict[int, Fate] = {}
         """By request, of those that are not answered in the usual way."""
+        self.dead = False
+        """Whether nothing is answered on this connection any more."""
 
     async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
         door = self.iserver.door
         if door is not None:
             door.catch_up()
             fate = UNHEARD if door.frozen else door.fate(typeid, body.copy())
-            if not fate.carried_out:
+            if door.frozen:
+                door.unheard()
+            self.dead = self.dead or door.goes_dead()
+            if self.dead or not fate.carried_out:
                 return True
             if fate != USUAL:
                 self._fates[seqhdr.RequestId] = fate
@@ -114,7 +119,7 @@ class _Processor(UaProcessor):
         self, requesthandle: Any, seqhdr: Any, response: Any, msgtype: Any = ua.MessageType.SecureMessage
     ) -> None:
         fate = self._fates.pop(seqhdr.RequestId, USUAL)
-        if not fate.answered:
+        if self.dead or not fate.answered:
             return
         if fate.late_s:
             asyncio.get_running_loop().call_later(fate.late_s, self._send_late, requesthandle, seqhdr, response)
@@ -127,7 +132,7 @@ class _Processor(UaProcessor):
 
     def get_publish_request(self, subscription_id: Any) -> Any:
         """None while the server is frozen, so that not even a sign of life leaves."""
-        if self.iserver.door is not None and self.iserver.door.frozen:
+        if self.dead or (self.iserver.door is not None and self.iserver.door.frozen):
             self._publish_results_subs[subscription_id] = True
             return None
         return super().get_publish_request(subscription_id)
@@ -149,7 +154,8 @@ class _Protocol(OPCUAProtocol):
         door = self.iserver.door
         if door is not None and header.MessageType != ua.MessageType.SecureMessage:
             door.catch_up()
-            if door.frozen and header.MessageType != ua.MessageType.SecureClose:
+            dead = isinstance(self.processor, _Processor) and self.processor.dead
+            if (dead or door.frozen) and header.MessageType != ua.MessageType.SecureClose:
                 return True
         return await super()._process_one_msg(header, buf)
 

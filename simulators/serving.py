@@ -211,6 +211,7 @@ class Simulator:
             Path(folder),
             catch_up=self.catch_up,
             seconds=self.clock.wall_seconds,
+            record=self.record,
         )
         self._servers.append(server)
         opened = await server.start(host, port)

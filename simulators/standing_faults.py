@@ -62,16 +62,33 @@ class StandingFaults:
         if not faults:
             return HEALTHY
         delay = faults.get(FaultKind.DELAY)
-        exception = faults.get(FaultKind.EXCEPTION)
         refusal = faults.get(FaultKind.REFUSAL)
+        codes = (faults[kind].exception_code for kind in _REFUSING[1:] if kind in faults)
         return Response(
             silent=FaultKind.SILENCE in faults,
             lost_answer=FaultKind.LOST_ANSWER in faults,
             delay_ms=delay.time_ms if delay else 0,
-            exception=exception.code if exception else 0,
+            exception=next(codes, 0),
             refusal=refusal.code if refusal else 0,
             on_the_way=tuple(fault for kind, fault in faults.items() if kind in ON_THE_WAY),
         )
+
+    def strikes(self, fault: Fault, *, writing: bool) -> bool:
+        """Whether a fault takes hold of a request to its device; one that did so often enough ends."""
+        if fault.only and (fault.only == "writes") is not writing:
+            return False
+        if fault.probability < 1 and self._draw.random() >= fault.probability:
+            return False
+        self.count(fault)
+        return True
+
+    def coin(self) -> bool:
+        """Heads or tails."""
+        return self._draw.random() < 0.5
+
+    def share(self) -> float:
+        """A share by chance, from 0 to 1."""
+        return self._draw.random()
 
     def count(self, fault: Fault) -> None:
         """Notes that a fault has changed what happens."""

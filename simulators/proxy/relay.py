@@ -173,7 +173,7 @@ class FaultProxy:
 
     def answered(self, since: int = 0) -> list[Answered]:
         """What the device really answered to reads, whatever became of it on the way."""
-        return self.answers.since(since)
+        return [each for each in self.answers.since(since) if isinstance(each, Answered)]
 
     async def start(self) -> None:
         """Listens.

@@ -22,7 +22,6 @@ class Tally(Protocol):
 
 
 _EXCEPTIONS = (FaultKind.BUSY, FaultKind.GATEWAY, FaultKind.EXCEPTION, FaultKind.REFUSAL)
-_GATEWAY_CODES = (10, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class Mischief:
             elif kind is FaultKind.LOSS and self._draw.random() < 0.5:
                 fate.carried_out = False
             elif kind in _EXCEPTIONS:
-                fate.answer, fate.carried_out = exception(request, _code(fault)), False
+                fate.answer, fate.carried_out = exception(request, fault.exception_code), False
             else:
                 fate.struck.append(fault)
                 continue
@@ -217,14 +216,6 @@ class Mischief:
         due = [Send(data) for number, data in self._held if number <= self._requests]
         self._held = [each for each in self._held if each[0] > self._requests]
         return due
-
-
-def _code(fault: Fault) -> int:
-    if fault.kind is FaultKind.BUSY:
-        return 6
-    if fault.kind is FaultKind.GATEWAY and fault.code not in _GATEWAY_CODES:
-        return 11
-    return fault.code
 
 
 def _kept(fault: Fault, data: bytes) -> int:

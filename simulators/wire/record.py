@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from typing import Any
 
 from simulators.wire.frames import READS, Frame
 
@@ -32,11 +35,31 @@ class Answered:
     """Raw registers or bits."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One value of an OPC-UA variable as a client was told it: an answer to a read, or to a subscription."""
+
+    number: int
+    utc_ms: int
+    mono_ms: float
+    link: str
+    device: str
+    node: str
+    """Identifier of the node, such as `s=Wind/Power`."""
+    status: int
+    """0 = good."""
+    value: Any
+    """None if there is none."""
+    source_utc_ms: int
+    """Its source time stamp."""
+
+
 class Record:
     """A ring of the last answers: a test that asks often enough misses none."""
 
     def __init__(self, size: int = 20_000) -> None:
-        self._ring: deque[tuple[int, int, int, str, Frame, Frame]] = deque(maxlen=size)
+        # Entries are made only when somebody asks: large sites answer thousands of reads a second.
+        self._ring: deque[Callable[[], Answered | Told]] = deque(maxlen=size)
         self.count = 0
         """Answers so far, those included that the ring has forgotten."""
 
@@ -45,13 +68,18 @@ class Record:
         if request.function not in READS or reply.pdu[0] != request.function or len(request.pdu) != 5:
             return
         self.count += 1
-        # Decoded only when somebody asks: large sites answer thousands of reads a second.
-        self._ring.append((self.count, time.time_ns(), time.monotonic_ns(), link, request, reply))
+        self._ring.append(partial(_answered, self.count, time.time_ns(), time.monotonic_ns(), link, request, reply))
 
-    def since(self, number: int = 0) -> list[Answered]:
+    def add_value(self, link: str, device: str, node: str, value: Any, status: int, source_utc_ms: int) -> None:
+        """Takes a value of OPC-UA."""
+        self.count += 1
+        now = (self.count, time.time_ns() // 1_000_000, time.monotonic_ns() / 1e6)
+        self._ring.append(partial(Told, *now, link, device, node, status, value, source_utc_ms))
+
+    def since(self, number: int = 0) -> list[Answered | Told]:
         """Answers after this number that the ring still holds."""
         fresh = min(len(self._ring), max(0, self.count - number))
-        return [_answered(*each) for each in islice(self._ring, len(self._ring) - fresh, None)]
+        return [entry() for entry in islice(self._ring, len(self._ring) - fresh, None)]
 
 
 def _answered(number: int, utc_ns: int, mono_ns: int, link: str, request: Frame, reply: Frame) -> Answered:
