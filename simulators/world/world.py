@@ -23,14 +23,17 @@ from scowl_edge.model.event import AnyOrder, LinkChanged, Order, Outcome, Stoppi
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.site import NONE
 from scowl_edge.turn import Clocks, Turn, resume
-from simulators.plant import Plant
+from simulators.plant import SIGNALS, Plant
 from simulators.settings import SimulationSettings
 
 BASE_UTC_MS = 1_900_000_000_000
-_GAINS = {"soc": 1e6, "current_a": 1e3, "current_b": 1e3, "current_c": 1e3, "voltage": 1e3, "shed_expiry": 1e3}
+_GAINS = {
+    "soc": 1e6, "current_a": 1e3, "current_b": 1e3, "current_c": 1e3, "voltage": 1e3, "shed_expiry": 1e3,
+    "failsafe_timeout": 1e3,
+}  # fmt: skip
 _ROUND_UP, _ROUND_DOWN = 1, 2
 _ROUNDINGS = {"power": _ROUND_UP, "deferrable": _ROUND_UP, "available": _ROUND_DOWN, "shed_granted": _ROUND_DOWN}
-_SIGNAL_OF_VERB = {Verb.SHED: "shed_request"}
+_SIGNAL_OF_VERB = {Verb.SHED: "shed_request", Verb.FAILSAFE: "failsafe_limit"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +277,10 @@ class World:
                 a.device, "shed_expiry", lasts_s
             ):
                 return False
-        return self.plant.write(a.device, _SIGNAL_OF_VERB.get(a.verb, a.verb.value), value)
+        signal = _SIGNAL_OF_VERB.get(a.verb, a.verb.value)
+        # What has no physics is a register that keeps what is written, or what somebody sets there.
+        take = self.plant.write if signal in SIGNALS else self.plant.keep
+        return take(a.device, signal, value)
 
     def _poll(self, device: int) -> None:
         self._request(device)
@@ -294,8 +300,9 @@ class World:
         values = np.full(len(signals), np.nan)
         if not failed:
             for k, s in enumerate(signals):
-                shown = self.plant.read(device, self.site.signals[s].name)
-                values[k] = np.nan if shown is None else shown
+                name = self.site.signals[s].name
+                shown = self.plant.read(device, name) if name in SIGNALS else self.plant.kept(device, name)
+                values[k] = shown if isinstance(shown, float | int) else np.nan
         bad = np.isnan(values)
         self.inbox.reading(
             Reading(

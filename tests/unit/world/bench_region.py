@@ -37,6 +37,10 @@ _KINDS = {
     "current_b": "type: float32, unit: A",
     "current_c": "type: float32, unit: A",
     "voltage": "type: float32, unit: V",
+    "failsafe_limit": "type: int32, unit: W, access: rw",
+    "failsafe_timeout": "type: uint16, unit: s, access: rw",
+    "heartbeat": "access: rw",
+    "remote": "access: r",
 }
 METER = "power current_a current_b current_c"
 SHEDDABLE = "power deferrable shed_request shed_granted shed_expiry"
