@@ -15,18 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, JournalFull, PointWrite, Sink, WriteRequest
+from scowl_edge.drivers.bound import PROBE_SHARE_PPM, UnitTimes
 from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, NoTurn, Refused, ReplyTimeout, Unsendable
-from scowl_edge.drivers.schedule import (
-    FOREVER,
-    PROBE_SHARE_PPM,
-    Job,
-    Schedule,
-    Ticket,
-    Turn,
-    TurnKind,
-    UnitTimes,
-    jitter,
-)
+from scowl_edge.drivers.schedule import FOREVER, Job, Schedule, Ticket, Turn, TurnKind, jitter
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Cause, Quality, Reading

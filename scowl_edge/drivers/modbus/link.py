@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, Sink, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.drivers.bound import UnitTimes, next_probe_ms, worst_delay_ms
 from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
+from scowl_edge.drivers.modbus.endpoint import Opener, open_wire
 from scowl_edge.drivers.modbus.guests import accepted
 from scowl_edge.drivers.modbus.places import PointPlaces
 from scowl_edge.drivers.modbus.port import ModbusPort, Transaction, transactions, unit_timeouts_ms
 from scowl_edge.drivers.modbus.rtu_line import turn_ms
 from scowl_edge.drivers.modbus.tap import Tap
-from scowl_edge.drivers.schedule import Job, UnitTimes, next_probe_ms, worst_delay_ms
+from scowl_edge.drivers.schedule import Job
 from scowl_edge.model.command import CommandId, WriteClass
 
 
@@ -28,20 +30,21 @@ class ModbusTcpDriver:
     It never repeats a write and reads nothing back by itself: the core asks for that through `read`.
     """
 
-    def __init__(self, link: ModbusLink, clock: Clock, *, rate: float = 1.0) -> None:
+    def __init__(self, link: ModbusLink, clock: Clock, *, rate: float = 1.0, opener: Opener = open_wire) -> None:
         """Compiles the link; touches no socket.
 
         Args:
             link: Declaration.
             clock: Source of monotonic ms.
             rate: Seconds of `clock` that pass in a real second; time-outs and polls shrink with it.
+            opener: Opens the wire.
 
         Raises:
             LayoutError: a point that cannot be read as declared.
         """
         jobs = transactions(link)
         self._link, self._jobs = link, jobs
-        self._port = ModbusPort(link, jobs, clock, rate=rate)
+        self._port = ModbusPort(link, jobs, clock, rate=rate, opener=opener)
         self._bus = Bus(_bus_config(link, jobs), self._port, clock, rate=rate)
         self.tap = Tap(link, self._forward, clock, rate=rate) if link.proxy is not None else None
         """The link's proxy, if it has one; it runs beside `run`."""

@@ -15,7 +15,7 @@ from scowl_edge.drivers.bus import Ended
 from scowl_edge.drivers.errors import DriverError, LinkLost, Refused, Unsendable
 from scowl_edge.drivers.modbus import pdu
 from scowl_edge.drivers.modbus.encoding import Coil, Encoded, RegisterBit, Registers, encode
-from scowl_edge.drivers.modbus.endpoint import open_wire
+from scowl_edge.drivers.modbus.endpoint import Opener, open_wire
 from scowl_edge.drivers.modbus.layout import Block, exponents_of
 from scowl_edge.drivers.modbus.owed import OwedReplies
 from scowl_edge.drivers.modbus.places import PointPlaces
@@ -138,10 +138,20 @@ class _Errand:
 class ModbusPort:
     """One connection or serial line with its units."""
 
-    def __init__(self, link: ModbusLink, jobs: Sequence[Transaction], clock: Clock, *, rate: float) -> None:
+    def __init__(
+        self,
+        link: ModbusLink,
+        jobs: Sequence[Transaction],
+        clock: Clock,
+        *,
+        rate: float,
+        opener: Opener = open_wire,
+    ) -> None:
+        """Takes what it reads; `opener` opens the wire."""
         self.texts: dict[int, str] = {}
         """Last text of each string point, by index."""
         self._link = link
+        self._opener = opener
         self._errands = [_Errand(self, job) for job in jobs]
         self.now = clock.mono_ms
         self._rate = rate
@@ -164,7 +174,7 @@ class ModbusPort:
         """Connects; see `Port.open`."""
         self.close()
         self.count = count
-        self._wire = await open_wire(
+        self._wire = await self._opener(
             self._link,
             rate=self._rate,
             on_stray=lambda: count("stray"),

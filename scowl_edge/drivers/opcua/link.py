@@ -9,11 +9,13 @@ import numpy as np
 
 from scowl_edge.contracts import Clock, Sink, WriteRequest
 from scowl_edge.devices.declaration import OpcuaLink
+from scowl_edge.drivers.bound import UnitTimes
 from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
 from scowl_edge.drivers.opcua.parts import Part, share_out
 from scowl_edge.drivers.opcua.places import Stock
 from scowl_edge.drivers.opcua.port import CHANNEL_LIFETIME_MS, OpcuaPort, Poll, polls
-from scowl_edge.drivers.schedule import Job, UnitTimes
+from scowl_edge.drivers.plausible import Judge
+from scowl_edge.drivers.schedule import Job
 from scowl_edge.model.command import CommandId, WriteClass
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Reading
@@ -138,14 +140,27 @@ class _Devices:
             [place for place in stock.places if place.device == number and place.is_read]
             for number in range(len(link.devices))
         ]
+        self._judges: dict[int, Judge] = {}
+        """Of each point of a device that has one."""
+        for device in link.devices:
+            indices = range(device.first_point, device.first_point + len(device.points))
+            judge = Judge.of(device.points, indices)
+            if judge is not None:
+                self._judges.update(dict.fromkeys(indices, judge))
         self._server: dict[str, tuple[bool, str]] = {}
         """Whether the server answers for a device, and since when not why, as the bus says."""
         self._shown: dict[str, bool] = {}
 
     def reading(self, reading: Reading) -> None:
-        """See `Sink.reading`."""
-        if self.sink is not None:
-            self.sink.reading(reading)
+        """See `Sink.reading`. Plausibility with memory is judged here: what was read and what was notified meet."""
+        if self.sink is None:
+            return
+        if self._judges and len(reading.points):
+            # What is good came of one device alone; a failure of many needs no judgement.
+            judge = self._judges.get(int(reading.points[0]))
+            if judge is not None:
+                reading = judge.look(reading)
+        self.sink.reading(reading)
 
     def requests(self, link: str, result: str, count: int = 1) -> None:
         """See `Sink.requests`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scowl_edge.drivers.schedule import Job, Schedule, Ticket, Turn, TurnKind, UnitTimes
+from scowl_edge.drivers.bound import UnitTimes
+from scowl_edge.drivers.schedule import Job, Schedule, Ticket, Turn, TurnKind
 
 PATIENT = 1 << 60
 

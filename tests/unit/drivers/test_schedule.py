@@ -10,18 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scowl_edge.drivers.schedule import (
-    BACKOFF_LONGEST_MS,
-    PROBE_SHARE_PPM,
-    Job,
-    Schedule,
-    Ticket,
-    Turn,
-    TurnKind,
-    UnitTimes,
-    next_probe_ms,
-    worst_delay_ms,
-)
+from scowl_edge.drivers.bound import BACKOFF_LONGEST_MS, PROBE_SHARE_PPM, UnitTimes, next_probe_ms, worst_delay_ms
+from scowl_edge.drivers.schedule import Job, Schedule, Ticket, Turn, TurnKind
 
 TIMEOUT_MS = 200
 SETTLE_MS = 100
@@ -268,3 +258,125 @@ def test_many_links_do_not_poll_in_the_same_millisecond() -> None:
         schedule.done(first, began_ms=SETTLE_MS, now_ms=SETTLE_MS + 1, answered=True)
         due.add(schedule.next(SETTLE_MS + 1))
     assert len(due) > 40
+
+
+@pytest.mark.parametrize("silent", [2, 9])
+def test_probes_keep_to_their_share_even_on_an_idle_bus(silent: int) -> None:
+    jobs = [Job(unit=1, period_ms=10_000, cost=1), *(Job(unit=100 + n, period_ms=500, cost=1) for n in range(silent))]
+    link = play(jobs, {100 + n: "silent" for n in range(silent)})
+    link.run(60_000)
+    before = sum(ended - began for began, ended, turn, _ in link.done if turn.kind is TurnKind.PROBE)
+    link.run(600_000)
+    probing = sum(ended - began for began, ended, turn, _ in link.done if turn.kind is TurnKind.PROBE) - before
+    assert 0 < probing <= 600_000 * SHARE + TIMEOUT_MS
+    costs = [unit for unit in times(jobs) if unit.number >= 100]
+    latest = next_probe_ms(costs)
+    for job in range(1, len(jobs)):
+        tried = link.served(job)
+        assert max(b - a for a, b in pairwise(tried)) <= latest + TIMEOUT_MS
+
+
+def test_a_link_opened_anew_asks_everybody_at_once() -> None:
+    jobs = [Job(unit=unit, period_ms=1000, cost=1) for unit in range(1, 9)]
+    link = play(jobs, dict.fromkeys(range(2, 9), "silent"))
+    link.run(200_000)
+    link.behaviour.clear()
+    link.schedule.closed()
+    link.schedule.opened(link.now_ms, afresh=True)
+    back = link.now_ms
+    link.run(SETTLE_MS + 8 * 20 + 1)
+    assert {turn.job for began, _, turn, answered in link.done if began >= back and answered} == set(range(8))
+
+
+def test_a_unit_rests_after_its_turn_while_others_go_on() -> None:
+    jobs = [*(Job(unit=1, period_ms=1000, cost=n) for n in range(5)), Job(unit=2, period_ms=50, cost=1)]
+    costs = [UnitTimes(number=1, turn_ms=TIMEOUT_MS, jobs=5, pause_ms=120), UnitTimes(number=2, turn_ms=TIMEOUT_MS)]
+    schedule = Schedule("plc", jobs, costs, settle_ms=SETTLE_MS)
+    link = Link(schedule, jobs, {})
+    schedule.opened(link.now_ms, afresh=True)
+    link.run(20_000)
+    turns = sorted((began, ended) for began, ended, turn, _ in link.done if turn.job < 5)
+    assert all(later - ended >= 120 for (_, ended), (later, _) in pairwise(turns))
+    assert all(19 <= len(link.served(job)) <= 21 for job in range(5))
+    assert len(link.served(5)) >= 390, "the other unit is not held up"
+    ticket = Ticket(serial=1, units=(1,), valid_until_ms=link.now_ms + 10_000)
+    link.run(max(ended + 1 - link.now_ms for _, ended in turns) if turns[-1][1] >= link.now_ms else 1)
+    schedule.submit(ticket)
+    link.run(2_000)
+    sent = next(began for began, _, turn, _ in link.done if turn.ticket is ticket)
+    last = max(ended for began, ended, turn, _ in link.done if turn.job in range(5) and ended <= sent)
+    assert sent - last >= 120
+
+
+def test_a_unit_beyond_its_budget_yields() -> None:
+    """One that answers in no time, but is asked so much that it would fill the bus."""
+    jobs = [*(Job(unit=1, period_ms=40, cost=1) for _ in range(4)), Job(unit=2, period_ms=100, cost=1)]
+
+    def lateness_ms(budget_ppm: int) -> int:
+        costs = [
+            UnitTimes(number=1, turn_ms=TIMEOUT_MS, jobs=4, budget_ppm=budget_ppm),
+            UnitTimes(number=2, turn_ms=TIMEOUT_MS),
+        ]
+        schedule = Schedule("plc", jobs, costs)
+        link = Link(schedule, jobs, {})
+        schedule.opened(link.now_ms, afresh=True)
+        link.run(60_000)
+        assert len(link.served(4)) >= 598
+        assert all(len(link.served(job)) > 200 for job in range(4)), "it only yields"
+        return sum(began - due for due, began in waits(link, 4))
+
+    assert lateness_ms(300_000) < lateness_ms(0) / 2
+
+
+def test_guests_come_last_and_keep_to_their_share() -> None:
+    jobs = [Job(unit=1, period_ms=100, cost=1)]
+    schedule = Schedule("plc", jobs, times(jobs), settle_ms=SETTLE_MS, guest_share_ppm=200_000)
+    link = Link(schedule, jobs, {})
+    schedule.opened(link.now_ms, afresh=True)
+    for serial in range(2_000):
+        schedule.submit_guest(Ticket(serial=serial, units=(1,), valid_until_ms=link.now_ms + 60_000))
+    link.run(30_000)
+    guests = [(began, ended) for began, ended, turn, _ in link.done if turn.kind is TurnKind.GUEST]
+    took = sum(ended - began for began, ended in guests)
+    assert 0.15 * 30_000 <= took <= 0.2 * 30_000 + 20
+    assert [turn.ticket.serial for _, _, turn, _ in link.done if turn.ticket] == list(range(len(guests)))
+    assert schedule.missed == 0
+    for began, _ in guests:
+        assert not any(due < began < first for due, first in waits(link, 0)), "a poll was due and a guest went first"
+
+
+def waits(link: Link, job: int) -> list[tuple[int, int]]:
+    """(due, began) of each poll after the first."""
+    begun = link.served(job)
+    return [(begun[0] + place * 100, began) for place, began in enumerate(begun) if began > begun[0] + place * 100]
+
+
+def test_a_guest_whose_time_is_over_is_given_back() -> None:
+    schedule = Schedule("plc", [], [UnitTimes(number=1, turn_ms=TIMEOUT_MS)], guest_share_ppm=200_000)
+    ticket = Ticket(serial=1, units=(1,), valid_until_ms=50)
+    schedule.submit_guest(ticket)
+    assert schedule.next(51) == Turn(TurnKind.EXPIRED_GUEST, -1, ticket)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 6), st.integers(1, 12), st.data())
+def test_a_pipeline_is_filled_and_never_overfilled(slots: int, count: int, data: st.DataObject) -> None:
+    jobs = [Job(unit=1 + n % 3, period_ms=100, cost=1) for n in range(count)]
+    schedule = Schedule("plc", jobs, times(jobs), slots=slots)
+    now_ms = 1_000
+    schedule.opened(now_ms, afresh=True)
+    under_way: list[tuple[int, Turn, int]] = []
+    for _ in range(60):
+        turn = schedule.next(now_ms)
+        if isinstance(turn, Turn):
+            assert turn.job not in {other.job for _, other, _ in under_way}, "one read is not under way twice"
+            under_way.append((now_ms + data.draw(st.integers(1, 30)), turn, now_ms))
+            assert len(under_way) <= slots
+            continue
+        idle = set(range(count)) - {under.job for _, under, _ in under_way}
+        assert len(under_way) == slots or not any(schedule.due_ms(job) <= now_ms for job in idle)
+        ends = min((end for end, _, _ in under_way), default=1 << 60)
+        now_ms = max(now_ms + 1, min(turn, ends))
+        for entry in [entry for entry in under_way if entry[0] <= now_ms]:
+            under_way.remove(entry)
+            schedule.done(entry[1], began_ms=entry[2], now_ms=now_ms, answered=True)
