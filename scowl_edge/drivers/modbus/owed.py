@@ -15,7 +15,8 @@ from scowl_edge.drivers.modbus.rtu import CHECKS, Shape, shape
 PROVE_EVERY_S = 10.0
 """So often a unit that answers checks is checked without a cause: an order of replies that shifted unseen ends then."""
 PROVE_MUTE_EVERY_S = 600.0
-"""The same for a unit that left the last check unanswered: it costs a time-out."""
+"""The same for a unit that never answered a check: it costs a time-out."""
+_IGNORED_BEFORE_MUTE = 3
 _REMEMBERED = 64
 """Replies kept for each unit, to see one that comes again."""
 
@@ -38,10 +39,14 @@ class Account:
     """It sent what nobody asked for, so each reply is checked afterwards."""
     proven_s: float = 0.0
     """When a check last showed the order to be right."""
-    answers_checks: bool = True
-    """As seen last."""
+    checks_answered: int = 0
+    checks_unanswered: int = 0
+    refuses_query: bool = False
+    """It knows no FC 8, whose answer would carry a number."""
+    turn: int = 0
+    """Which check such a unit gets next."""
     last: OrderedDict[bytes, tuple[bytes, float]] = field(default_factory=OrderedDict)
-    """Last reply to each request, and when it came."""
+    """Last reply to each request, and strays; and when each came."""
 
     def owes(self, now_s: float) -> bool:
         """Whether a reply may come that nobody waits for."""
@@ -59,8 +64,14 @@ class Account:
         self.owes_until_s = max(self.owes_until_s, until_s)
         self.shapes.add(shape(request))
 
+    @property
+    def ignores_checks(self) -> bool:
+        """Whether it seems to know no check at all: each would cost a time-out."""
+        return not self.checks_answered and self.checks_unanswered >= _IGNORED_BEFORE_MUTE
+
     def proven(self, now_s: float) -> None:
         """A check was answered: all that was asked before it is over."""
+        self.checks_answered += 1
         self.owes_until_s = self.barred_until_s = now_s
         self.shapes.clear()
         self.anything = False
@@ -68,7 +79,7 @@ class Account:
 
     def due(self, now_s: float) -> bool:
         """Whether it is time for a check without a cause."""
-        return now_s - self.proven_s > (PROVE_EVERY_S if self.answers_checks else PROVE_MUTE_EVERY_S)
+        return now_s - self.proven_s > (PROVE_MUTE_EVERY_S if self.ignores_checks else PROVE_EVERY_S)
 
     def remember(self, request: bytes, reply: bytes, now_s: float) -> None:
         """Notes a reply that was taken."""
@@ -78,7 +89,7 @@ class Account:
             self.last.popitem(last=False)
 
     def seen_before(self, request: bytes, reply: bytes, since_s: float) -> bool:
-        """Whether a reply is the very one that another request had a short while ago: it may be that one again.
+        """Whether a reply came a short while ago as another's: it may be that one again.
 
         Two requests whose replies are alike and were found to be so are not doubted again.
         """
@@ -124,12 +135,23 @@ class OwedReplies:
         """The request that reads a unit's canary, and what it must bring."""
         return self._canaries.get(unit)
 
+    def repeated(self, unit: int, now_s: float) -> None:
+        """A reply came twice."""
+        self.of(unit).doubted_until_s = now_s + self.late_s
+
     def stray(self, unit: int, reply: bytes, now_s: float) -> None:
         """A whole frame came that answers nothing under way."""
-        if not self.knows(unit) or reply[0] & 0x7F in CHECKS:
-            # The answer to a check is never taken for anything else.
+        if not self.knows(unit):
             return
         account = self.of(unit)
+        if reply[0] & 0x7F in CHECKS:
+            # The answer to a check, though late, is never taken for anything else.
+            account.checks_answered += 1
+            if account.check_owed_until_s <= now_s:
+                account.doubted_until_s = now_s + self.late_s
+            return
+        # No request begins so: one more frame that may come again.
+        account.remember(b"\0" + reply, reply, now_s)
         until_s = now_s + self.late_s
         if not account.owes(now_s):
             account.doubted_until_s = until_s

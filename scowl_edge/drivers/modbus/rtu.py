@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-RETURN_QUERY, EXCEPTION_STATUS = 8, 7
-CHECKS = (RETURN_QUERY, EXCEPTION_STATUS)
+RETURN_QUERY, EXCEPTION_STATUS, EVENT_COUNTER = 8, 7, 11
+CHECKS = (RETURN_QUERY, EXCEPTION_STATUS, EVENT_COUNTER)
 """Functions that only the wire itself asks for, to find out where the unit is in its queue of requests."""
 _READ_BITS, _READ_REGISTERS = (1, 2), (3, 4)
 _WRITE_ONE, _WRITE_MANY, _MASK = (5, 6), (15, 16), 22

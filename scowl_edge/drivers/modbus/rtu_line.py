@@ -26,6 +26,7 @@ from scowl_edge.drivers.modbus.owed import Account, OwedReplies
 from scowl_edge.drivers.modbus.pdu import describe, refusal
 from scowl_edge.drivers.modbus.rtu import (
     CHECKS,
+    EVENT_COUNTER,
     EXCEPTION_STATUS,
     RETURN_QUERY,
     answers,
@@ -87,6 +88,8 @@ class _Request:
         "phase",
         "quiet_by_s",
         "sent",
+        "spoiled",
+        "suspect",
         "timeout_s",
         "unit",
     )
@@ -107,6 +110,10 @@ class _Request:
         self.candidate: bytes | None = None
         self.conflict = False
         """Something else came that could be the reply."""
+        self.spoiled = False
+        """Bytes that are no frame came since it was sent."""
+        self.suspect = False
+        """Its reply may be one that came before."""
         self.heard = ""
         """What came instead of the reply, in words."""
 
@@ -240,10 +247,16 @@ class RtuLine:
             # Its reply never looks like its request, so an echo shows.
             return _Check(bytes((EXCEPTION_STATUS,)))
         canary = self._owed.canary(request.unit)
-        if canary is not None and not (account.owes(now_s) and account.anything):
+        # A canary's reply that came twice would be as right the second time.
+        doubted = request.suspect or account.doubted_until_s > now_s
+        if canary is not None and not doubted and not (account.owes(now_s) and account.anything):
             others = {shape(request.pdu)} if request.phase is _Phase.AFTER else set()
             if all(shape(canary[0]).differs(other) for other in account.shapes | others):
                 return _Check(*canary)
+        if account.refuses_query:
+            # Each time another function, so that the refusal of the last check cannot pass for that of this one.
+            account.turn += 1
+            return _Check(_CHECKS_IN_TURN[account.turn % len(_CHECKS_IN_TURN)])
         self._nonce = (self._nonce + 1) & 0xFFFF
         return _Check(bytes((RETURN_QUERY, 0, 0)) + self._nonce.to_bytes(2))
 
@@ -259,7 +272,7 @@ class RtuLine:
             return
         self._discard()
         request.sent = frame(request.unit, request.check.pdu if request.check else request.pdu)
-        request.echo_due = True
+        request.echo_due, request.spoiled = True, False
         request.deadline_s = self.wake_s = min(now_s + request.timeout_s, request.over_s)
         request.full_wait = request.deadline_s >= now_s + request.timeout_s - _EARLY_S
         if request.phase is _Phase.BEFORE:
@@ -301,19 +314,22 @@ class RtuLine:
         elif request.phase is _Phase.BEFORE:
             if owed_before:
                 account.barred_until_s = account.owes_until_s
-            account.answers_checks = False
+            account.checks_unanswered += 1
             text = f"{silence} to the check that earlier replies are over; the request was not sent"
             self._fail(request, ReplyTimeout(text, sent=False))
         else:
             self._confirmed_by_silence(now_s, request, account)
 
     def _confirmed_by_silence(self, now_s: float, request: _Request, account: Account) -> None:
-        """A whole time-out without a word after a reply: were it another's, its own would have come by now."""
+        """A whole time-out without a word after a reply: were it another's, its own would have come by now.
+
+        That holds for a unit that knows no check; one that does is merely late with all its answers.
+        """
         assert request.check is not None
         if request.check.canary is None:
-            account.answers_checks = False
-        if request.check.canary is not None or request.conflict or not request.full_wait:
-            account.given_up(request.pdu, now_s + self._owed.late_s)
+            account.checks_unanswered += 1
+        if account.checks_answered or request.check.canary or request.conflict or not request.full_wait:
+            account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
             account.anything = True
             self._fail(request, Unproven(_DOUBT.format("no check showed which")))
             return
@@ -329,6 +345,8 @@ class RtuLine:
     def _discard(self) -> None:
         if self._buffer:
             self._on_bad()
+            if self._current is not None:
+                self._current.spoiled = True
         self._buffer.clear()
         self._noise = False
 
@@ -338,6 +356,7 @@ class RtuLine:
         self._noise = True
         self._on_bad()
         if self._current is not None and self._current.sent:
+            self._current.spoiled = True
             self._current.heard = (
                 "bytes came that are no whole frame; are baud rate and parity right, is the line sound?"
             )
@@ -346,7 +365,7 @@ class RtuLine:
         buffer = self._buffer
         while buffer:
             request = self._current
-            if request is not None and request.sent and request.echo_due and self._echoes is not False:
+            if request is not None and request.echo_due and self._may_echo(request):
                 sent = request.sent
                 if buffer.startswith(sent):
                     del buffer[: len(sent)]
@@ -366,6 +385,10 @@ class RtuLine:
             unit, pdu = buffer[0], bytes(buffer[1 : length - 2])
             del buffer[:length]
             self._take_frame(now_s, unit, pdu)
+
+    def _may_echo(self, request: _Request) -> bool:
+        """Whether the own frame, if it comes back, is an echo and not the answer."""
+        return bool(request.sent) and (self._echoes is not False or not repeats_itself(request.sent[1:-2]))
 
     def _take_frame(self, now_s: float, unit: int, pdu: bytes) -> None:
         request = self._current
@@ -388,13 +411,17 @@ class RtuLine:
                     request.heard = f"a reply to something else came: function {pdu[0]}, {len(pdu)} bytes long"
         elif request.phase is _Phase.AFTER and request.sent and self._is_answer(now_s, request, pdu):
             self._checked_after(now_s, request, pdu)
+        elif pdu == request.candidate:
+            self._on_stray()
+            self._owed.repeated(unit, now_s)
         else:
             self._stray(now_s, unit, pdu)
-            if pdu != request.candidate and pdu[0] & 0x7F not in CHECKS:
-                request.conflict = True
+            request.conflict = request.conflict or pdu[0] & 0x7F not in CHECKS
 
     def _learn_echo(self, request: _Request, pdu: bytes) -> None:
-        if self._echoes is None and request.echo_due and frame(request.unit, pdu) != request.sent:
+        differs = frame(request.unit, pdu) != request.sent
+        # An echo may have been spoiled rather than missing.
+        if self._echoes is None and request.echo_due and differs and not request.spoiled:
             self._echoes = False
 
     def _stray(self, now_s: float, unit: int, pdu: bytes) -> None:
@@ -407,24 +434,26 @@ class RtuLine:
         """A reply came that fits: taken at once, or only after a check."""
         account = self._owed.of(request.unit)
         if request.conflict:
-            account.given_up(request.pdu, now_s + self._owed.late_s)
+            account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
             self._fail(request, Unproven(_DOUBT.format("two came")))
             return
         doubted = bool(self._buffer) or self._noise or account.doubted_until_s > now_s
         since_s = now_s - request.timeout_s - self._owed.late_s
-        wished = (
-            account.due(now_s)
-            or (account.answers_checks and account.seen_before(request.pdu, candidate, since_s))
+        known = account.seen_before(request.pdu, candidate, since_s)
+        if doubted and known:
+            # Even alone before the answer to a check it may be the other's: its own may have been lost.
+            account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
+            self._fail(request, Unproven(_DOUBT.format("another request had just these bytes, and the unit repeats")))
+        elif (
+            doubted
+            or account.due(now_s)
+            or (known and not account.ignores_checks)
             or self._owed.canary(request.unit) is not None
-        )
-        if doubted or (wished and self._may_check(account, now_s)):
+        ):
+            request.suspect = known
             self._enter(now_s, request, _Phase.AFTER)
         else:
             self._take(now_s, request, account)
-
-    def _may_check(self, account: Account, now_s: float) -> bool:
-        """Without a cause no check is sent whose answer nothing would tell from that to an earlier one."""
-        return account.answers_checks or account.check_owed_until_s <= now_s
 
     def _take(self, now_s: float, request: _Request, account: Account) -> None:
         reply = request.candidate
@@ -443,8 +472,11 @@ class RtuLine:
                 return True
             others = {other.function for other in self._owed.of(request.unit).shapes} | {request.pdu[0]}
             return pdu[0] & 0x7F not in others
+        account = self._owed.of(request.unit)
+        if pdu[0] == RETURN_QUERY | 0x80:
+            account.refuses_query = True
         # Only its number tells the answer from that to an earlier check.
-        return pdu == check.pdu or self._owed.of(request.unit).check_owed_until_s <= now_s
+        return pdu == check.pdu or account.check_owed_until_s <= now_s
 
     def _checked_before(self, now_s: float, request: _Request, pdu: bytes) -> None:
         if not self._is_answer(now_s, request, pdu):
@@ -455,7 +487,6 @@ class RtuLine:
             return
         account = self._owed.of(request.unit)
         account.proven(now_s)
-        account.answers_checks = True
         self._enter(now_s, request, _Phase.ASK)
 
     def _checked_after(self, now_s: float, request: _Request, pdu: bytes) -> None:
@@ -463,7 +494,6 @@ class RtuLine:
             return
         account = self._owed.of(request.unit)
         account.proven(now_s)
-        account.answers_checks = True
         if request.conflict:
             self._fail(request, Unproven(_DOUBT.format("two came")))
         else:
@@ -490,4 +520,5 @@ class RtuLine:
         return True
 
 
+_CHECKS_IN_TURN = (bytes((EXCEPTION_STATUS,)), bytes((EVENT_COUNTER,)), bytes((RETURN_QUERY, 0, 0, 0, 0)))
 _DOUBT = "a reply came of which it is not sure that it answers this request: {}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +14,14 @@ from scowl_edge.drivers.modbus import pdu
 from scowl_edge.drivers.modbus.endpoint import open_wire
 from scowl_edge.drivers.modbus.owed import OwedReplies
 from scowl_edge.drivers.modbus.wire import Wire, exchange
+
+
+async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Waits for a condition."""
+    end_s = asyncio.get_running_loop().time() + within_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < end_s, "waited in vain"
+        await asyncio.sleep(0.002)
 
 
 def rtu_link(

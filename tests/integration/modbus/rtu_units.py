@@ -1,4 +1,4 @@
-"""Units of a serial line that answer late, twice or not at all on demand, and a log of what they held when they answered.
+"""Units of a serial line that answer late, twice or not at all on demand, and a log of what they held then.
 
 Frames are built here from the standard, with a check sum computed bit by bit: nothing comes from the code under test.
 """
@@ -56,7 +56,8 @@ class Units:
     plan: Callable[[bytes, bytes], list[tuple[float, bytes]] | None] = lambda _request, _reply: None
     """From a request and its reply frame to what goes out and after how many seconds; None: as usual."""
     _buffer: bytes = b""
-    _busy_until_s: float = 0.0
+    _answered_s: dict[int, float] = field(default_factory=dict)
+    """Unit -> when its last reply goes out; the next does not overtake it."""
 
     def truth(self, unit: int, address: int) -> int:
         return self.registers.get((unit, address), (unit * 1000 + address) & 0xFFFF)
@@ -75,17 +76,23 @@ class Units:
                 continue
             reply = framed(request[:1] + answer)
             planned = self.plan(request, reply)
-            for delay_s, piece in [(self.reply_s, reply)] if planned is None else planned:
-                loop.call_later(delay_s, send, piece)
+            pieces = [(self.reply_s, reply)] if planned is None else planned
+            first_s = max(loop.time() + pieces[0][0], self._answered_s.get(request[0], 0.0)) if pieces else 0.0
+            for delay_s, piece in pieces:
+                at_s = self._answered_s[request[0]] = first_s + delay_s - pieces[0][0]
+                loop.call_at(at_s, send, piece)
+            if reply in dict(pieces).values():
+                # A second copy may overtake what comes later.
+                self._answered_s[request[0]] = first_s
 
     def answer(self, request: bytes) -> bytes | None:
         unit, function, address = request[0], request[1], int.from_bytes(request[2:4])
-        if function in (7, 8):
+        if function in (7, 8, 11):
             if self.checks == "ignore":
                 return None
             if self.checks == "refuse":
                 return bytes((function | 0x80, 1))
-            return request[1:] if function == 8 else bytes((7, 0))
+            return request[1:] if function == 8 else bytes((function, 0, 0, 0, 0)[: 2 if function == 7 else 5])
         if function in (3, 4):
             values = tuple(self.truth(unit, address + i) for i in range(int.from_bytes(request[4:6])))
             self.served.append((unit, address, values))

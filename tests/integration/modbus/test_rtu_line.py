@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from pathlib import Path
 
 import pytest
-from rtu_site import RtuSite, rtu_site
+from rtu_site import RtuSite, rtu_site, until
 from rtu_units import PtyLine, TcpLine, framed
 
 from scowl_edge.drivers.errors import BadReply, LinkLost, Refused, ReplyTimeout, Unproven
@@ -21,14 +20,6 @@ KINDS = ("converter", "serial")
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-async def until(condition: object, seconds: float = 5.0) -> None:
-    assert callable(condition)
-    end_s = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end_s, "waited in vain"
-        await asyncio.sleep(0.002)
 
 
 async def test_reads_and_writes(kind: str, tmp_path: Path) -> None:
