@@ -145,7 +145,7 @@ class _Verdict:
             quality[place], causes[place] = Quality.UNCERTAIN, Cause.STUCK
         for place in self.doubted:
             values[place], quality[place], causes[place] = np.nan, Quality.BAD, Cause.IMPLAUSIBLE
-        return replace(self.given, values=values, quality=quality, causes=causes)
+        return replace(self.given, values=values, quality=quality, causes=causes, sound=False)
 
 
 class _Columns:

@@ -22,19 +22,24 @@ from scowl_edge.drivers.modbus.places import PointPlaces
 from scowl_edge.drivers.modbus.planner import Poll, Span, plan_device
 from scowl_edge.drivers.modbus.torn import Bracket
 from scowl_edge.drivers.modbus.wire import Done, Wire, exchange
+from scowl_edge.drivers.plausible import Judge
 from scowl_edge.model.signal import Reading
 
 
 class Transaction:
     """Blocks of one unit that are read one after the other with nothing between."""
 
-    __slots__ = ("blocks", "bracket", "cost", "points", "poll_ms", "unit")
+    __slots__ = ("blocks", "bracket", "cost", "judges", "points", "poll_ms", "unit")
 
     def __init__(self, device: ModbusDevice, poll: Poll) -> None:
         self.unit = device.unit
         self.poll_ms = poll.period_ms
         self.blocks = tuple(Block(span, device.points, device.first_point) for span in poll.spans)
         self.bracket = Bracket.of(poll.spans, device.points, device.first_point)
+        first = device.first_point
+        judges = [Judge.of([device.points[i - first] for i in b.points.tolist()], b.points) for b in self.blocks]
+        self.judges = tuple(judges) if any(judges) else ()
+        """Of each block, None where no point of it needs one."""
         self.points: NDArray[np.int32] = (
             self.blocks[0].points
             if len(self.blocks) == 1
@@ -77,6 +82,7 @@ class _Errand:
         "_bracket",
         "_done",
         "_exponents",
+        "_judges",
         "_place",
         "_port",
         "_readings",
@@ -90,6 +96,7 @@ class _Errand:
         self._unit = transaction.unit
         self._blocks = transaction.blocks
         self._bracket = transaction.bracket
+        self._judges = transaction.judges
         self._place = 0
         self._readings: list[Reading] = []
         self._exponents: dict[int, float] | None = None
@@ -129,10 +136,21 @@ class _Errand:
                 self._exponents = {**(self._exponents or {}), **exponents_of(reading)}
                 self._ask()
                 return
+            readings = self._readings if self._bracket is None and not self._judges else self._judged()
         except Exception as defect:  # noqa: BLE001 - the bus ends its task with it
             done(defect)
             return
-        done(self._bracket.check(self._readings) if self._bracket is not None else self._readings)
+        done(readings)
+
+    def _judged(self) -> list[Reading]:
+        """The readings as they may be published."""
+        readings = self._readings if self._bracket is None else self._bracket.check(self._readings)
+        if not self._judges:
+            return readings
+        return [
+            reading if judge is None else judge.look(reading)
+            for judge, reading in zip(self._judges, readings, strict=True)
+        ]
 
 
 class ModbusPort:
