@@ -208,6 +208,8 @@ class ControlPort:
             known = ", ".join(FaultKind)
             raise Refused(400, f"POST /faults: there is no fault {body.kind!r}; known are: {known}") from None
         devices = self._named(body)
+        if body.ms < 0 and kind is not FaultKind.CLOCK_JUMP:
+            raise Refused(400, f"POST /faults: ms is {body.ms}; only a clock can jump back, give {kind} 0 or more")
         for device in devices:
             self._refuse_where_it_cannot_be(kind, device)
         fault = Fault(

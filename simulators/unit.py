@@ -40,7 +40,7 @@ class Unit:
     """Reads and writes tables of one unit against the plant; it knows nothing of frames.
 
     Several devices of the configuration may share a unit. Registers between two points of a table read as 0; beyond
-    them there is nothing.
+    them there is nothing, but for canaries, which show what they must. Whoever reads a hole is refused.
     """
 
     def __init__(
@@ -68,6 +68,9 @@ class Unit:
                 self._exponents[index, point.name] = bound
                 if point.scale_factor:
                     self._factors.add((index, point.scale_factor))
+        canaries = [device.canary for device in devices if device.canary is not None]
+        self._canaries = {(canary.table, canary.address): canary.equals for canary in canaries}
+        self._holes = [hole for device in devices for hole in device.holes]
         for points in self._tables.values():
             points.sort(key=lambda bound: bound.point.address)
 
@@ -83,10 +86,14 @@ class Unit:
         """Registers or bits as they are now.
 
         Raises:
-            ModbusException: 2, an address lies outside of what the unit has.
+            ModbusException: 2, an address lies outside of what the unit has, or in a hole.
         """
         points = self._tables[table]
         end = address + count
+        if count == 1 and (table, address) in self._canaries:
+            return [self._canaries[table, address]]
+        if any(hole.table is table and hole.first < end and address <= hole.last for hole in self._holes):
+            raise ModbusException(ILLEGAL_ADDRESS)
         if not points or address < points[0].point.address or end > max(bound.end for bound in points):
             raise ModbusException(ILLEGAL_ADDRESS)
         for device in self._devices:
@@ -103,6 +110,9 @@ class Unit:
             for offset, word in enumerate(shown, point.address - address):
                 if 0 <= offset < count:
                     words[offset] = word
+        for (of_table, at), equals in self._canaries.items():
+            if of_table is table and address <= at < end:
+                words[at - address] = equals
         return words
 
     def write(self, table: Table, address: int, words: Sequence[int]) -> None:

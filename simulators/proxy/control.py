@@ -119,6 +119,8 @@ def begin(proxy: FaultProxy, body: FaultBody) -> Fault:
     """
     if body.device is not None or body.link is not None:
         raise FaultError("a proxy knows neither devices nor links; name a unit, or nothing for all of them")
+    if body.ms < 0:
+        raise FaultError(f"ms is {body.ms}; give 0 or more")
     given = body.parameters()
     signal = given.pop("signal")
     if signal:

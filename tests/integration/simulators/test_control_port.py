@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import pytest
-from simulated_region import REGION, Start, until
+from simulated_region import REGION, Start, Wire, until
 
 from scowl_edge.assembly import assemble
 from simulators.plant import SimulationError
 from simulators.serving import Simulator, serve
+
+Connect = Callable[[int], Awaitable[Wire]]
 
 
 class Control:
@@ -22,6 +24,7 @@ class Control:
         self._session = session
         self._base = f"http://127.0.0.1:{simulator.control_port}"
         self.plant = simulator.plant
+        self.port = simulator.ports["plc"]
 
     async def ask(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         async with self._session.request(method, self._base + path, json=body) as response:
@@ -69,6 +72,39 @@ async def test_faults_begin_show_and_end(control: Control) -> None:
     await until(lambda: control.plant.faults() == {})
 
 
+async def test_every_injection_is_counted_and_every_answer_logged(control: Control, connect: Connect) -> None:
+    wire = await connect(control.port)
+    read_limit = bytes.fromhex("03006e0001")
+    assert await wire.ask(3, read_limit) == bytes((3, 2, 0, 100))
+    await control.ask("POST", "/faults", {"link": "plc", "kind": "busy", "times": 2}, 201)
+    assert [await wire.ask(3, read_limit) for _ in range(3)] == [bytes((0x83, 6))] * 2 + [bytes((3, 2, 0, 100))]
+    assert await control.ask("GET", "/injected") == {"wind-1": {"busy": 2}}
+    await control.ask("POST", "/faults", {"device": "wind-1", "kind": "duplicate"}, 201)
+    await wire.ask(3, read_limit)
+    assert (await control.ask("GET", "/faults"))["wind-1"][0]["injected"] == 1
+    log = await control.ask("GET", "/log?since=1")
+    assert [(row["number"], row["link"], row["unit"], row["table"], row["address"], row["values"]) for row in log] == [
+        (2, "plc", 3, "holding", 110, [100]),
+        (3, "plc", 3, "holding", 110, [100]),
+    ]
+
+
+async def test_a_server_of_modbus_is_cut_stopped_and_started(control: Control, connect: Connect) -> None:
+    wire = await connect(control.port)
+    assert (await control.ask("GET", "/servers"))["plc"]["running"]
+    await control.ask("POST", "/servers/plc", {"action": "cut"})
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await wire.receive()
+    assert not (await control.ask("POST", "/servers/plc", {"action": "stop"}))["running"]
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await connect(control.port)
+    await control.ask("POST", "/servers/plc", {"action": "start"})
+    wire = await connect(control.port)
+    assert await wire.ask(3, bytes.fromhex("03006e0001")) == bytes((3, 2, 0, 100))
+    answer = await control.ask("POST", "/servers/plc", {"action": "kick"}, 400)
+    assert "kick is nothing that can be done to link plc; try cut, stop, start" in answer["error"]
+
+
 async def test_a_second_master_is_seen_in_the_writes(control: Control) -> None:
     body = {"device": "charger-1", "kind": "second-master", "signal": "limit", "value": 5000, "every_s": 0.1}
     await control.ask("POST", "/faults", body, 201)
@@ -103,6 +139,10 @@ async def test_the_rate_of_time_can_change(control: Control) -> None:
         ("POST", "/faults", {"kind": "silence"}, 400, "name either a device or a link"),
         ("POST", "/faults", {"link": "nix", "kind": "silence"}, 400, "there is no link nix"),
         ("POST", "/faults", {"device": "wind-1", "kind": "second-master", "signal": "mode"}, 400, "does not take"),
+        ("POST", "/faults", {"device": "wind-1", "kind": "clock-jump"}, 400, "Modbus has no time stamps"),
+        ("POST", "/faults", {"device": "wind-1", "kind": "moving-scale"}, 400, "has a scale_factor that could move"),
+        ("POST", "/faults", {"device": "wind-1", "kind": "delay", "unit": 3}, 400, "unit and address are a proxy's"),
+        ("POST", "/faults", {"device": "wind-1", "kind": "delay", "ms": -5}, 400, "only a clock can jump back"),
         ("POST", "/unmetered", {"rating": "roof", "power_w": 1}, 400, "there is no rating roof"),
         ("POST", "/rate", {"rate": 0}, 400, "rate"),
         ("DELETE", "/faults/wind-1?kind=x", None, 404, "there is no fault 'x'"),

@@ -265,3 +265,56 @@ async def test_only_the_configured_user_may_come_in(start: Start, client: Connec
     assert await session.get_node("ns=4;i=100").read_value() == 4000
     assert await status_of(client(simulator, with_password("wrong"))) == "BadUserAccessDenied"
     assert await status_of(client(simulator)) == "BadIdentityTokenRejected"
+
+
+async def test_faults_on_the_way_are_counted(start: Start, client: Connect) -> None:
+    simulator = await start(REGION)
+    plant, injected = simulator.plant, simulator.plant.standing.injected
+    session = await client(simulator)
+    power = await node_of(session, "s=Wind/Power")
+    limit = await node_of(session, "s=Wind/Limit")
+    loop = asyncio.get_running_loop()
+    for kind in (FaultKind.DELAY, FaultKind.LATE):
+        plant.add_fault("wind-1", Fault(kind=kind, ms=120, times=1))
+        begun = loop.time()
+        await power.read_value()
+        assert loop.time() - begun >= 0.119
+        await soon(power.read_value())
+        assert injected["wind-1", kind] == 1
+    for kind, name in ((FaultKind.BUSY, "BadResourceUnavailable"), (FaultKind.GATEWAY, "BadNoCommunication")):
+        plant.add_fault("wind-1", Fault(kind=kind))
+        assert await status_of(power.read_value()) == name
+        plant.clear_fault("wind-1")
+    plant.add_fault("wind-1", Fault(kind=FaultKind.LOSS))
+    for number in range(12):
+        pending = asyncio.ensure_future(limit.write_value(ua.Variant(number, ua.VariantType.UInt16)))
+        await until(lambda: injected["wind-1", FaultKind.LOSS] == number + 1)  # noqa: B023
+        assert not (await asyncio.wait({pending}, timeout=0.02))[0], "no answer"
+        pending.cancel()
+    assert 0 < len(plant.accepted) < 12, "some took effect all the same"
+    plant.clear_fault("wind-1")
+    await soon(limit.read_value())
+    # What was half open stays dead, and a new connection lives.
+    plant.add_fault("wind-1", Fault(kind=FaultKind.HALF_OPEN, times=1))
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await soon(power.read_value())
+    assert injected["wind-1", FaultKind.HALF_OPEN] == 1
+    other = await client(simulator)
+    await soon((await node_of(other, "s=Wind/Power")).read_value())
+    session.uaclient.protocol.transport.abort()
+
+
+async def test_the_devices_clock_jumps_and_the_log_tells_what_was_told(start: Start, client: Connect) -> None:
+    simulator = await start(REGION)
+    session = await client(simulator)
+    power = await node_of(session, "s=Wind/Power")
+    value = await power.read_data_value()
+    simulator.plant.add_fault("wind-1", Fault(kind=FaultKind.CLOCK_JUMP, ms=-7_200_000))
+    jumped = await power.read_data_value()
+    assert -7210 < (jumped.SourceTimestamp - value.SourceTimestamp).total_seconds() < -7190
+    first, second = [row for row in simulator.record.since(0) if row.node == "s=Wind/Power"]
+    assert (first.device, first.value, first.status) == ("wind-1", value.Value.Value, 0)
+    stamp = jumped.SourceTimestamp.replace(tzinfo=UTC)
+    assert second.source_utc_ms == round(stamp.timestamp() * 1000)
+    assert abs(second.utc_ms - second.source_utc_ms - 7_200_000) < 10_000

@@ -85,6 +85,7 @@ async def test_faults_their_counters_and_the_logs(control: Control) -> None:
         ("POST", "/faults", {"kind": "second-master", "signal": "limit"}, 400, "knows no signals"),
         ("POST", "/faults", {"kind": "second-master", "unit": 3}, 400, "give unit, address and value"),
         ("POST", "/faults", {"kind": "delay", "probability": 2}, 400, "less than or equal to 1"),
+        ("POST", "/faults", {"kind": "delay", "ms": -1}, 400, "give 0 or more"),
         ("POST", "/faults", {"kind": "truncate", "rest": "later"}, 400, "rest"),
         ("DELETE", "/faults/x", None, 404, "there is no unit 'x'"),
         ("GET", "/log?since=x", None, 400, "write the number"),
