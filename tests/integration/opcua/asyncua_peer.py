@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from asyncua import Server, ua
 from asyncua.server.address_space import AttributeValue, NodeData
@@ -80,12 +81,18 @@ class Plant:
 
 
 @asynccontextmanager
-async def plant() -> AsyncIterator[Plant]:
+async def plant(own: Path | None = None) -> AsyncIterator[Plant]:
+    """Runs it, with this certificate and key for those who want to speak encrypted."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
     server = Server(iserver=SmallInternalServer())
     await server.init()
     server.set_endpoint("opc.tcp://127.0.0.1:0/plant")
-    server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    policies = [ua.SecurityPolicyType.NoSecurity]
+    if own is not None:
+        await server.load_certificate(own / "scowl-edge.der")
+        await server.load_private_key(own / "scowl-edge.pem")
+        policies.append(ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt)
+    server.set_security_policy(policies)
     namespace = await server.register_namespace(SITE)
     await server.start()
     try:
