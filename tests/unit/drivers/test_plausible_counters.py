@@ -251,16 +251,25 @@ def test_whatever_comes_nothing_falls_and_nothing_grows_faster_than_it_can(
     steps: list[tuple[int, int, int]], wraps_at: int
 ) -> None:
     judge = judge_of(wraps_at, type_="int32", max_change=40.0)
-    now, last, since = 0, math.nan, 0
+    now = 0
+    good: list[tuple[float, int]] = []
+    most = math.inf
+    """All that can have been counted by now."""
     for pause, way, number in steps:
         asked, now = now + pause, now + pause + way
         published = look(judge, number, asked, now)
         if math.isnan(published):
             continue
-        if not math.isnan(last):
+        if good:
             # A break is told by two readings, each with a count of rounding.
-            assert last <= published <= last + 40.0 * (now - since) / 1000 + 2 + 1e-6
-        last, since = published, asked
+            grown = [40.0 * (now - since) / 1000 + 2 + 1e-6 for _, since in good]
+            most += grown[-1]
+            assert good[-1][0] <= published <= most
+            # It grew no faster than it can since the last one, or since one before it stood still for nothing.
+            assert any(published - value <= growth for (value, _), growth in zip(good, grown, strict=True))
+        else:
+            most = published
+        good.append((published, asked))
 
 
 @settings(deadline=None, max_examples=200)
