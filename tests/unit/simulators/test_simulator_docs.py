@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from simulators.faults import FaultKind, ServerAction
+from simulators.faults import DEFAULT_MS, ON_MODBUS, ON_OPCUA, FaultKind, ServerAction
+from simulators.proxy.active import KINDS
 from simulators.settings import MODELS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
@@ -21,6 +22,17 @@ def test_every_model_and_its_numbers(model: str) -> None:
 @pytest.mark.parametrize("kind", FaultKind)
 def test_every_fault(kind: FaultKind) -> None:
     assert f"| `{kind}` |" in TEXT
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_where_each_fault_can_be(kind: FaultKind) -> None:
+    row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{kind}` |"))
+    links = set(row.split("|")[-2].split())
+    assert ("O" in links) == (kind in ON_OPCUA)
+    assert ("P" in links) == (kind in KINDS)
+    assert bool(links & {"M", "T"}) == (kind in ON_MODBUS)
+    if kind in DEFAULT_MS:
+        assert "`ms`" in row
 
 
 @pytest.mark.parametrize("action", ServerAction)
