@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import fleet, journal, path, region, scrape, silent, viewers
+from bench import fleet, journal, opcua_items, path, region, scrape, silent, viewers
 
 
 def main() -> None:
@@ -29,6 +29,8 @@ def main() -> None:
     viewers.main(["--seconds", "8", "--pairs", "2"] if short else [])
     print()
     scrape.main(["--pairs", "3"] if short else [])
+    print()
+    opcua_items.main(["--seconds", "8", "--pairs", "2"] if short else [])
 
 
 if __name__ == "__main__":

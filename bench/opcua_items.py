@@ -157,7 +157,7 @@ async def bare(server: subprocess.Popen[str], port: int, items: int, seconds: fl
         namespace = await client.get_namespace_index(NAMESPACE)
         handler = _Counting()
         subscription = await client.create_subscription(1_000, handler)
-        nodes = [client.get_node(ua.NodeId(ua.UInt32(n), ua.Int16(namespace))) for n in range(1, items + 1)]
+        nodes = [client.get_node(ua.NodeId(ua.Int32(n), ua.Int16(namespace))) for n in range(1, items + 1)]
         for first in range(0, items, 1_000):
             await subscription.subscribe_data_change(nodes[first : first + 1_000])
         await _until(lambda: handler.count >= items, 60.0)

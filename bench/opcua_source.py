@@ -72,7 +72,7 @@ class Source(InternalSubscription):
         elif outbox.parts:
             count, body = outbox.parts.popleft()
             Source.sent += count
-            result.NotificationMessage.NotificationData.append(ua.ExtensionObject(TypeId=_TYPE, Body=body))
+            result.NotificationMessage.NotificationData.append(ua.ExtensionObject(_TYPE, ua.ByteString(body)))
 
     def _pop_publish_result(self) -> ua.PublishResult:
         result = super()._pop_publish_result()
@@ -120,13 +120,13 @@ async def serve(items: int, most: int) -> None:
     namespace = await server.register_namespace(NAMESPACE)
     for n in range(1, items + 1):
         # Past the library's own way, which looks at all nodes before it adds one.
-        node = NodeData(ua.NodeId(ua.UInt32(n), ua.Int16(namespace)))
+        node = NodeData(ua.NodeId(ua.Int32(n), ua.Int16(namespace)))
         value = ua.DataValue(ua.Variant(0.0, ua.VariantType.Double))
         node.attributes[ua.AttributeIds.Value] = AttributeValue(value)
         server.iserver.aspace[node.nodeid] = node
     async with server:
-        assert server.bserver is not None and server.bserver._server is not None
-        print(server.bserver._server.sockets[0].getsockname()[1], flush=True)
+        listening: Any = server.bserver
+        print(listening._server.sockets[0].getsockname()[1], flush=True)
         loop = asyncio.get_running_loop()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             seconds, period = map(float, line.split())
