@@ -59,6 +59,7 @@ class Cabinet:
     conflated: int = 0
     missed_polls: Mapping[str, int] = field(default_factory=dict)
     link_busy_s: Mapping[str, float] = field(default_factory=dict)
+    link_skipped_polls: Mapping[str, int] = field(default_factory=dict)
     link_probes: Mapping[str, int] = field(default_factory=dict)
     link_worst_delays_s: Mapping[str, float] = field(default_factory=dict)
     guests: Mapping[str, PublishedGuests] = field(default_factory=dict)

@@ -173,6 +173,11 @@ class Daemon:
         return {name: driver.busy_ms / 1000 / self.rate for name, driver in self._modbus.items()}
 
     @property
+    def link_skipped_polls(self) -> Mapping[str, int]:
+        """Link -> polls left out while their unit was silent or the link down, since the start."""
+        return {name: driver.skipped_polls for name, driver in self._modbus.items()}
+
+    @property
     def link_probes(self) -> Mapping[str, int]:
         """Link -> requests that only ask whether a silent unit is back, since the start."""
         return {name: driver.probes for name, driver in self._modbus.items()}

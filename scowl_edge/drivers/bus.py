@@ -216,6 +216,11 @@ class Bus:
         return self._schedule.missed
 
     @property
+    def skipped_polls(self) -> int:
+        """Polls left out while their unit was silent or lame, or the link down, since the start."""
+        return self._schedule.skipped
+
+    @property
     def probes(self) -> int:
         """Probes of units that are down, since the start."""
         return self._schedule.probes

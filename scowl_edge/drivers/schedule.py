@@ -129,6 +129,8 @@ class Schedule:
         """
         self.missed = 0
         """Polls that were skipped because the bus was late, since the start."""
+        self.skipped = 0
+        """Polls that were left out while their unit was silent or lame, or the link down, since the start."""
         self.probes = 0
         """Probes of units that are down, since the start."""
         self.busy_ms = 0
@@ -196,6 +198,9 @@ class Schedule:
             for job in flying:
                 self._queue(job)
             return
+        for job, due_ms in enumerate(self._due_ms):
+            if due_ms:
+                self.skipped += max(self._quiet_until_ms - due_ms, 0) // self._jobs[job].period_ms
         # The grid's phase comes from the name, so that many links with one period do not poll in the same millisecond.
         self._origin_ms = [self._quiet_until_ms - phase for phase in self._phase]
         self._due_ms = list(self._origin_ms)
@@ -454,6 +459,7 @@ class Schedule:
         """A unit is as good as the others again. What it missed is due at once, but behind those who wait already."""
         for job in known.jobs:
             if job not in self._flying:
+                self.skipped += max(now_ms - self._due_ms[job], 0) // self._jobs[job].period_ms
                 self._due_ms[job] = max(self._due_ms[job], now_ms)
                 self._queue(job)
 
@@ -467,7 +473,7 @@ class Schedule:
         return known.used_ms > 2 * known.times.turn_ms
 
     def _advance(self, job: int, now_ms: int, *, counted: bool) -> None:
-        """Next place on the grid after now; places between are missed, and counted where the unit was not silent."""
+        """Next place on the grid after now; places between are missed, or skipped where the unit was silent."""
         due_ms = self._due_ms[job]
         if due_ms > now_ms:
             return
@@ -475,6 +481,8 @@ class Schedule:
         late = (now_ms - due_ms) // period_ms
         if counted:
             self.missed += late
+        else:
+            self.skipped += late
         self._due_ms[job] = now_ms + period_ms - (now_ms - self._origin_ms[job]) % period_ms
 
     def _retry_at(self, unit: _Unit, now_ms: int) -> int:

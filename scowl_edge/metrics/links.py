@@ -25,6 +25,14 @@ _FAMILIES: tuple[tuple[Family, Callable[[Published], Iterable[Sample]]], ...] = 
         lambda p: _of_links(p.missed_polls),
     ),
     (
+        Family(
+            "scowl_link_skipped_polls_total",
+            "counter",
+            "Polls left out while their unit was silent or the link down.",
+        ),
+        lambda p: _of_links(p.link_skipped_polls),
+    ),
+    (
         Family("scowl_link_up", "gauge", "1 if the link is up, 0 if not; absent before it was first tried."),
         lambda p: _of_links({link: int(up) for link, up in p.links_up.items()}),
     ),

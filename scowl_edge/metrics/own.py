@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -39,10 +40,22 @@ class Feed(Protocol):
         """Messages that a newer one replaced before the viewer took them, since the start."""
 
 
+def _tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        # Rendered without an event loop, so there are none.
+        return 0
+
+
 _FAMILIES: tuple[tuple[Family, Callable[[Published], Iterable[Sample]]], ...] = (
     (
         Family("scowl_readings_conflated_total", "counter", "Point updates that a newer one replaced before a step."),
         lambda p: [("", p.conflated)],
+    ),
+    (
+        Family("scowl_tasks", "gauge", "Tasks of the daemon's event loop; more and more of them are a leak."),
+        lambda _: [("", _tasks())],
     ),
     (
         Family("scowl_step_lag_seconds", "gauge", "How late the last step began."),

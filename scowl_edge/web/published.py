@@ -159,6 +159,10 @@ class Published(Protocol):
         """
 
     @property
+    def link_skipped_polls(self) -> Mapping[str, int]:
+        """Link -> polls left out while their unit was silent or the link down, since the start."""
+
+    @property
     def link_probes(self) -> Mapping[str, int]:
         """Link -> requests that only ask whether a silent unit is back, since the start."""
 

@@ -65,6 +65,11 @@ class ModbusTcpDriver:
         return self._bus.missed_polls
 
     @property
+    def skipped_polls(self) -> int:
+        """Polls left out while their unit was silent or lame, or the link down, since the start."""
+        return self._bus.skipped_polls
+
+    @property
     def probes(self) -> int:
         """Probes of units that are down, since the start."""
         return self._bus.probes

@@ -67,6 +67,7 @@ def test_links_stores_and_the_daemon() -> None:
     seen = told(State(view=region_view()))
     expected = {
         "scowl_link_missed_polls_total{link=plc}": 2,
+        "scowl_link_skipped_polls_total{link=plc}": 7,
         "scowl_link_busy_seconds_total{link=plc}": 12.5,
         "scowl_link_probes_total{link=plc}": 3,
         "scowl_link_worst_delay_seconds{link=plc}": 1.8,

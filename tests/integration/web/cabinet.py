@@ -81,6 +81,7 @@ class State:
     conflated: int = 3
     missed_polls: Mapping[str, int] = field(default_factory=lambda: {"plc": 2})
     link_busy_s: Mapping[str, float] = field(default_factory=lambda: {"plc": 12.5})
+    link_skipped_polls: Mapping[str, int] = field(default_factory=lambda: {"plc": 7})
     link_probes: Mapping[str, int] = field(default_factory=lambda: {"plc": 3})
     link_worst_delays_s: Mapping[str, float] = field(default_factory=lambda: {"plc": 1.8})
     guests: Mapping[str, Guests] = field(default_factory=lambda: {"plc": Guests()})
@@ -205,7 +206,7 @@ def event(seq: int, **changes: object) -> EventView:
 def region_view(**changes: object) -> RegionView:
     """A region with one of everything, but for the changes."""
     wind = device(
-        "wind-1", "generator", state="curtailed", power_w=-1_250_000, shed_w=0, wanted_w=0,
+        "wind-1", "generator", state="curtailed", power_w=-1_250_000, shed_w=0, wanted_w=0, stays_as_left=False,
         why=Reason("test-unknown-code", ("grid", 5)),
         actuators=(
             ActuatorView(
