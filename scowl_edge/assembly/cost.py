@@ -56,6 +56,8 @@ def _opcua_line(link: OpcuaLink, round_trip_ms: float) -> str:
     read = f"{cost.requests_per_s:.4g} requests a second, load {100 * cost.load_fraction:.3g} %"
     asked = f"at most {read} while all of them are silent" if link.subscribe else f"{read} by list reads"
     nodes = f"{cost.items} node{'' if cost.items == 1 else 's'}{' subscribed to' if link.subscribe else ''}"
+    if cost.sessions > 1:
+        nodes += f" in at least {cost.sessions} sessions"
     return (
         f"link {link.name}: {nodes}, {asked}, at "
         f"{round_trip_ms:g} ms a request, a silent server delays its devices by at most {_seconds(cost.worst_delay_ms)}"
@@ -68,6 +70,8 @@ class OpcuaCost:
 
     items: int
     """Nodes that are subscribed to, or read each poll; elements of one array count once."""
+    sessions: int
+    """Fewest sessions that hold them; some more where devices do not fit beside each other."""
     requests_per_s: float
     """List reads when every value has to be asked for: no subscription, or a silent one."""
     load_fraction: float
@@ -83,8 +87,10 @@ def opcua_cost(link: OpcuaLink, *, reply_ms: float) -> OpcuaCost:
         readable = len({point.node for point in device.points if "r" in point.access})
         items[device.poll_ms] = items.get(device.poll_ms, 0) + readable
     requests_per_s = sum(-(-count // (link.max_items or count)) * 1000 / poll for poll, count in items.items() if count)
+    total = sum(items.values())
     return OpcuaCost(
-        items=sum(items.values()),
+        items=total,
+        sessions=max(-(-total // link.session_items), 1) if link.session_items and link.subscribe else 1,
         requests_per_s=requests_per_s,
         load_fraction=requests_per_s * reply_ms / 1000,
         worst_delay_ms=link.timeout_ms,

@@ -124,6 +124,7 @@ def _worn(structure: Structure, actuator: Actuator, device: str, point: str) -> 
 def _unused(structure: Structure, name: str, device: DeviceSection, written: set[str]) -> Iterator[Fault]:
     """Keys about writing at points that are never written."""
     fault = structure.document.fault
+    read_only = structure.configuration.links[device.link].read_only
     for point, section in device.points.items():
         path: Path = ("devices", name, "points", point)
         for key in ("write_class", "min_interval", "interlock"):
@@ -132,6 +133,6 @@ def _unused(structure: Structure, name: str, device: DeviceSection, written: set
             if "w" not in section.access:
                 what = f"`{key}` of {point} means nothing while its access is r"
                 yield fault((*path, key), what, "write access rw, or take it out", at_key=True)
-            elif key != "write_class" and point not in written:
+            elif key != "write_class" and point not in written and not read_only:
                 what = f"`{key}` of {point} means nothing, since no signal that is commanded is bound to it"
                 yield fault((*path, key), what, "bind it in the device's role, or take it out", at_key=True)

@@ -127,6 +127,13 @@ def test_cost() -> None:
     )
 
 
+def test_more_nodes_than_one_session_bears() -> None:
+    text = SITE.replace("max_items: 3", "session_items: 3")
+    _, line, plain = cost_lines(assemble(text, "f"))
+    assert line.startswith("link scada: 4 nodes subscribed to in at least 2 sessions, at most ")
+    assert "session" not in plain, "it does not subscribe"
+
+
 def texts(text: str) -> list[str]:
     return [f"{fault.line}:{fault.column}: {fault.what}" for fault in warnings(assemble(text, "f"))]
 
