@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from simulated_region import until
 
-from scowl_edge.assembly import Assembly, load
+from scowl_edge.assembly import Assembly, assemble, load
 from scowl_edge.clocks import SystemClock
 from scowl_edge.contracts import PointWrite, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink, ModbusPoint
@@ -119,3 +119,38 @@ async def write_everything(
         assert accepted[device, signal] == pytest.approx(value, rel=0.01, abs=50), f"{device} {signal}"
         if signal == "shed_request":
             assert accepted[device, "shed_expiry"] == pytest.approx(600)
+
+
+async def test_every_kind_of_modbus_link_is_played_as_the_driver_speaks_it(tmp_path: Path) -> None:
+    pki = f"ca: {tmp_path}/ca.pem, certificate: {tmp_path}/edge.pem, key: {tmp_path}/edge-key.pem"
+    kinds = {
+        "tcp": "type: modbus-tcp, host: 127.0.0.1",
+        "line": f"type: modbus-rtu, device: {tmp_path}/tty, baud: 57600",
+        "converter": "type: modbus-rtu-tcp, host: 127.0.0.1, port: 5021",
+        "secured": f"type: modbus-tls, host: 127.0.0.1, port: 5022, {pki}",
+    }
+    links = "".join(f"  {name}: {{{link}, settle: 0 ms}}\n" for name, link in kinds.items())
+    devices = "".join(
+        f"  {name}-{unit}: {{link: {name}, unit: {unit}, poll: 100 ms, points: {{v: {{address: 7}}}}}}\n"
+        for name in kinds
+        for unit in (1, 2)
+    )
+    initial = ", ".join(
+        f"{name}-{unit}: {{initial: {{v: {10 * place + unit}}}}}" for place, name in enumerate(kinds) for unit in (1, 2)
+    )
+    assembly = assemble(
+        f"site: {{id: b}}\nlinks:\n{links}devices:\n{devices}simulation: {{devices: {{{initial}}}}}\n", "x"
+    )
+    simulator = await serve(assembly, 1.0, "127.0.0.1:0", ephemeral=True)
+    sink = Sink()
+    running = [asyncio.create_task(driver.run(sink)) for driver in drivers_of(assembly, simulator, SystemClock())]
+    try:
+        await until(lambda: len(sink.values) == len(assembly.points))
+        wanted = [10.0 * place + unit for place in range(len(kinds)) for unit in (1, 2)]
+        assert [sink.values[index] for index in range(len(wanted))] == wanted
+        assert set(sink.qualities.values()) == {Quality.GOOD}
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await simulator.close()
