@@ -180,7 +180,7 @@ class ModbusServer:
 
     def byte_s(self) -> float:
         """Time that a byte takes on the line at present; 0: none."""
-        for unit in self.units.values():
+        for unit in self.units.values() if self.plant.standing else ():
             pace = self.plant.fault(unit.device, FaultKind.PACE)
             if pace is not None:
                 self.plant.count(pace)

@@ -287,7 +287,7 @@ def links_in_words(assembly: Assembly, ports: Mapping[str, int]) -> list[str]:
 def _in_words(link: DeviceLink) -> str:
     if isinstance(link, ModbusLink):
         units = ", ".join(f"unit {device.unit} = {device.name}" for device in link.devices)
-        where = link.serial.device if link.serial is not None else f"{link.host}:{link.port}"
+        where = link.serial.device if link.serial is not None else _bracketed(link.host, link.port)
         return f"{link.name}: {_KINDS[link.kind]} on {where}, {units}"
     return f"{link.name}: OPC-UA on {link.endpoint}, {', '.join(device.name for device in link.devices)}"
 
@@ -302,9 +302,7 @@ def _moved(link: DeviceLink, port: int) -> DeviceLink:
         return replace(link, port=port)
     host, _ = address_of(link)
     parts = urlsplit(link.endpoint)
-    return replace(
-        link, endpoint=parts._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").geturl()
-    )
+    return replace(link, endpoint=parts._replace(netloc=_bracketed(host, port)).geturl())
 
 
 def address_of(link: DeviceLink) -> tuple[str, int]:
@@ -313,6 +311,10 @@ def address_of(link: DeviceLink) -> tuple[str, int]:
         return link.host, link.port
     parts = urlsplit(link.endpoint)
     return str(parts.hostname), parts.port or OPCUA_PORT
+
+
+def _bracketed(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _host_port(text: str) -> tuple[str, int]:

@@ -122,8 +122,7 @@ class Passage:
         if self._dead:
             return
         if fate.reset:
-            self._outlet.drop()
-            self.end.reset()
+            self._reset()
             return
         if fate.answer is None and fate.carried_out and isinstance(piece, Frame):
             self._answer_for_the_device(fate)
@@ -140,6 +139,10 @@ class Passage:
                 fate.request = piece
             self._waiting.append(fate)
         self._forward(piece)
+
+    def _reset(self) -> None:
+        self._outlet.drop()
+        self.end.reset()
 
     def _forward(self, piece: Frame | bytes) -> None:
         if self._upstream is None:
@@ -168,6 +171,8 @@ class Passage:
             fate = Fate(_BYTES)
             if proxy.framing is Framing.NONE:
                 fate = self.mischief.fate(_BYTES, [f for f in proxy.faults.now() if f.kind in _OF_ANSWERS])
+                if fate.reset:
+                    self._reset()
                 if self._dead or not fate.carried_out:
                     return
             self._reply(fate, piece)
@@ -207,8 +212,7 @@ class Passage:
         """The device cannot be reached, or has hung up: so does the proxy, where it can."""
         self._upstream = None
         if not self._over and not self._proxy.keeps_clients:
-            self._outlet.drop()
-            self.end.reset()
+            self._reset()
 
 
 def _fits(asked: Frame, reply: Frame) -> bool:

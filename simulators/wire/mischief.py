@@ -83,8 +83,8 @@ class Mischief:
         self._draw = draw
         self._tally = tally
         self._count = tally.count
-        self._before: Frame | bytes | None = None
-        """The reply that a shifted line answers with next."""
+        self._before: dict[str, Frame | bytes] = {}
+        """The reply that comes next instead of the right one, by whom the shift is of."""
         self._rest = b""
         """The rest of a cut reply, waiting for the next."""
         self._held: list[tuple[int, bytes]] = []
@@ -126,10 +126,13 @@ class Mischief:
             self._count(lost)
             return []
         shifted = struck.get(FaultKind.SHIFTED)
-        before, self._before = self._before, None
-        if shifted is not None:
+        if shifted is None:
+            self._find_itself(reply)
+        else:
             self._count(shifted)
-            self._before = reply
+            whose = f"{shifted.device} {shifted.unit}"
+            before = self._before.get(whose)
+            self._before[whose] = reply
             if before is None:
                 return []
             reply = before
@@ -142,12 +145,19 @@ class Mischief:
     @property
     def owes(self) -> bool:
         """Whether something is held back that belongs before or instead of the next reply."""
-        return self._before is not None or bool(self._rest)
+        return bool(self._before or self._rest)
 
     def forget(self) -> None:
         """Everything that is held back is gone."""
-        self._before, self._rest = None, b""
+        self._rest = b""
+        self._before.clear()
         self._held.clear()
+
+    def _find_itself(self, reply: Frame | bytes) -> None:
+        """A unit that is shifted no more drops what it still held back."""
+        if self._before:
+            unit = reply.unit if isinstance(reply, Frame) else None
+            self._before = {k: held for k, held in self._before.items() if getattr(held, "unit", None) != unit}
 
     def _spoiled(self, reply: Frame | bytes, struck: dict[FaultKind, Fault]) -> bytes:
         """The bytes of a reply, other or fewer than they should be."""

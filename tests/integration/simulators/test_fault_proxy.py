@@ -190,6 +190,11 @@ async def test_a_stream_that_is_not_looked_into(simulator: Simulator) -> None:
         proxy.inject("truncate", keep=4, rest="next", times=1)
         assert await client.ask(tcp(1, 3, READ_LIMIT), 4) == tcp(1, 3, LIMIT)[:4]
         assert await client.ask(tcp(2, 3, READ_LIMIT), 18) == tcp(1, 3, LIMIT)[4:] + tcp(2, 3, LIMIT)
+        proxy.inject("reset", times=1)
+        client.send(tcp(3, 3, READ_LIMIT))
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(client.reader.read(1), 5)
+        assert proxy.injected == {"truncate": 1, "reset": 1}
         client.close()
 
 

@@ -94,6 +94,15 @@ def test_shifted_replies_with_their_own_id_or_with_that_of_the_wrong_request() -
     assert bench.ask(OTHER, OTHER_REPLY, fault("shifted", renumber=True)) == [Send(renumbered)]
 
 
+def test_units_are_shifted_each_for_itself() -> None:
+    bench = Bench()
+    fourth, its_reply = Frame(4, READ.pdu, 20), Frame(4, bytes.fromhex("03020001"), 20)
+    third = fault("shifted", unit=3)
+    assert bench.ask(READ, REPLY, third) == []
+    assert len(bench.ask(fourth, its_reply, third)) == 1, "not struck"
+    assert bench.ask(OTHER, OTHER_REPLY, third) == [Send(ON_TCP)], "although another unit was asked between"
+
+
 def test_the_rest_of_a_cut_reply_comes_before_the_next() -> None:
     bench = Bench()
     assert bench.ask(READ, REPLY, fault("truncate", keep=9, rest="next")) == [Send(ON_TCP[:9])]
