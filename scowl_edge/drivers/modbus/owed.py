@@ -69,6 +69,11 @@ class Account:
         """Whether it seems to know no check at all: each would cost a time-out."""
         return not self.checks_answered and self.checks_unanswered >= _IGNORED_BEFORE_MUTE
 
+    @property
+    def knows_no_number(self) -> bool:
+        """Whether no check was ever answered with its number."""
+        return self.refuses_query or (not self.checks_answered and self.checks_unanswered > 0)
+
     def proven(self, now_s: float) -> None:
         """A check was answered: all that was asked before it is over."""
         self.checks_answered += 1
@@ -87,6 +92,11 @@ class Account:
         self.last.move_to_end(request)
         if len(self.last) > _REMEMBERED:
             self.last.popitem(last=False)
+
+    def remember_stray(self, reply: bytes, now_s: float) -> None:
+        """Notes a reply that was not taken: it may come again too."""
+        # No request begins so.
+        self.remember(b"\0" + reply, reply, now_s)
 
     def seen_before(self, request: bytes, reply: bytes, since_s: float) -> bool:
         """Whether a reply came a short while ago as another's: it may be that one again.
@@ -150,8 +160,7 @@ class OwedReplies:
             if account.check_owed_until_s <= now_s:
                 account.doubted_until_s = now_s + self.late_s
             return
-        # No request begins so: one more frame that may come again.
-        account.remember(b"\0" + reply, reply, now_s)
+        account.remember_stray(reply, now_s)
         until_s = now_s + self.late_s
         if not account.owes(now_s):
             account.doubted_until_s = until_s

@@ -247,9 +247,7 @@ class RtuLine:
             # Its reply never looks like its request, so an echo shows.
             return _Check(bytes((EXCEPTION_STATUS,)))
         canary = self._owed.canary(request.unit)
-        # A canary's reply that came twice would be as right the second time.
-        doubted = request.suspect or account.doubted_until_s > now_s
-        if canary is not None and not doubted and not (account.owes(now_s) and account.anything):
+        if canary is not None and self._may_use_canary(now_s, request, account):
             others = {shape(request.pdu)} if request.phase is _Phase.AFTER else set()
             if all(shape(canary[0]).differs(other) for other in account.shapes | others):
                 return _Check(*canary)
@@ -259,6 +257,12 @@ class RtuLine:
             return _Check(_CHECKS_IN_TURN[account.turn % len(_CHECKS_IN_TURN)])
         self._nonce = (self._nonce + 1) & 0xFFFF
         return _Check(bytes((RETURN_QUERY, 0, 0)) + self._nonce.to_bytes(2))
+
+    def _may_use_canary(self, now_s: float, request: _Request, account: Account) -> bool:
+        """A canary carries no number: of two replies that are right, the second may be a copy of the first."""
+        if request.suspect or account.doubted_until_s > now_s or (account.owes(now_s) and account.anything):
+            return False
+        return request.phase is _Phase.AFTER or account.knows_no_number
 
     def _try_to_send(self, now_s: float, request: _Request) -> None:
         dirty = bool(self._buffer) or self._noise
@@ -328,10 +332,10 @@ class RtuLine:
         assert request.check is not None
         if request.check.canary is None:
             account.checks_unanswered += 1
-        if account.checks_answered or request.check.canary or request.conflict or not request.full_wait:
-            account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
+        sure = not request.suspect and not request.conflict and request.full_wait
+        if account.checks_answered or request.check.canary or not sure:
             account.anything = True
-            self._fail(request, Unproven(_DOUBT.format("no check showed which")))
+            self._doubt(now_s, request, account, "no check showed which")
             return
         account.proven_s = now_s
         self._take(now_s, request, account)
@@ -434,16 +438,14 @@ class RtuLine:
         """A reply came that fits: taken at once, or only after a check."""
         account = self._owed.of(request.unit)
         if request.conflict:
-            account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
-            self._fail(request, Unproven(_DOUBT.format("two came")))
+            self._doubt(now_s, request, account, "two came")
             return
         doubted = bool(self._buffer) or self._noise or account.doubted_until_s > now_s
         since_s = now_s - request.timeout_s - self._owed.late_s
         known = account.seen_before(request.pdu, candidate, since_s)
         if doubted and known:
             # Even alone before the answer to a check it may be the other's: its own may have been lost.
-            account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
-            self._fail(request, Unproven(_DOUBT.format("another request had just these bytes, and the unit repeats")))
+            self._doubt(now_s, request, account, "another request had just these bytes, and the unit repeats")
         elif (
             doubted
             or account.due(now_s)
@@ -460,6 +462,14 @@ class RtuLine:
         assert reply is not None
         account.remember(request.pdu, reply, now_s)
         self._finish(request, refusal(reply[1]) if reply[0] & 0x80 else reply)
+
+    def _doubt(self, now_s: float, request: _Request, account: Account, why: str) -> None:
+        """A reply came and is not believed; another may come for it."""
+        account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
+        assert request.candidate is not None
+        account.remember_stray(request.candidate, now_s)
+        came = "a reply came of which it is not sure that it answers this request"
+        self._fail(request, Unproven(f"{came}: {why}"))
 
     def _is_answer(self, now_s: float, request: _Request, pdu: bytes) -> bool:
         """Whether a frame surely answers the check that is out."""
@@ -495,7 +505,7 @@ class RtuLine:
         account = self._owed.of(request.unit)
         account.proven(now_s)
         if request.conflict:
-            self._fail(request, Unproven(_DOUBT.format("two came")))
+            self._doubt(now_s, request, account, "two came")
         else:
             self._take(now_s, request, account)
 
@@ -521,4 +531,3 @@ class RtuLine:
 
 
 _CHECKS_IN_TURN = (bytes((EXCEPTION_STATUS,)), bytes((EVENT_COUNTER,)), bytes((RETURN_QUERY, 0, 0, 0, 0)))
-_DOUBT = "a reply came of which it is not sure that it answers this request: {}"

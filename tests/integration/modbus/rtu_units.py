@@ -52,7 +52,7 @@ class Units:
     requests: list[bytes] = field(default_factory=list)
     """Every request, unit and PDU, in order."""
     served: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
-    """(unit, address, values) of every read that was answered."""
+    """(unit, address, values) of every read of holding registers that was answered."""
     plan: Callable[[bytes, bytes], list[tuple[float, bytes]] | None] = lambda _request, _reply: None
     """From a request and its reply frame to what goes out and after how many seconds; None: as usual."""
     _buffer: bytes = b""
@@ -95,7 +95,8 @@ class Units:
             return request[1:] if function == 8 else bytes((function, 0, 0, 0, 0)[: 2 if function == 7 else 5])
         if function in (3, 4):
             values = tuple(self.truth(unit, address + i) for i in range(int.from_bytes(request[4:6])))
-            self.served.append((unit, address, values))
+            if function == 3:
+                self.served.append((unit, address, values))
             return bytes((function, 2 * len(values))) + b"".join(value.to_bytes(2) for value in values)
         if function == 6:
             self.registers[unit, address] = int.from_bytes(request[4:6])

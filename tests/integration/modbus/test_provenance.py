@@ -158,7 +158,7 @@ async def test_what_is_owed_outlives_the_connection(tmp_path: Path) -> None:
         assert site.strays >= 1
 
 
-async def test_a_canary_of_another_shape_takes_the_place_of_the_check(tmp_path: Path) -> None:
+async def test_with_a_canary_each_reply_is_followed_by_it(tmp_path: Path) -> None:
     canary = Canary(table=Table.INPUT, address=9, equals=1009)
     async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS, canary=canary) as site:
         await site.read(1)
@@ -167,8 +167,21 @@ async def test_a_canary_of_another_shape_takes_the_place_of_the_check(tmp_path: 
         with pytest.raises(ReplyTimeout):
             await site.read(100)
         assert await site.read(7) == (1007,)
-        assert [request[1] for request in site.units.requests[before:]] == [3, 4, 3, 4]
+        assert [request[1] for request in site.units.requests[before:]] == [3, 8, 3, 4]
         assert site.strays == 1
+
+
+async def test_a_canary_takes_the_place_of_a_check_that_the_unit_does_not_know(tmp_path: Path) -> None:
+    canary = Canary(table=Table.INPUT, address=9, equals=1009)
+    async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS, canary=canary) as site:
+        site.units.checks = "ignore"
+        await read_on(site, 1, 2)
+        before = len(site.units.requests)
+        site.units.plan = late_by(100, 40)
+        with pytest.raises(ReplyTimeout):
+            await site.read(100)
+        assert await site.read(7) == (1007,)
+        assert [request[1] for request in site.units.requests[before:]] == [3, 4, 3, 4]
 
 
 async def test_a_canary_with_another_value_ends_the_connection(tmp_path: Path) -> None:
