@@ -18,9 +18,12 @@ def play(share_ppm: int, took_ms: list[int], periods_ms: list[int], poll_ms: int
     schedule = Schedule("bus", jobs, units, guest_share_ppm=share_ppm)
     now_ms, guests = 1_000_000, list[tuple[int, int]]()
     schedule.opened(now_ms, afresh=True)
-    end_ms = now_ms + for_ms
-    serial = 0
+    settled_ms, end_ms = now_ms + max(periods_ms), now_ms + for_ms
+    serial = missed = 0
     while now_ms < end_ms:
+        if now_ms < settled_ms:
+            # At the start all is due at once, and what is next on the grid may come before all of it is done.
+            missed = schedule.missed
         while serial <= len(guests):
             schedule.submit_guest(Ticket(serial=serial, units=(jobs[serial % len(jobs)].unit,), valid_until_ms=PATIENT))
             serial += 1
@@ -43,7 +46,7 @@ def play(share_ppm: int, took_ms: list[int], periods_ms: list[int], poll_ms: int
         else:
             now_ms += poll_ms
             schedule.done(turn, began_ms=began_ms, now_ms=now_ms, answered=True)
-    assert schedule.missed == 0
+    assert schedule.missed == missed, "a guest cost a poll"
     return guests
 
 
