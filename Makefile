@@ -11,7 +11,7 @@ TOOLS := $(VENV)/.tools
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench stories laws dashboards screenshots clean install uninstall
+.PHONY: help demo test lint bench soak soak-short stories laws dashboards screenshots clean install uninstall
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -53,6 +53,13 @@ dashboards: $(TOOLS) ## Write grafana/*.json anew from the code beside them
 
 screenshots: $(TOOLS) ## Draw the pictures of the README anew; needs Chromium and two minutes
 	@$(BIN)/python tests/system/screenshots.py
+
+soak: $(TOOLS) ## Run the daemon an hour through random faults, and compare all counters at its end
+	@exec $(BIN)/python -m bench.soak --most-mb-an-hour 4 $(ARGS)
+
+# The same code as `soak`, and a test of its own.
+soak-short: $(TOOLS)
+	@exec $(BIN)/python -m bench.soak --seconds 45 --clock-rate 5 --times 150 $(ARGS)
 
 # The long forms of what `make test` runs, on the same code.
 stories: $(TOOLS) ## Run the stories in real time with many more kills; takes hours

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -79,10 +80,13 @@ def quantile(values: Sequence[float], fraction: float) -> float:
 
 @contextlib.contextmanager
 def child(
-    *arguments: str, stdout: int | None = subprocess.PIPE, stdin: int | None = None
+    *arguments: str,
+    stdout: int | None = subprocess.PIPE,
+    stdin: int | None = None,
+    stderr: IO[str] | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """A Python process that lives as long as the block; it is asked to stop, then made to."""
-    process = subprocess.Popen([sys.executable, *arguments], stdin=stdin, stdout=stdout, text=True)
+    process = subprocess.Popen([sys.executable, *arguments], stdin=stdin, stdout=stdout, stderr=stderr, text=True)
     try:
         yield process
     finally:
