@@ -12,6 +12,7 @@ from bench_region import Bench, bench_of, device, replayed, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scowl_edge.assembly import assemble
 from scowl_edge.control.entry import STANDING, Stage
 from scowl_edge.model.command import Verb
 from scowl_edge.model.event import Rank, ValueOrder
@@ -153,3 +154,37 @@ def test_every_single_boundary_of_one_write(name: str) -> None:
     assert "effective" in met or "holding" in met
     if name in ("pulse", "blind"):
         assert met & {"contested", "in_doubt"}, "no crash cut the answer off: nothing was tried"
+
+
+def test_the_counts_of_writes_outlive_a_restart_and_a_changed_configuration() -> None:
+    course = Course({}, ["stored", "pulse"])
+    for number in range(3):
+        course.order("stored", 5_000 + number)
+        course.run(GAP_MS)
+    world = course.world
+    before = world.entry("stored", Verb.LIMIT)
+    assert (before.writes_today, before.writes_total) == (3, 3)
+    changed = assemble(site_of(["stored", "pulse"]).replace("settle: 500 ms", "settle: 700 ms"), "bench.yaml")
+    after = Bench(changed, plant=world.plant, journal=world.journal.crash(0), now_ms=world.now_ms + 1_000)
+    after.run_for(3_000)
+    entry = after.entry("stored", Verb.LIMIT)
+    assert (entry.writes_today, entry.writes_total, entry.found) == (3, 3, before.found)
+    assert entry.day == before.day
+    shown = after.actuator("stored", "limit")
+    assert (shown.writes_today, shown.writes_total, shown.daily_budget) == (3, 3, 20)
+
+
+def test_a_held_value_that_a_changed_configuration_does_not_allow_ends_and_is_said() -> None:
+    course = Course({}, ["stored"])
+    course.order("stored", 9_000)
+    course.run(GAP_MS)
+    world = course.world
+    changed = assemble(site_of(["stored"]).replace("rated: 11 kW", "rated: 7 kW"), "bench.yaml")
+    after = Bench(changed, plant=world.plant, journal=world.journal.crash(0), now_ms=world.now_ms + 1_000)
+    after.run_for(5_000)
+    assert after.actuator("stored", "limit").ordered is None
+    assert after.register("stored", "limit") == 9_000, "nothing is cut to fit"
+    ended = [e for e in after.view.events if e.kind == "order-ended"]
+    assert [str(e.text) for e in ended] == [
+        "limit at 9000 by ann has ended: under this configuration only 0 to 7000 can be ordered"
+    ]
