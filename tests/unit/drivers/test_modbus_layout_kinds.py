@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -53,8 +53,8 @@ class Plant:
     """What was declared, what lies there, and what it must read as."""
 
     points: list[ModbusPoint]
-    registers: dict[Table, bytearray]
-    bits: dict[Table, list[int]]
+    registers: dict[Table, bytearray] = field(repr=False)
+    bits: dict[Table, list[int]] = field(repr=False)
     values: list[Fraction | str]
     holes: tuple[Hole, ...]
 
@@ -168,4 +168,5 @@ def test_a_device_reads_back_what_was_written_point_by_point(plant: Plant, max_g
             continue
         p = plant.points[place]
         spare = (abs(expected) + abs(Fraction(str(p.offset)) * Fraction(str(p.to_base)))) * Fraction(1, 10**13)
-        assert abs(Fraction(found[place]) - expected) <= spare
+        # Below the smallest normal double nothing is exact.
+        assert abs(Fraction(found[place]) - expected) <= spare + Fraction(1, 10**300)
