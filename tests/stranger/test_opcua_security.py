@@ -162,6 +162,7 @@ async def test_what_only_a_person_can_help_is_asked_ever_more_seldom(peer: Peer,
         assert len(causes(it.sink)) == 1
         put(password, PASSWORD)
         await it.sink.until(lambda: it.sink.flips("") == [False, True])
+        assert peer.state()["open"] == 1  # none is left of those that were refused
 
 
 async def test_a_server_that_comes_back_with_another_certificate(

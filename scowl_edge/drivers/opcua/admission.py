@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _MODES = {
 }
 _MODE_NAMES = {mode: name.value for name, mode in _MODES.items()}
 DEFAULT_PORT = 4840
+LEAVE_WITHIN_S = 1.0
 
 Answer = TypeVar("Answer")
 
@@ -220,8 +222,16 @@ async def _activate(client: Client, link: OpcuaLink, means: Means, own: Own | No
     except Refused as error:
         if error.code not in LOGIN:
             raise _turned_down(error, own) from error
+        await _take_leave(client)
         hint = "check user and password on both sides" if link.user else "give `user` and `password`"
         raise NotAdmitted(f"{error.came_back}; {hint}", what=what) from error
     protocol = client.uaclient.protocol
     if protocol is not None:
         protocol.timeout = means.timeout_s
+
+
+async def _take_leave(client: Client) -> None:
+    """Of a session that nobody logged in to: a server would keep it for its whole time-out, and many keep but few."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(LEAVE_WITHIN_S):
+            await client.uaclient.close_session(True)

@@ -18,7 +18,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from scowl_edge.devices.declaration import OpcuaLink
 from scowl_edge.drivers.errors import BadReply, LinkLost, Refused, ReplyTimeout
-from scowl_edge.drivers.opcua.admission import Admitted, Means, abort, admit
+from scowl_edge.drivers.opcua.admission import LEAVE_WITHIN_S, Admitted, Means, abort, admit
 from scowl_edge.drivers.opcua.answers import Misdirected, News, belongs, publish_answer, read_answer
 from scowl_edge.drivers.opcua.names import NodeName
 from scowl_edge.drivers.opcua.statuses import TOO_MUCH, driver_error
@@ -26,7 +26,6 @@ from scowl_edge.drivers.opcua.values import Values, joined
 
 MOST_IN_ONE = 250
 """Nodes in one request where neither side says less: bounds how long one reply holds the loop up."""
-LEAVE_WITHIN_S = 1.0
 _RENEW_AT = 0.75
 """Share of a channel's life after which it is renewed (OPC 10000-4, 5.5.2)."""
 _NAMESPACES = 2255

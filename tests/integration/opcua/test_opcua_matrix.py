@@ -48,7 +48,8 @@ together = pytest.mark.asyncio(loop_scope="module")
 
 X, Y, SET, MEASURED = range(4)
 NAMES = ("X", "Y", "Set", "Measured")
-TIMEOUT_MS = 150
+TIMEOUT_MS, SHORT_MS = 450, 200
+"""Where no time-out is expected, and where one is waited for."""
 POLL_MS = 30
 AFRESH = 16
 """Requests of a new session until its first values, and one attempt that may fail before."""
@@ -190,7 +191,7 @@ def on_reads(change: Callable[[bytes], bytes | float | None]) -> Treatment:
 
 async def delay(source: Source) -> None:
     async with case(source) as it:
-        it.proxy.treat = on_reads(lambda _: TIMEOUT_MS / 3000)
+        it.proxy.treat = on_reads(lambda _: 0.05)
         await it.during(lambda: it.proxy.injected >= 4)
         await it.sees_more()
         it.proxy.heal()
@@ -210,7 +211,7 @@ async def jitter(source: Source) -> None:
 
 async def loss(source: Source) -> None:
     for subscribe in (False, True):
-        async with case(source, subscribe=subscribe) as it:
+        async with case(source, subscribe=subscribe, timeout_ms=SHORT_MS) as it:
             it.proxy.treat = lambda proxy, _wire, chunk: chunk if proxy.injected else None
             # What TCP would never lose is missed by its sequence number in the next chunk: nothing of it is believed.
             await it.during(lambda: it.proxy.accepted == 2)
@@ -220,7 +221,7 @@ async def loss(source: Source) -> None:
 
 
 async def half_open(source: Source) -> None:
-    async with case(source) as it:
+    async with case(source, timeout_ms=SHORT_MS) as it:
         it.proxy.mute = True
         await it.during(lambda: it.it.sink.last[X][1:] == (Quality.BAD, Cause.TIMEOUT))
         command = await it.it.command((SET, 2.0))
@@ -260,7 +261,7 @@ async def truncation(source: Source) -> None:
 
 
 async def byte_wise(source: Source) -> None:
-    async with case(source, ByteWise, timeout_ms=450) as it:
+    async with case(source, ByteWise) as it:
         it.proxy.treat = treating(lambda _proxy, _wire, chunk: chunk)
         await it.during(lambda: it.proxy.injected >= 4)
         await it.sees_more()
@@ -280,8 +281,8 @@ async def duplicate(source: Source) -> None:
 
 
 async def late(source: Source) -> None:
-    async with case(source) as it:
-        it.proxy.treat = on_reads(lambda chunk: chunk if it.proxy.injected else TIMEOUT_MS * 2 / 1000)
+    async with case(source, timeout_ms=SHORT_MS) as it:
+        it.proxy.treat = on_reads(lambda chunk: chunk if it.proxy.injected else SHORT_MS * 2 / 1000)
         await it.during(lambda: it.it.sink.counts["timeout"])
         # It comes after its request was given up, before the next answer: it is nobody's.
         await it.recovers(4)
