@@ -167,6 +167,10 @@ async def _addresses(host: str, port: int, look_up: LookUp | None) -> list[tuple
     return list(dict.fromkeys((entry[0], entry[4]) for entry in found))
 
 
+class _HandshakeLost(ConnectionError):
+    """The connection came about, and ended before TLS did."""
+
+
 async def _connect_to(
     family: int, address: Any, make: Callable[[], _StreamProtocol], tls: ssl.SSLContext | None, server_name: str | None
 ) -> _StreamProtocol:
@@ -175,7 +179,13 @@ async def _connect_to(
     try:
         sock.setblocking(False)
         await loop.sock_connect(sock, address)
-        _, protocol = await loop.create_connection(make, sock=sock, ssl=tls, server_hostname=server_name)
+        try:
+            _, protocol = await loop.create_connection(make, sock=sock, ssl=tls, server_hostname=server_name)
+        except ConnectionError:
+            raise _HandshakeLost(
+                "the device closed the connection during the TLS handshake and did not say why; "
+                "does it take our certificate, and does it speak TLS at this port?"
+            ) from None
     except BaseException:
         sock.close()
         raise
