@@ -207,3 +207,21 @@ async def test_time_may_run_faster(peer: Peer) -> None:
     async with running(fast, clock=RateClock(10, RealClock()), rate=10.0) as it:
         await follows(it, peer, 6.0)
         assert it.sink.flips("") == [True]
+
+
+async def test_items_in_three_sessions_come_back_when_all_are_kicked(peer: Peer) -> None:
+    many = [point(f"m{n}", f"{SITE}s=Many/{n}", access="r") for n in range(60)]
+    site = link(peer.endpoint, device("d", *many), session_items=25)
+    async with running(site) as it:
+        await it.sink.until(lambda: peer.state()["open"] == 3)
+        await it.sink.until(lambda: [it.good(n) for n in range(60)] == list(range(60)))
+        before = peer.state()["sessions"]
+        peer.kick()
+        await it.sink.until(lambda: peer.state()["sessions"] >= before + 3 and peer.state()["open"] == 3)
+        for n in (0, 30, 59):
+            peer.put(f"Many/{n}", n + 0.5)
+            await it.sees(n, n + 0.5)
+            await it.sink.until(lambda n=n: n + 0.5 in notified(it, n))  # type: ignore[misc]
+            peer.put(f"Many/{n}", n)
+        assert it.sink.flips("") == [True]
+    assert peer.state()["open"] == 0
