@@ -84,6 +84,10 @@ class Responder(asyncio.Protocol):
         muted = plant.muted.get(self._port, frozenset()) if plant.muted else frozenset()
         while len(data) - at >= _REQUEST.size:
             _, _, _, unit, function, _, registers = _REQUEST.unpack_from(data, at)
+            if not 1 <= registers <= 125:
+                # Whoever speaks something else here, perhaps in search of a free port, is not served.
+                self._transport.abort()
+                return
             if muted is None or unit in muted:
                 plant.ignored += 1
             else:

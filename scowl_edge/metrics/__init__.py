@@ -19,6 +19,10 @@ __all__ = ["Feed", "Metrics"]
 
 HOLD_S = 0.0005
 """After this long at a stretch the event loop may do other work; one piece more is the longest hold."""
+SHARE = 0.1
+"""Of the time that the others' work takes in between, where that is more: a scrape of a daemon that has hardly any time
+left must end all the same."""
+LONGEST_HOLD_S = 0.02
 
 
 class Metrics:
@@ -56,10 +60,11 @@ class Metrics:
     async def _render(self) -> Sequence[bytes]:
         now = asyncio.get_running_loop().time
         pieces = []
-        began = now()
+        began, hold_s = now(), HOLD_S
         for piece in self.chunks():
             pieces.append(piece)
-            if now() - began > HOLD_S:
+            if (paused := now()) - began > hold_s:
                 await asyncio.sleep(0)
                 began = now()
+                hold_s = min(max(HOLD_S, SHARE * (began - paused)), LONGEST_HOLD_S)
         return pieces
