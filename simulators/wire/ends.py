@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import pty
 import select
@@ -102,16 +103,24 @@ class TcpEnd(asyncio.Protocol):
 class SerialEnd:
     """One side of a serial line: a file descriptor of a terminal. The other side may come and go."""
 
-    def __init__(self, descriptor: int, accept: Accept, unplugged: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        accept: Accept,
+        unplugged: Callable[[], None],
+        absent: Callable[[], None] = lambda: None,
+    ) -> None:
         """Takes the descriptor over.
 
         Args:
             descriptor: Of a terminal that hands on bytes as they are.
             accept: Makes its session.
             unplugged: Called when it has been reset.
+            absent: Called when nobody has the other side open any more.
         """
         self._descriptor = descriptor
         self._unplugged = unplugged
+        self._absent = absent
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.TimerHandle | None = None
         self._session = accept(self)
@@ -131,6 +140,7 @@ class SerialEnd:
         # Nobody has the other side open; without a pause this would be told again and again.
         self._loop.remove_reader(self._descriptor)
         self._waiting = self._loop.call_later(_ABSENT_S, self._look)
+        self._absent()
 
     def _look(self) -> None:
         poll = select.poll()
@@ -260,7 +270,7 @@ class SerialLine:
             raise
         finally:
             os.close(theirs)
-        self._end = SerialEnd(ours, self._accept, self._unplugged)
+        self._end = SerialEnd(ours, self._accept, self._unplugged, self._absent)
 
     def unplug(self) -> None:
         """Takes the port away, for `replug_s`."""
@@ -276,6 +286,18 @@ class SerialLine:
         if self._end is not None:
             self._end.close()
             self._end = None
+
+    def _absent(self) -> None:
+        """A pseudo-terminal stays locked when whoever had it for himself was killed; a real port does not."""
+        try:
+            os.close(os.open(self._target, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                return
+            locked, self._end = self._end, None
+            self.plug()
+            if locked is not None:
+                locked.close()
 
     def _unplugged(self) -> None:
         self._remove()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from proxied_region import READ_LIMIT, READ_POWER, WRITE_LIMIT, Client, SerialClient, serial, tcp
@@ -113,6 +116,46 @@ async def test_a_port_left_over_by_a_simulator_that_was_killed_is_taken(tmp_path
     simulator = await serve(assemble(on_a_line(port), "x"), 1.0, "127.0.0.1:0", ephemeral=True)
     assert str(port.readlink()) != "/dev/pts/9999"
     await simulator.close()
+
+
+LOCKED = """
+import asyncio, fcntl, os, sys, termios
+from pathlib import Path
+from simulators.wire.ends import SerialLine
+
+class Deaf:
+    def received(self, data): pass
+    def lost(self): pass
+
+async def main():
+    line = SerialLine(Path(sys.argv[1]), lambda end: Deaf())
+    line.plug()
+    port = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(port, termios.TIOCEXCL)
+    os.close(port)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                os.close(os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY))
+                break
+            except OSError:
+                await asyncio.sleep(0.01)
+    line.close()
+
+if os.getuid() == 0:
+    os.chown(os.path.dirname(sys.argv[1]), 65534, 65534)
+    os.setgid(65534)
+    os.setuid(65534)  # nothing is locked for root
+asyncio.run(main())
+"""
+
+
+async def test_a_port_whose_user_was_killed_can_be_opened_again() -> None:
+    # The folder above belongs to whoever runs the tests, and nobody else may look into it.
+    with TemporaryDirectory() as folder:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", LOCKED, f"{folder}/tty", stderr=PIPE)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err.decode()) == (0, "")
 
 
 async def test_tls_makes_its_certificates_and_wants_the_clients(start: Start, tmp_path: Path) -> None:
