@@ -14,7 +14,7 @@ from opcua_site import SITE, device, link, point, running
 
 from scowl_edge.clocks import RateClock
 from scowl_edge.contracts import JournalFull, PointWrite, WriteRequest
-from scowl_edge.devices.declaration import Secret
+from scowl_edge.devices.declaration import Counter, Secret
 from scowl_edge.drivers.opcua import OpcuaDriver
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 from scowl_edge.model.event import LinkChanged
@@ -70,6 +70,24 @@ async def test_a_subscription_without_a_sign_of_life_is_replaced() -> None:
             await it.sees(0, 2.0, 2.0)
             assert not [reading for reading in it.sink.readings if reading.requested_ms and 2.0 in reading.values]
             assert it.sink.flips("") == [True]
+
+
+@pytest.mark.parametrize("subscribe", [True, False])
+async def test_a_counter_that_starts_anew_never_falls(subscribe: bool) -> None:
+    async with plant() as it_there:
+        for name, value in (("Energy", 10.0), ("Power", 1.0)):
+            await it_there.add(name, value, ua.VariantType.Double)
+        energy = point("energy", f"{SITE}s=Energy", counter=Counter(wraps_at=0))
+        site = link(it_there.endpoint, device("d", point("power", f"{SITE}s=Power"), energy), subscribe=subscribe)
+        async with running(site) as it:
+            await it.sees(1, 10.0)
+            for value in (20.0, 5.0, 6.0):
+                await it_there.put("Energy", value)
+                await it_there.put("Power", value)
+                await it.sees(0, value)
+                await it.sink.until(lambda v=value: (it.good(1) or 0.0) >= 20.0 + v % 20)  # type: ignore[misc]
+            seen = it.sink.good[1]
+            assert seen == sorted(seen) and seen[-1] > 20.0
 
 
 async def test_what_must_not_leave_does_not() -> None:
