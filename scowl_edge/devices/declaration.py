@@ -342,7 +342,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpcuaLink:
-    """One session with one server."""
+    """One server, in one session or as many as its items need."""
 
     name: str
     endpoint: str
