@@ -149,10 +149,18 @@ class KillingServers:
         self._kill()
         self.killed.set()
 
+    async def _cancel_rest(self) -> None:
+        """Sessions of clients that were killed have tasks which a server does not end when it stops."""
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
     def close(self) -> None:
         """Ends all servers."""
         for server in self.servers.values():
             self.call(server.stop())
+        self.call(self._cancel_rest())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(MEET_S)
         self._loop.close()
