@@ -74,9 +74,9 @@ class Account:
         """Whether no check was ever answered with its number."""
         return self.refuses_query or (not self.checks_answered and self.checks_unanswered > 0)
 
-    def proven(self, now_s: float) -> None:
+    def proven(self, now_s: float, *, by_canary: bool) -> None:
         """A check was answered: all that was asked before it is over."""
-        self.checks_answered += 1
+        self.checks_answered += not by_canary
         self.owes_until_s = self.barred_until_s = now_s
         self.shapes.clear()
         self.anything = False

@@ -12,6 +12,7 @@ RETURN_QUERY, EXCEPTION_STATUS, EVENT_COUNTER = 8, 7, 11
 CHECKS = (RETURN_QUERY, EXCEPTION_STATUS, EVENT_COUNTER)
 """Functions that only the wire itself asks for, to find out where the unit is in its queue of requests."""
 _READ_BITS, _READ_REGISTERS = (1, 2), (3, 4)
+READS = _READ_BITS + _READ_REGISTERS
 _WRITE_ONE, _WRITE_MANY, _MASK = (5, 6), (15, 16), 22
 _COUNTED = (1, 2, 3, 4, 12, 17, 20, 21, 23)
 """Replies whose third byte says how many follow."""

@@ -28,6 +28,7 @@ from scowl_edge.drivers.modbus.rtu import (
     CHECKS,
     EVENT_COUNTER,
     EXCEPTION_STATUS,
+    READS,
     RETURN_QUERY,
     answers,
     crc16,
@@ -75,6 +76,7 @@ class _Request:
     """One request and how far it is."""
 
     __slots__ = (
+        "asked_again",
         "candidate",
         "check",
         "conflict",
@@ -108,6 +110,8 @@ class _Request:
         self.full_wait = True
         """Whether this phase may wait for the whole time-out."""
         self.candidate: bytes | None = None
+        self.asked_again = False
+        """Its reply was another's as well, so it was asked once more."""
         self.conflict = False
         """Something else came that could be the reply."""
         self.spoiled = False
@@ -359,6 +363,7 @@ class RtuLine:
         self._buffer.clear()
         self._noise = True
         self._on_bad()
+        self._disturbed()
         if self._current is not None and self._current.sent:
             self._current.spoiled = True
             self._current.heard = (
@@ -431,6 +436,14 @@ class RtuLine:
     def _stray(self, now_s: float, unit: int, pdu: bytes) -> None:
         self._on_stray()
         self._owed.stray(unit, pdu, now_s)
+        self._disturbed()
+
+    def _disturbed(self) -> None:
+        """Something came before the answer to a check: a reply that another request had as well may be that one again,
+        and this its own, garbled."""
+        request = self._current
+        if request is not None and request.phase is _Phase.AFTER and request.suspect:
+            request.conflict = True
 
     # -- is it the one?
 
@@ -442,7 +455,7 @@ class RtuLine:
             return
         doubted = bool(self._buffer) or self._noise or account.doubted_until_s > now_s
         since_s = now_s - request.timeout_s - self._owed.late_s
-        known = account.seen_before(request.pdu, candidate, since_s)
+        known = not request.asked_again and account.seen_before(request.pdu, candidate, since_s)
         if doubted and known:
             # Even alone before the answer to a check it may be the other's: its own may have been lost.
             self._doubt(now_s, request, account, "another request had just these bytes, and the unit repeats")
@@ -496,16 +509,21 @@ class RtuLine:
         if self._wrong_canary(now_s, request, pdu):
             return
         account = self._owed.of(request.unit)
-        account.proven(now_s)
+        account.proven(now_s, by_canary=request.check is not None and request.check.canary is not None)
         self._enter(now_s, request, _Phase.ASK)
 
     def _checked_after(self, now_s: float, request: _Request, pdu: bytes) -> None:
         if self._wrong_canary(now_s, request, pdu):
             return
         account = self._owed.of(request.unit)
-        account.proven(now_s)
+        account.proven(now_s, by_canary=request.check is not None and request.check.canary is not None)
         if request.conflict:
             self._doubt(now_s, request, account, "two came")
+        elif request.suspect and request.candidate is not None and request.candidate[0] in READS:
+            # Its own may have been lost and this be the other's, said twice. Now that nothing is owed: once more. Never
+            # a write, whose reply does not say what was written (FC 16) and may be just that of the last one.
+            request.suspect, request.asked_again, request.candidate = False, True, None
+            self._enter(now_s, request, _Phase.ASK)
         else:
             self._take(now_s, request, account)
 
