@@ -669,7 +669,7 @@ def _verdict(error: DriverError, *, sent: bool, taken: int, of: int) -> tuple[Ou
     part = f" ({taken} of {of} writes were taken)" if taken else ""
     if not sent:
         return OutcomeKind.WITHHELD, f"not sent, for what it needs could not be read: {error}"
-    if isinstance(error, LinkLost) and not error.sent and not taken:
+    if not error.sent and not taken:
         return OutcomeKind.WITHHELD, f"not sent: {error}"
     if isinstance(error, Refused) and not error.unsure:
         return OutcomeKind.REJECTED, f"{error}{part}"
