@@ -10,6 +10,9 @@ import gc
 from collections.abc import Callable
 
 ASKED_EVERY_S = 1.0
+THRESHOLDS = (5_000, 10, 50)
+"""As `gc.set_threshold` takes them. What comes and goes with each request dies by its reference count; the interpreter's
+own thresholds would have the rest looked through every second."""
 
 
 def set_aside() -> None:
@@ -20,6 +23,7 @@ def set_aside() -> None:
 
 async def set_aside_lasting(is_complete: Callable[[], bool]) -> None:
     """Sets aside what is there now, and again when the last connections have been made."""
+    gc.set_threshold(*THRESHOLDS)
     set_aside()
     complete = False
     while not complete:

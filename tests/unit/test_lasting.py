@@ -32,7 +32,7 @@ def test_the_living_are_set_aside_when_the_start_is_over_and_the_dead_are_not() 
         return first, gc.get_freeze_count()
 
     keep: list[list[int]] = []
-    before = gc.get_freeze_count()
+    before, thresholds = gc.get_freeze_count(), gc.get_threshold()
     try:
         first, second = asyncio.run(story())
         assert before < first
@@ -40,3 +40,4 @@ def test_the_living_are_set_aside_when_the_start_is_over_and_the_dead_are_not() 
         assert second >= first + 9_000
     finally:
         gc.unfreeze()
+        gc.set_threshold(*thresholds)
