@@ -17,10 +17,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
-from typing import NamedTuple
 
-from scowl_edge.devices.declaration import Canary, ModbusLink
+from scowl_edge.devices.declaration import ModbusLink
 from scowl_edge.drivers.errors import BadReply, DriverError, ReplyTimeout, Unproven
 from scowl_edge.drivers.modbus.owed import Account, OwedReplies
 from scowl_edge.drivers.modbus.pdu import describe, refusal
@@ -37,6 +35,7 @@ from scowl_edge.drivers.modbus.rtu import (
     reply_length,
     shape,
 )
+from scowl_edge.drivers.modbus.rtu_request import Check, Phase, Request
 from scowl_edge.drivers.modbus.wire import Done
 
 RESYNC_MS = 50.0
@@ -54,72 +53,6 @@ def gap_ms(link: ModbusLink) -> float:
 def turn_ms(link: ModbusLink, timeout_ms: float) -> float:
     """Longest time from `start` on an idle line to `done`: two time-outs of the unit, and silences."""
     return 2 * timeout_ms + 3 * gap_ms(link) + 2 * RESYNC_MS
-
-
-class _Phase(Enum):
-    """What a request waits for."""
-
-    BARRED = "barred"
-    BEFORE = "check before"
-    ASK = "ask"
-    AFTER = "check after"
-
-
-class _Check(NamedTuple):
-    """A request whose reply cannot be that of another."""
-
-    pdu: bytes
-    canary: Canary | None = None
-
-
-class _Request:
-    """One request and how far it is."""
-
-    __slots__ = (
-        "asked_again",
-        "candidate",
-        "check",
-        "conflict",
-        "deadline_s",
-        "done",
-        "echo_due",
-        "full_wait",
-        "heard",
-        "over_s",
-        "pdu",
-        "phase",
-        "quiet_by_s",
-        "sent",
-        "spoiled",
-        "suspect",
-        "timeout_s",
-        "unit",
-    )
-
-    def __init__(self, unit: int, pdu: bytes, timeout_s: float, done: Done) -> None:
-        self.unit = unit
-        self.pdu = pdu
-        self.timeout_s = timeout_s
-        self.done = done
-        self.phase = _Phase.ASK
-        self.check: _Check | None = None
-        self.sent = b""
-        """Frame that is out in this phase; empty while the line is not quiet yet."""
-        self.echo_due = False
-        self.deadline_s = self.over_s = self.quiet_by_s = 0.0
-        self.full_wait = True
-        """Whether this phase may wait for the whole time-out."""
-        self.candidate: bytes | None = None
-        self.asked_again = False
-        """Its reply was another's as well, so it was asked once more."""
-        self.conflict = False
-        """Something else came that could be the reply."""
-        self.spoiled = False
-        """Bytes that are no frame came since it was sent."""
-        self.suspect = False
-        """Its reply may be one that came before."""
-        self.heard = ""
-        """What came instead of the reply, in words."""
 
 
 class RtuLine:
@@ -156,8 +89,8 @@ class RtuLine:
         self._send, self._unread = send, unread
         self._on_stray, self._on_bad, self._on_broken = on_stray, on_bad, on_broken
         self._nonce = nonce
-        self._waiting: deque[_Request] = deque()
-        self._current: _Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._current: Request | None = None
         self._finished: list[tuple[Done, bytes | DriverError]] = []
         self._broken = False
         self._buffer = bytearray()
@@ -170,7 +103,7 @@ class RtuLine:
 
     def start(self, now_s: float, unit: int, pdu: bytes, timeout_s: float, done: Done) -> None:
         """Takes a request; those before it are finished first. `done` is never called from here."""
-        self._waiting.append(_Request(unit, pdu, timeout_s, done))
+        self._waiting.append(Request(unit, pdu, timeout_s, done))
         if self._current is None:
             self._next(now_s)
 
@@ -183,7 +116,7 @@ class RtuLine:
             self._buffer += data
             self._cut(now_s)
         request = self._current
-        if request is not None and request.phase is _Phase.ASK and request.candidate is not None:
+        if request is not None and request.phase is Phase.ASK and request.candidate is not None:
             self._weigh(now_s, request, request.candidate)
         self._settle(now_s)
 
@@ -191,7 +124,7 @@ class RtuLine:
         """Does what is due by now."""
         request = self._current
         if request is not None and now_s + _EARLY_S >= self.wake_s:
-            if request.phase is _Phase.BARRED:
+            if request.phase is Phase.BARRED:
                 self._refuse(now_s, request)
             elif request.sent:
                 self._overdue(now_s, request)
@@ -232,43 +165,43 @@ class RtuLine:
         request.quiet_by_s = now_s + request.timeout_s
         account = self._owed.of(request.unit)
         if account.owes(now_s) and account.barred_until_s > now_s:
-            request.phase = _Phase.BARRED
+            request.phase = Phase.BARRED
             self.wake_s = now_s
         elif account.owes(now_s) or (self._echoes is None and repeats_itself(request.pdu)):
-            self._enter(now_s, request, _Phase.BEFORE)
+            self._enter(now_s, request, Phase.BEFORE)
         else:
-            self._enter(now_s, request, _Phase.ASK)
+            self._enter(now_s, request, Phase.ASK)
 
-    def _enter(self, now_s: float, request: _Request, phase: _Phase) -> None:
+    def _enter(self, now_s: float, request: Request, phase: Phase) -> None:
         request.phase, request.sent = phase, b""
-        request.check = None if phase is _Phase.ASK else self._choose(now_s, request)
+        request.check = None if phase is Phase.ASK else self._choose(now_s, request)
         self._try_to_send(now_s, request)
 
-    def _choose(self, now_s: float, request: _Request) -> _Check:
+    def _choose(self, now_s: float, request: Request) -> Check:
         """The check that surely differs from all that may still come."""
         account = self._owed.of(request.unit)
         if self._echoes is None:
             # Its reply never looks like its request, so an echo shows.
-            return _Check(bytes((EXCEPTION_STATUS,)))
+            return Check(bytes((EXCEPTION_STATUS,)))
         canary = self._owed.canary(request.unit)
         if canary is not None and self._may_use_canary(now_s, request, account):
-            others = {shape(request.pdu)} if request.phase is _Phase.AFTER else set()
+            others = {shape(request.pdu)} if request.phase is Phase.AFTER else set()
             if all(shape(canary[0]).differs(other) for other in account.shapes | others):
-                return _Check(*canary)
+                return Check(*canary)
         if account.refuses_query:
             # Each time another function, so that the refusal of the last check cannot pass for that of this one.
             account.turn += 1
-            return _Check(_CHECKS_IN_TURN[account.turn % len(_CHECKS_IN_TURN)])
+            return Check(_CHECKS_IN_TURN[account.turn % len(_CHECKS_IN_TURN)])
         self._nonce = (self._nonce + 1) & 0xFFFF
-        return _Check(bytes((RETURN_QUERY, 0, 0)) + self._nonce.to_bytes(2))
+        return Check(bytes((RETURN_QUERY, 0, 0)) + self._nonce.to_bytes(2))
 
-    def _may_use_canary(self, now_s: float, request: _Request, account: Account) -> bool:
+    def _may_use_canary(self, now_s: float, request: Request, account: Account) -> bool:
         """A canary carries no number: of two replies that are right, the second may be a copy of the first."""
         if request.suspect or account.doubted_until_s > now_s or (account.owes(now_s) and account.anything):
             return False
-        return request.phase is _Phase.AFTER or account.knows_no_number
+        return request.phase is Phase.AFTER or account.knows_no_number
 
-    def _try_to_send(self, now_s: float, request: _Request) -> None:
+    def _try_to_send(self, now_s: float, request: Request) -> None:
         dirty = bool(self._buffer) or self._noise
         ready_s = self._heard_s + (self._resync_s if dirty else self._gap_s)
         if now_s + _EARLY_S < ready_s or self._unread():
@@ -283,27 +216,27 @@ class RtuLine:
         request.echo_due, request.spoiled = True, False
         request.deadline_s = self.wake_s = min(now_s + request.timeout_s, request.over_s)
         request.full_wait = request.deadline_s >= now_s + request.timeout_s - _EARLY_S
-        if request.phase is _Phase.BEFORE:
+        if request.phase is Phase.BEFORE:
             # The time to find the line quiet counts once.
             request.quiet_by_s = request.over_s - request.timeout_s
         self._send(request.sent)
 
-    def _finish(self, request: _Request, result: bytes | DriverError) -> None:
+    def _finish(self, request: Request, result: bytes | DriverError) -> None:
         self._current = None
         self.wake_s = math.inf
         self._finished.append((request.done, result))
 
-    def _fail(self, request: _Request, error: DriverError) -> None:
+    def _fail(self, request: Request, error: DriverError) -> None:
         self._finish(request, error)
 
     # -- waiting in vain
 
-    def _refuse(self, now_s: float, request: _Request) -> None:
+    def _refuse(self, now_s: float, request: Request) -> None:
         wait_ms = (self._owed.of(request.unit).barred_until_s - now_s) * 1000
         why = "it left a request and the check after it unanswered, so the next reply may be a late one"
         self._fail(request, Unproven(f"not sent: {why}; asked again in {max(wait_ms, 0):.0f} ms", sent=False))
 
-    def _note_owed(self, now_s: float, request: _Request) -> Account:
+    def _note_owed(self, now_s: float, request: Request) -> Account:
         """What is out and unanswered is owed."""
         account = self._owed.of(request.unit)
         if request.sent:
@@ -311,15 +244,15 @@ class RtuLine:
             account.given_up(request.check.pdu if request.check else request.pdu, until_s)
         return account
 
-    def _overdue(self, now_s: float, request: _Request) -> None:
+    def _overdue(self, now_s: float, request: Request) -> None:
         """A phase waited long enough."""
         owed_before = self._owed.of(request.unit).owes(now_s)
         account = self._note_owed(now_s, request)
         silence = f"no reply within {request.timeout_s * 1000:g} ms"
-        if request.phase is _Phase.ASK:
+        if request.phase is Phase.ASK:
             what = BadReply(f"{silence}, but {request.heard}") if request.heard else ReplyTimeout(silence)
             self._fail(request, what)
-        elif request.phase is _Phase.BEFORE:
+        elif request.phase is Phase.BEFORE:
             if owed_before:
                 account.barred_until_s = account.owes_until_s
             account.checks_unanswered += 1
@@ -328,7 +261,7 @@ class RtuLine:
         else:
             self._confirmed_by_silence(now_s, request, account)
 
-    def _confirmed_by_silence(self, now_s: float, request: _Request, account: Account) -> None:
+    def _confirmed_by_silence(self, now_s: float, request: Request, account: Account) -> None:
         """A whole time-out without a word after a reply: were it another's, its own would have come by now.
 
         That holds for a unit that knows no check; one that does is merely late with all its answers.
@@ -395,7 +328,7 @@ class RtuLine:
             del buffer[:length]
             self._take_frame(now_s, unit, pdu)
 
-    def _may_echo(self, request: _Request) -> bool:
+    def _may_echo(self, request: Request) -> bool:
         """Whether the own frame, if it comes back, is an echo and not the answer."""
         return bool(request.sent) and (self._echoes is not False or not repeats_itself(request.sent[1:-2]))
 
@@ -408,7 +341,7 @@ class RtuLine:
             # On such a line the own request comes back first.
             self._stray(now_s, unit, pdu)
             return
-        if request.phase is _Phase.BEFORE:
+        if request.phase is Phase.BEFORE:
             self._checked_before(now_s, request, pdu)
         elif request.candidate is None:
             if answers(request.pdu, pdu):
@@ -418,7 +351,7 @@ class RtuLine:
                 self._stray(now_s, unit, pdu)
                 if pdu[0] & 0x7F not in CHECKS:
                     request.heard = f"a reply to something else came: function {pdu[0]}, {len(pdu)} bytes long"
-        elif request.phase is _Phase.AFTER and request.sent and self._is_answer(now_s, request, pdu):
+        elif request.phase is Phase.AFTER and request.sent and self._is_answer(now_s, request, pdu):
             self._checked_after(now_s, request, pdu)
         elif pdu == request.candidate:
             self._on_stray()
@@ -427,7 +360,7 @@ class RtuLine:
             self._stray(now_s, unit, pdu)
             request.conflict = request.conflict or pdu[0] & 0x7F not in CHECKS
 
-    def _learn_echo(self, request: _Request, pdu: bytes) -> None:
+    def _learn_echo(self, request: Request, pdu: bytes) -> None:
         differs = frame(request.unit, pdu) != request.sent
         # An echo may have been spoiled rather than missing.
         if self._echoes is None and request.echo_due and differs and not request.spoiled:
@@ -442,12 +375,12 @@ class RtuLine:
         """Something came before the answer to a check: a reply that another request had as well may be that one again,
         and this its own, garbled."""
         request = self._current
-        if request is not None and request.phase is _Phase.AFTER and request.suspect:
+        if request is not None and request.phase is Phase.AFTER and request.suspect:
             request.conflict = True
 
     # -- is it the one?
 
-    def _weigh(self, now_s: float, request: _Request, candidate: bytes) -> None:
+    def _weigh(self, now_s: float, request: Request, candidate: bytes) -> None:
         """A reply came that fits: taken at once, or only after a check."""
         account = self._owed.of(request.unit)
         if request.conflict:
@@ -466,17 +399,17 @@ class RtuLine:
             or self._owed.canary(request.unit) is not None
         ):
             request.suspect = known
-            self._enter(now_s, request, _Phase.AFTER)
+            self._enter(now_s, request, Phase.AFTER)
         else:
             self._take(now_s, request, account)
 
-    def _take(self, now_s: float, request: _Request, account: Account) -> None:
+    def _take(self, now_s: float, request: Request, account: Account) -> None:
         reply = request.candidate
         assert reply is not None
         account.remember(request.pdu, reply, now_s)
         self._finish(request, refusal(reply[1]) if reply[0] & 0x80 else reply)
 
-    def _doubt(self, now_s: float, request: _Request, account: Account, why: str) -> None:
+    def _doubt(self, now_s: float, request: Request, account: Account, why: str) -> None:
         """A reply came and is not believed; another may come for it."""
         account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
         assert request.candidate is not None
@@ -484,7 +417,7 @@ class RtuLine:
         came = "a reply came of which it is not sure that it answers this request"
         self._fail(request, Unproven(f"{came}: {why}"))
 
-    def _is_answer(self, now_s: float, request: _Request, pdu: bytes) -> bool:
+    def _is_answer(self, now_s: float, request: Request, pdu: bytes) -> bool:
         """Whether a frame surely answers the check that is out."""
         check = request.check
         assert check is not None
@@ -501,7 +434,7 @@ class RtuLine:
         # Only its number tells the answer from that to an earlier check.
         return pdu == check.pdu or account.check_owed_until_s <= now_s
 
-    def _checked_before(self, now_s: float, request: _Request, pdu: bytes) -> None:
+    def _checked_before(self, now_s: float, request: Request, pdu: bytes) -> None:
         if not self._is_answer(now_s, request, pdu):
             self._stray(now_s, request.unit, pdu)
             return
@@ -510,9 +443,9 @@ class RtuLine:
             return
         account = self._owed.of(request.unit)
         account.proven(now_s, by_canary=request.check is not None and request.check.canary is not None)
-        self._enter(now_s, request, _Phase.ASK)
+        self._enter(now_s, request, Phase.ASK)
 
-    def _checked_after(self, now_s: float, request: _Request, pdu: bytes) -> None:
+    def _checked_after(self, now_s: float, request: Request, pdu: bytes) -> None:
         if self._wrong_canary(now_s, request, pdu):
             return
         account = self._owed.of(request.unit)
@@ -523,17 +456,17 @@ class RtuLine:
             # Its own may have been lost and this be the other's, said twice. Now that nothing is owed: once more. Never
             # a write, whose reply does not say what was written (FC 16) and may be just that of the last one.
             request.suspect, request.asked_again, request.candidate = False, True, None
-            self._enter(now_s, request, _Phase.ASK)
+            self._enter(now_s, request, Phase.ASK)
         else:
             self._take(now_s, request, account)
 
-    def _wrong_canary(self, now_s: float, request: _Request, pdu: bytes) -> bool:
+    def _wrong_canary(self, now_s: float, request: Request, pdu: bytes) -> bool:
         """The register whose value is known has another: no reply of this unit can be trusted now."""
         check = request.check
         assert check is not None
         if check.canary is None or (len(pdu) == 4 and int.from_bytes(pdu[2:]) == check.canary.equals):
             return False
-        sent = request.phase is _Phase.AFTER
+        sent = request.phase is Phase.AFTER
         canary = f"canary ({describe(request.unit, check.pdu)})"
         if len(pdu) == 2:
             self._fail(request, BadReply(f"its {canary} was refused: {refusal(pdu[1])}", sent=sent))
