@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 ASKED_EVERY_S = 1.0
 THRESHOLDS = (5_000, 10, 50)
-"""As `gc.set_threshold` takes them. What comes and goes with each request dies by its reference count; the interpreter's
-own thresholds would have the rest looked through every second."""
+"""As `gc.set_threshold` takes them. What comes and goes with each request dies by its reference count; by the
+interpreter's own thresholds the rest would be looked through every second."""
 
 
 def set_aside() -> None:
