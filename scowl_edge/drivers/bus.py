@@ -92,6 +92,11 @@ class BusConfig:
     settle_ms: int
     reconnect_ms: int
     read_only: bool
+    """Nothing is ever written on the link."""
+    writable: frozenset[int]
+    """Points that may be written where the link is not read-only."""
+    name_of: Callable[[int], str]
+    """Name of a point of the link."""
     units: tuple[Unit, ...]
     reads: tuple[Read, ...]
     unit_of_point: Mapping[int, int]
@@ -542,11 +547,16 @@ class Bus:
             self._judge(sink, self._units[unit], None if answered else error, now_ms)
 
     def _refuse(self, request: WriteRequest) -> None:
-        if self._config.read_only:
-            raise Unsendable(f"link {self._config.link} is read_only; take that away to write")
+        """What must never be written is stopped here, for every protocol, and nowhere else."""
+        config = self._config
+        if config.read_only:
+            raise Unsendable(f"link {config.link} is read_only; take that away to write")
         for write in request.writes:
-            if write.point not in self._config.unit_of_point:
-                raise Unsendable(f"point {write.point} is not on link {self._config.link}")
+            if write.point not in config.unit_of_point:
+                raise Unsendable(f"point {write.point} is not on link {config.link}")
+            if write.point not in config.writable:
+                name = config.name_of(write.point)
+                raise Unsendable(f"point {name} is read-only; set access: rw if the device takes writes there")
 
     async def _make_durable(self, request: WriteRequest) -> None:
         if self.before_send is not None and any(w.point in self._config.durable_first for w in request.writes):

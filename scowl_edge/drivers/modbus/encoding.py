@@ -53,11 +53,9 @@ def encode(point: ModbusPoint, value: float, exponent: float | None = None) -> E
         exponent: Present value of the point's scale factor, None if it has none.
 
     Raises:
-        Unsendable: not writable, out of range of the type or of the point's own limits, or it would read as 'not
-            available'. Nothing is clamped.
+        Unsendable: no table that is written, out of range of the type or of the point's own limits, or it would read as
+            'not available'. Nothing is clamped.
     """
-    if "w" not in point.access:
-        raise Unsendable(f"point {point.name} is read-only; set access: rw if the device takes writes there")
     if point.table not in (Table.HOLDING, Table.COIL):
         raise Unsendable(f"point {point.name} lies in table {point.table}, which no device lets write")
     if point.type == "string":

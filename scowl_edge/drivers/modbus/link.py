@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, Sink, WriteRequest
-from scowl_edge.devices.declaration import ModbusLink
+from scowl_edge.devices.declaration import ModbusLink, ModbusPoint
 from scowl_edge.drivers.bound import UnitTimes, next_probe_ms, worst_delay_ms
 from scowl_edge.drivers.bus import Bus, BusConfig, Read, Unit
 from scowl_edge.drivers.modbus.endpoint import Opener, open_wire
@@ -122,12 +122,15 @@ def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
     devices: dict[int, list[str]] = {}
     for device in link.devices:
         devices.setdefault(device.unit, []).append(device.name)
+    places = PointPlaces(link)
     return BusConfig(
         link=link.name,
         pause_ms=link.pause_ms,
         settle_ms=link.settle_ms,
         reconnect_ms=link.reconnect_ms,
         read_only=link.read_only,
+        writable=_chosen(link, lambda point: "w" in point.access),
+        name_of=lambda index: places.find(index)[1].name,
         units=tuple(
             Unit(
                 times=times,
@@ -142,13 +145,18 @@ def _bus_config(link: ModbusLink, jobs: Sequence[Transaction]) -> BusConfig:
         reads=tuple(
             Read(job=Job(unit=job.unit, period_ms=job.poll_ms, cost=job.cost), points=job.points) for job in jobs
         ),
-        unit_of_point=PointPlaces(link),
-        durable_first=frozenset(
-            device.first_point + place
-            for device in link.devices
-            for place, point in enumerate(device.points)
-            if point.write_class is not WriteClass.VOLATILE
-        ),
+        unit_of_point=places,
+        durable_first=_chosen(link, lambda point: point.write_class is not WriteClass.VOLATILE),
+    )
+
+
+def _chosen(link: ModbusLink, choose: Callable[[ModbusPoint], bool]) -> frozenset[int]:
+    """Indices of those points of a link."""
+    return frozenset(
+        device.first_point + place
+        for device in link.devices
+        for place, point in enumerate(device.points)
+        if choose(point)
     )
 
 

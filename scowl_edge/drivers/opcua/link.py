@@ -206,12 +206,15 @@ def _bus_config(link: OpcuaLink, jobs: Sequence[Poll]) -> BusConfig:
     points = [
         (device.first_point + offset, point) for device in link.devices for offset, point in enumerate(device.points)
     ]
+    names = {index: point.name for index, point in points}
     return BusConfig(
         link=link.name,
         pause_ms=0,
         settle_ms=SETTLE_MS,
         reconnect_ms=link.reconnect_ms,
         read_only=link.read_only,
+        writable=frozenset(index for index, point in points if "w" in point.access),
+        name_of=lambda index: names[index],
         units=(
             Unit(
                 times=UnitTimes(number=_SERVER, turn_ms=link.timeout_ms + SETTLE_MS, jobs=len(jobs)),

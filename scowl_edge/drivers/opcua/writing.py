@@ -106,8 +106,6 @@ async def prepare_write(session: Session, place: Place, slot: Slot, value: float
         DriverError: what must be known of the server first could not be read.
     """
     point = slot.point
-    if "w" not in point.access:
-        raise Unsendable(f"point {point.name} is read-only; set access: rw if the server takes writes there")
     if place.node is None:
         raise Unsendable(f"point {point.name}: the server has no namespace {place.name.uri or place.name.index}")
     number = _agreed(point, slot.type_id, place.wire_type)
@@ -134,8 +132,6 @@ def prepare_call(session: Session, method: Method, value: float) -> Call:
         Unsendable: the method takes no such value, or its argument is not known.
     """
     point = method.point
-    if "w" not in point.access:
-        raise Unsendable(f"point {point.name} is read-only; set access: w to have its method called")
     target, node = node_id(method.target, session.namespaces), node_id(method.method, session.namespaces)
     if target is None or node is None:
         raise Unsendable(f"point {point.name}: the server lacks the namespace of {point.node} or {point.method}")

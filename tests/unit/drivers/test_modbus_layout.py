@@ -284,7 +284,6 @@ def test_a_string_is_a_text_beside_the_reading() -> None:
         ({"type": "uint16", "high": 100.0, "to_base": 0.01}, 1.01, "high"),
         ({"type": "int16", "low": 0.0}, -0.5, "low"),
         ({"type": "uint16", "nan": (65535.0,)}, 65535.0, "not available"),
-        ({"type": "uint16", "access": "r"}, 1.0, "read-only"),
         ({"type": "uint16", "table": Table.INPUT}, 1.0, "no device lets write"),
         ({"type": "bool", "table": Table.COIL}, 2.0, "0 or 1"),
         ({"type": "bits", "bit": 3}, 2.0, "0 or 1"),
