@@ -136,7 +136,10 @@ class RtuLine:
         """The connection is gone: what was under way, to be failed with `error`. Its reply is owed all the same."""
         request, self._current = self._current, None
         if request is not None:
-            self._note_owed(now_s, request)
+            account = self._note_owed(now_s, request)
+            if request.phase is Phase.AFTER:
+                # What came may have been another's: then its own is owed still.
+                account.given_up(request.pdu, now_s + request.timeout_s + self._owed.late_s)
             self._waiting.appendleft(request)
         failed: list[tuple[Done, DriverError]] = [(waiting.done, error) for waiting in self._waiting]
         self._waiting.clear()
