@@ -370,7 +370,10 @@ class Schedule:
                 due_ms, job = min((self._due(job), job) for job in unit.jobs)
             else:
                 due_ms, job = unit.retry_ms, unit.probe
-                if unit.misses > 1 and not unit.free and not self._alone:
+                if job in self._flying:
+                    # It was under way already when another read of the unit failed.
+                    due_ms = FOREVER
+                elif unit.misses > 1 and not unit.free and not self._alone:
                     due_ms = max(due_ms, self._probe_gate_ms)
             best = min(best, (max(due_ms, unit.ready_ms), job))
         return best

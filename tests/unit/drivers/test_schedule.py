@@ -380,3 +380,28 @@ def test_a_pipeline_is_filled_and_never_overfilled(slots: int, count: int, data:
         for entry in [entry for entry in under_way if entry[0] <= now_ms]:
             under_way.remove(entry)
             schedule.done(entry[1], began_ms=entry[2], now_ms=now_ms, answered=True)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    units=st.integers(1, 3),
+    slots=st.integers(2, 4),
+    ends=st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(1, 150)), min_size=5, max_size=60),
+)
+def test_a_read_that_is_under_way_is_never_begun_again(
+    units: int, slots: int, ends: list[tuple[int, bool, int]]
+) -> None:
+    """Not as the probe of its unit either, when another read of it failed meanwhile."""
+    jobs = [Job(unit=number % units + 1, period_ms=50, cost=number + 1) for number in range(3 * units)]
+    schedule = Schedule("plc", jobs, times(jobs), slots=slots)
+    now_ms = 1_000_000
+    schedule.opened(now_ms, afresh=True)
+    under_way: list[tuple[Turn, int]] = []
+    for place, answered, took_ms in ends:
+        while not isinstance(turn := schedule.next(now_ms), int):
+            assert turn.job not in [other.job for other, _ in under_way]
+            under_way.append((turn, now_ms))
+        now_ms += took_ms
+        if under_way:
+            ended, began_ms = under_way.pop(place % len(under_way))
+            schedule.done(ended, began_ms=began_ms, now_ms=now_ms, answered=answered)
