@@ -121,9 +121,9 @@ class SharedLine:
         return _Share(self, self._framing, received)
 
     def ask(self, share: _Share, data: bytes) -> None:
-        """Sends a request when the line is free."""
+        """Sends a request when the line is free. Who asks again has given up what it asked before."""
         self._queue.append((share, data))
-        if self._asking is None:
+        if self._asking is None or self._asking is share:
             self._next()
 
     def received(self, data: bytes) -> None:
@@ -144,14 +144,14 @@ class SharedLine:
 
     def _answer(self, piece: Frame | bytes) -> None:
         share, self._asking = self._asking, None
-        if self._turn is not None:
-            self._turn.cancel()
         if share is not None:
             share.hand_on(piece)
         self._next()
 
     def _next(self) -> None:
         self._asking = None
+        if self._turn is not None:
+            self._turn.cancel()
         if self._queue and self._end is not None:
             self._asking, data = self._queue.popleft()
             self._turn = self._loop.call_later(_TURN_S, self._next)
