@@ -1,0 +1,236 @@
+"""A driver on one link of the peer, and the proof that it never published what the device did not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from field_peer import RATE, Peer
+from modbus_site import Recorder, point
+
+from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table
+from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.model.signal import Cause, Quality, Reading
+from simulators.faults import Fault, FaultKind
+from simulators.registers import decode
+from simulators.wire.record import Answered
+
+POLL_MS = 600
+PATIENT_MS, SHORT_MS = 4_500, 1_000
+"""Time-outs where none is expected, and where one is waited for; 450 and 100 ms of the wall."""
+LATE_MS = 500
+"""How long after its time-out a serial line may still bring a reply."""
+STALL_S = 0.03
+"""A machine that kept the event loop waiting for so long may have cost a poll by itself."""
+NUMBERED = tuple(point(f"n{at}", at, "uint32", table=Table.INPUT, access="r") for at in (0, 2, 200, 202))
+"""Two requests of the same length a poll, so that each one's reply would fit the other."""
+HEALTHY = 100
+"""Index of the first point of unit 2; unit 1 begins at 0."""
+
+
+class FastClock:
+    """A clock that runs `RATE` times as fast as the wall's, from when it was made."""
+
+    def __init__(self) -> None:
+        self._origin_ms = time.monotonic_ns() / 1e6
+
+    def mono_ms(self) -> int:
+        return int((time.monotonic_ns() / 1e6 - self._origin_ms) * RATE) + 1_000_000
+
+    def wall_ms(self, mono_ms: float) -> float:
+        """The same moment by the machine's monotonic clock."""
+        return self._origin_ms + (mono_ms - 1_000_000) / RATE
+
+    def utc_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def utc_ok(self) -> bool:
+        return True
+
+
+class Case:
+    """One driver at work."""
+
+    def __init__(self, peer: Peer, column: str, link: ModbusLink) -> None:
+        self.peer = peer
+        self.column = column
+        self.clock = FastClock()
+        self.sink = Recorder()
+        self.driver = ModbusTcpDriver(link, self.clock, rate=RATE)
+        self._points: dict[int, tuple[int, ModbusPoint]] = {
+            device.first_point + place: (device.unit, declared)
+            for device in link.devices
+            for place, declared in enumerate(device.points)
+        }
+        self._first_answer = peer.simulator.record.count
+        self._counted_before: dict[FaultKind, int] = {}
+        self.stalls = 0
+
+    # -- faults
+
+    def begin(self, kind: FaultKind, **keys: object) -> None:
+        """Unit 1 is struck from now on."""
+        self._counted_before.setdefault(kind, self.peer.injected(self.column, kind))
+        self.peer.begin(self.column, Fault(kind=kind, **keys))  # type: ignore[arg-type]
+
+    def injected(self, kind: FaultKind) -> int:
+        """How often it was struck in this case."""
+        return self.peer.injected(self.column, kind) - self._counted_before[kind]
+
+    def clear(self) -> None:
+        """It is struck no more."""
+        self.peer.clear(self.column)
+
+    # -- what was seen
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Waits for a condition, with a deadline."""
+        await self.sink.until(condition, within_s=8)
+
+    def of_unit(self, unit: int) -> list[int]:
+        """Indices of a unit's points."""
+        return [index for index, (number, _) in self._points.items() if number == unit]
+
+    def causes(self, unit: int = 1) -> set[Cause]:
+        """Why anything of a unit was ever bad or uncertain."""
+        own = set(self.of_unit(unit))
+        return {
+            Cause(int(cause))
+            for reading in self.sink.readings
+            for index, cause in zip(reading.points, reading.causes, strict=True)
+            if int(index) in own
+        } - {Cause.NONE}
+
+    def bad_by(self, *causes: Cause, unit: int = 1) -> bool:
+        """Whether all points of a unit are bad now, for one of these causes."""
+        seen = [self.sink.last.get(index) for index in self.of_unit(unit)]
+        return all(last is not None and last[1] is Quality.BAD and last[2] in causes for last in seen)
+
+    def polled_since(self, since_ms: int, unit: int = 1) -> tuple[list[Reading], set[int]]:
+        """Polls of a unit that were not good since then, and its points that were good since then."""
+        own = set(self.of_unit(unit))
+        failed: list[Reading] = []
+        good: set[int] = set()
+        for reading in self.sink.readings:
+            if reading.requested_ms < since_ms or int(reading.points[0]) not in own:
+                continue
+            if (reading.quality != Quality.GOOD).any():
+                failed.append(reading)
+            good |= {int(i) for i, q in zip(reading.points, reading.quality, strict=True) if q == Quality.GOOD}
+        return failed, good
+
+    async def sees_more(self, unit: int = 1) -> int:
+        """Waits for values of all points of a unit that were asked for from now on; returns how many polls that took."""
+        since_ms, wanted = self.clock.mono_ms(), set(self.of_unit(unit))
+        await self.until(lambda: self.polled_since(since_ms, unit)[1] >= wanted)
+        return 1 + len(self.polled_since(since_ms, unit)[0])
+
+    async def recovers(self, polls: int, unit: int = 1) -> None:
+        """Sees all values of a unit by the so-many-th poll from now at the latest, whatever time that takes."""
+        stalls = self.stalls
+        took = await self.sees_more(unit)
+        assert took <= polls + self.stalls - stalls, (
+            f"{took} polls until it recovered; {self.polled_since(0, unit)[0][-8:]}"
+        )
+
+    async def watch_machine(self) -> None:
+        """Counts the moments at which the machine itself came late."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + 0.01
+            await asyncio.sleep(0.01)
+            self.stalls += loop.time() - due_s > STALL_S
+
+    # -- what may be published
+
+    def prove(self) -> None:
+        """Each good value is what the device answered, for just these registers, between request and receipt."""
+        answers = [row for row in self.peer.simulator.record.since(self._first_answer) if isinstance(row, Answered)]
+        proven = 0
+        for reading in self.sink.readings:
+            good = [int(i) for i, q in zip(reading.points, reading.quality, strict=True) if q == Quality.GOOD]
+            if not good:
+                continue
+            begun, over = self.clock.wall_ms(reading.requested_ms), self.clock.wall_ms(reading.received_ms + 1)
+            answered = [row for row in answers if row.link == self.column and begun <= row.mono_ms <= over]
+            values = dict(zip(reading.points.tolist(), reading.values.tolist(), strict=True))
+            for index in good:
+                held = self._held(answered, *self._points[index])
+                assert any(abs(values[index] - told) < 1e-6 for told in held), (
+                    f"{self._points[index][1].name} was published as {values[index]}; the device answered {held}"
+                )
+                proven += 1
+        assert proven, "nothing was published, so nothing is proven"
+
+    def _held(self, answered: list[Answered], unit: int, declared: ModbusPoint) -> list[float]:
+        """What the device answered for a point, scaled by each scale factor that it answered meanwhile."""
+        exponents = [0]
+        if declared.scale_factor:
+            factor = next(
+                p for number, p in self._points.values() if number == unit and p.name == declared.scale_factor
+            )
+            exponents = [int(decode(factor, words)) for words in _words(answered, unit, factor)]
+        words_seen = _words(answered, unit, declared)
+        return [float(decode(declared, words, exponent)) for words in words_seen for exponent in exponents]
+
+
+def _words(answered: list[Answered], unit: int, declared: ModbusPoint) -> list[tuple[int, ...]]:
+    """Registers of a point, in each answer that holds them all."""
+    at, size = declared.address, declared.registers
+    return [
+        row.values[at - row.address : at - row.address + size]
+        for row in answered
+        if row.unit == unit
+        and row.table == declared.table.value
+        and row.address <= at
+        and at + size <= row.address + row.count
+    ]
+
+
+@asynccontextmanager
+async def case(
+    peer: Peer,
+    column: str,
+    *,
+    points: tuple[ModbusPoint, ...] = NUMBERED,
+    timeout_ms: int = SHORT_MS,
+    shared: bool = False,
+) -> AsyncIterator[Case]:
+    """A driver that has seen values; at the end all that it published is compared with the device's own log.
+
+    Args:
+        peer: Whom it talks to.
+        column: The link.
+        points: Of unit 1.
+        timeout_ms: Of the site's clock.
+        shared: Whether unit 2 is on the link too, with numbered points from `HEALTHY` on.
+    """
+    first = ModbusDevice(name="struck", unit=1, poll_ms=POLL_MS, points=points, first_point=0)
+    second = ModbusDevice(name="healthy", unit=2, poll_ms=POLL_MS, points=NUMBERED, first_point=HEALTHY)
+    link = replace(
+        peer.links[column],
+        devices=(first, second) if shared else (first,),
+        timeout_ms=timeout_ms,
+        connect_timeout_ms=5_000,
+        reconnect_ms=2_000,
+        settle_ms=0,
+        late_ms=LATE_MS,
+    )
+    at_work = Case(peer, column, link)
+    running = asyncio.create_task(at_work.driver.run(at_work.sink))
+    watching = asyncio.create_task(at_work.watch_machine())
+    try:
+        for unit in (1, 2) if shared else (1,):
+            await at_work.sees_more(unit)
+        at_work.sink.readings.clear()
+        yield at_work
+    finally:
+        at_work.clear()
+        for task in (running, watching):
+            task.cancel()
+        ended, _ = await asyncio.gather(running, watching, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError), ended
+    at_work.prove()
