@@ -167,6 +167,9 @@ class RtuLine:
         request.over_s = now_s + 2 * request.timeout_s + 3 * self._gap_s + 2 * self._resync_s
         request.quiet_by_s = now_s + request.timeout_s
         account = self._owed.of(request.unit)
+        if account.owes(now_s) and account.ignores_checks and self._owed.canary(request.unit) is None:
+            # A check would bring nothing but a time-out, or worse: some units lose count of what they do not know.
+            account.barred_until_s = account.owes_until_s
         if account.owes(now_s) and account.barred_until_s > now_s:
             request.phase = Phase.BARRED
             self.wake_s = now_s
