@@ -1,11 +1,14 @@
 #!/bin/sh
-# What some tests need from the system, on Debian and its kin: the Modbus client and library, Prometheus, a browser.
+# What some tests need from the system, on Debian and its kin: the Modbus client and library, a serial line, a judge of
+# what is on the wire, Prometheus, a browser.
 # As root it installs what is missing; as anybody else it says what to run once, and those tests are skipped.
 set -eu
 
 missing=""
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v mbpoll >/dev/null 2>&1 || missing="$missing mbpoll"
+command -v socat >/dev/null 2>&1 || missing="$missing socat"
+command -v tshark >/dev/null 2>&1 || missing="$missing tshark"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 from pathlib import Path
 
+from text_peer import TextPeer
 
-class Peer:
-    """The running server."""
 
-    def __init__(self, program: Path, port: int = 0, units: int = 0) -> None:
-        """Port 0 is any free one; with units, each has registers of its own and others are refused."""
-        command = [str(program), str(port), str(units)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        word, number = self._read().split()
-        assert word == "port"
-        self.port = int(number)
+class Peer(TextPeer):
+    """The running server on libmodbus."""
 
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+    def __init__(self, program: Path, port: int = 0, units: int = 0, line: tuple[Path, int] | None = None) -> None:
+        """Port 0 is any free one; with units, each has registers of its own and others are refused.
 
-    def _say(self, line: str) -> str:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        return self._read()
+        `line` is a serial port and its baud rate, served as unit 1 beside TCP.
+        """
+        extra = [str(line[0]), str(line[1])] if line else []
+        super().__init__([program, str(port), str(units), *extra])
 
-    def put(self, table: str, type_: str, order: str, address: int, value: float | str) -> None:
-        """Lets the server lay a value out by its own means."""
-        text = value if isinstance(value, str) else repr(value)
-        assert self._say(f"put {table} {type_} {order} {address} {text}") == "ok"
-
-    def get(self, table: str, type_: str, order: str, address: int) -> float:
-        """What the server itself takes to lie there."""
-        answer = self._say(f"get {table} {type_} {order} {address}")
-        return float(answer) if type_.startswith("float") else int(answer)
+    @property
+    def port(self) -> int:
+        """Where it speaks Modbus TCP."""
+        return self.ports["port"]
 
     def tell(self, *lines: str) -> None:
         """What it answers with `ok`; the lines are explained at the top of its source."""
@@ -46,22 +33,6 @@ class Peer:
     def show(self, name: str) -> float:
         """The value of a place that was named before, as the server itself decodes and scales it."""
         return float(self._say(f"show {name}"))
-
-    def writes(self) -> int:
-        """Write requests that it has answered."""
-        return int(self._say("writes"))
-
-    def kill(self) -> None:
-        """Ends it without a word to anybody."""
-        self._process.kill()
-        self._process.wait(timeout=10)
-
-    def close(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait(timeout=10)
-        self._process.stdout.close()
 
 
 class Mbpoll:

@@ -1,7 +1,8 @@
 /* A Modbus TCP server on libmodbus, for tests: it serves any number of clients and is asked for its own truth in text.
  *
- *   peer [PORT [UNITS]]    port 0 (the default) is any free one; with UNITS each of the units 1 to UNITS has registers of
- *                          its own and any other is refused; without, all units show the same registers
+ *   peer [PORT [UNITS [TTY BAUD]]]    port 0 (the default) is any free one; with UNITS each of the units 1 to UNITS has
+ *                          registers of its own and any other is refused; without (or 0), all units show the same ones;
+ *                          with TTY it also serves that serial port as unit 1, 8N1
  *
  * It prints `port N` once it listens. Then each line on standard input is answered by one line on standard output:
  *   put TABLE TYPE ORDER ADDRESS VALUE    sets registers (holding, input) or a bit (coil, discrete) of unit 1
@@ -268,6 +269,15 @@ int main(int count, char **arguments) {
     struct sockaddr_in name;
     socklen_t length = sizeof name;
     getsockname(listener, (struct sockaddr *)&name, &length);
+    modbus_t *line = NULL;
+    if (count > 4) {
+        line = modbus_new_rtu(arguments[3], atoi(arguments[4]), 'N', 8, 1);
+        if (!line || modbus_set_slave(line, 1) || modbus_connect(line)) {
+            fprintf(stderr, "cannot open %s: %s\n", arguments[3], modbus_strerror(errno));
+            return 1;
+        }
+    }
+    int serial = line ? modbus_get_socket(line) : -1;
     printf("port %d\n", ntohs(name.sin_port));
     fflush(stdout);
 
@@ -275,7 +285,8 @@ int main(int count, char **arguments) {
     FD_ZERO(&all);
     FD_SET(0, &all);
     FD_SET(listener, &all);
-    int top = listener;
+    if (line) FD_SET(serial, &all);
+    int top = serial > listener ? serial : listener;
     for (;;) {
         fd_set ready = all;
         if (select(top + 1, &ready, NULL, NULL, NULL) < 0) return 1;
@@ -299,21 +310,24 @@ int main(int count, char **arguments) {
                 FD_SET(client, &all);
                 if (client > top) top = client;
             } else {
-                modbus_set_socket(ctx, fd);
-                int got = modbus_receive(ctx, query);
-                if (got < 0) {
+                modbus_t *from = fd == serial ? line : ctx;
+                if (from == ctx) modbus_set_socket(ctx, fd);
+                int got = modbus_receive(from, query);
+                if (got < 0 && from == line) {
+                    modbus_flush(line);
+                } else if (got < 0) {
                     close(fd);
                     FD_CLR(fd, &all);
                 } else if (got > 0) {
-                    int header = modbus_get_header_length(ctx);
+                    int header = modbus_get_header_length(from);
                     uint8_t function = query[header], unit = query[header - 1];
                     int is_write = function == 5 || function == 6 || function == 15 || function == 16 || function == 22;
                     writes += is_write;
                     if (!maps[unit]) {
-                        modbus_reply_exception(ctx, query, MODBUS_EXCEPTION_GATEWAY_TARGET);
+                        modbus_reply_exception(from, query, MODBUS_EXCEPTION_GATEWAY_TARGET);
                         continue;
                     }
-                    modbus_reply(ctx, query, got, maps[unit]);
+                    modbus_reply(from, query, got, maps[unit]);
                     if (is_write) settle();
                 }
             }
