@@ -1,4 +1,4 @@
-"""Units that know no check, as servers on libmodbus and jsmodbus: they are not asked again and again what they ignore."""
+"""Units that know no check, as servers on libmodbus and jsmodbus: they are not asked it again and again."""
 
 from __future__ import annotations
 
