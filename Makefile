@@ -11,7 +11,7 @@ TOOLS := $(VENV)/.tools
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak soak-short stories laws dashboards screenshots clean install uninstall
+.PHONY: help demo test lint bench soak soak-short stories laws polls dashboards screenshots clean install uninstall
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -67,6 +67,9 @@ stories: $(TOOLS) ## Run the stories in real time with many more kills; takes ho
 
 laws: $(TOOLS) ## Run the laws of the core on many more random regions
 	@SCOWL_HYPOTHESIS=long exec $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 14400 tests/unit/control/test_laws.py $(ARGS)
+
+polls: $(TOOLS) ## A million polls on each kind of link under random faults: no wrong value; takes ten minutes
+	@SCOWL_POLLS=1000000 exec $(BIN)/python -m pytest -n 2 --timeout 7200 tests/unit/drivers/test_no_wrong_value.py $(ARGS)
 
 # PREFIX, DESTDIR, EXTRAS, SOURCE, PIP_OPTIONS and PURGE are explained in the script. Its environment is its own.
 EXTRAS ?= opcua
