@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -195,6 +196,8 @@ class Bus:
         self._alarm: asyncio.Future[None] | None = None
         self._crash: BaseException | None = None
         self._poked = False
+        self._context = copy_context()
+        """One for all timers: else the loop makes one for each."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = FOREVER
         self._under_way = 0
@@ -658,7 +661,8 @@ class Bus:
         self._disarm_timer()
         assert self._loop is not None
         self._timer_ms = until_ms
-        self._timer = self._loop.call_later(max(until_ms - now_ms, 0) / 1000 / self._rate, self._ring)
+        delay_s = max(until_ms - now_ms, 0) / 1000 / self._rate
+        self._timer = self._loop.call_later(delay_s, self._ring, context=self._context)
 
     def _ring(self) -> None:
         self._timer, self._timer_ms = None, FOREVER

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextvars import copy_context
 from struct import Struct
 from typing import NamedTuple, cast
 
@@ -45,10 +46,13 @@ class MbapWire(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._partial = b""
-        self._transaction = 0
+        # Not from 0: what a gateway still says to an earlier connection of ours must not fit this one's numbers.
+        self._transaction = int(self._loop.time() * 1000) & 0xFFFF
         self._pending: dict[int, _Request] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
+        self._context = copy_context()
+        """One for all timers: else the loop makes one for each."""
         self._owed = 0
         """Requests given up whose reply may still come."""
 
@@ -145,7 +149,7 @@ class MbapWire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_s = at_s
-        self._timer = self._loop.call_at(at_s, self._ring)
+        self._timer = self._loop.call_at(at_s, self._ring, context=self._context)
 
     def _ring(self) -> None:
         """Gives up what is overdue. Half a frame then means that the stream can no longer be cut safely."""

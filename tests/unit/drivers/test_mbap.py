@@ -47,6 +47,7 @@ class Line:
         self.wire = Wire()
         self.timeout_s = timeout_s
         self.connection = MbapWire(self._stray, self._lost)
+        self.connection._transaction = 0  # it begins anywhere
         self.connection.connection_made(self.wire)
 
     def _stray(self) -> None:
