@@ -39,6 +39,8 @@ class Account:
     """It sent what nobody asked for, so each reply is checked afterwards."""
     proven_s: float = 0.0
     """When a check last showed the order to be right."""
+    in_order: bool = True
+    """No request was given up since then. A unit may keep a reply for as long as it is asked nothing else."""
     checks_answered: int = 0
     checks_unanswered: int = 0
     refuses_query: bool = False
@@ -62,6 +64,7 @@ class Account:
             self.check_owed_until_s = max(self.check_owed_until_s, until_s)
             return
         self.owes_until_s = max(self.owes_until_s, until_s)
+        self.in_order = False
         self.shapes.add(shape(request))
 
     @property
@@ -80,11 +83,17 @@ class Account:
         self.owes_until_s = self.barred_until_s = now_s
         self.shapes.clear()
         self.anything = False
-        self.proven_s = now_s
+        self.found_in_order(now_s)
+
+    def found_in_order(self, now_s: float) -> None:
+        """A reply was shown to be that to its request."""
+        self.proven_s, self.in_order = now_s, True
 
     def due(self, now_s: float) -> bool:
-        """Whether it is time for a check without a cause."""
-        return now_s - self.proven_s > (PROVE_MUTE_EVERY_S if self.ignores_checks else PROVE_EVERY_S)
+        """Whether it is time for a check though nothing speaks against a reply."""
+        if self.ignores_checks:
+            return now_s - self.proven_s > PROVE_MUTE_EVERY_S
+        return not self.in_order or now_s - self.proven_s > PROVE_EVERY_S
 
     def remember(self, request: bytes, reply: bytes, now_s: float) -> None:
         """Notes a reply that was taken."""

@@ -280,7 +280,7 @@ class RtuLine:
             account.anything = True
             self._doubt(now_s, request, account, "no check showed which")
             return
-        account.proven_s = now_s
+        account.found_in_order(now_s)
         self._take(now_s, request, account)
 
     # -- bytes to frames
