@@ -1,15 +1,18 @@
 """One simulated peer behind every kind of Modbus link, whose registers say for which request they were read.
 
 On each link stand two units. The input registers of both hold numbers that nobody can mistake: the high word is the
-address, the low word counts the requests that the unit ever answered. Unit 1 is a generator as well, with power, a limit
-and a voltage with its scale factor in its holding registers.
+address, the low word counts the requests that the unit ever answered. Unit 1 is a generator as well, with power, a
+limit and a voltage with its scale factor in its holding registers.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from modbus_cells import COLUMNS
 
 from scowl_edge.assembly import assemble
 from scowl_edge.devices.declaration import ModbusLink, Table
@@ -17,15 +20,10 @@ from simulators.faults import Fault, FaultKind, Response
 from simulators.serving import Simulator, moved, serve
 from simulators.unit import Unit
 
-RATE = 10.0
-"""How many times faster than the wall everything goes: a second of the site is 100 ms."""
-COLUMNS = {
-    "tcp": "Modbus TCP",
-    "rtu-tcp": "RTU over TCP",
-    "rtu": "RTU serial",
-    "tls": "Modbus TLS",
-}
-"""Links, as the configuration below names them, and what they are called."""
+RATE = 5.0
+"""How many times faster than the wall the peer goes: a second of its own is 200 ms."""
+STALL_S = 0.008
+"""A machine that kept the event loop waiting for so long may have spoiled a case by itself."""
 RATED_W, VOLTS = 10_000, 230
 
 _LINKS = """
@@ -34,7 +32,12 @@ links:
   tcp: {{type: modbus-tcp, host: 127.0.0.1}}
   rtu-tcp: {{type: modbus-rtu-tcp, host: 127.0.0.1, port: 4001}}
   rtu: {{type: modbus-rtu, device: {folder}/ttyF, baud: 115200, parity: none, stop_bits: 2}}
-  tls: {{type: modbus-tls, host: 127.0.0.1, ca: {folder}/ca.pem, certificate: {folder}/edge.pem, key: {folder}/edge-key.pem}}
+  tls:
+    type: modbus-tls
+    host: 127.0.0.1
+    ca: {folder}/ca.pem
+    certificate: {folder}/edge.pem
+    key: {folder}/edge-key.pem
 devices:
 """
 _DEVICES = """
@@ -93,9 +96,19 @@ class Peer:
     def __init__(self, simulator: Simulator, links: dict[str, ModbusLink]) -> None:
         self.simulator = simulator
         self.links = links
+        self.stalls = 0
+        """Moments so far at which the machine itself came late."""
         for column in COLUMNS:
             server = simulator.modbus[column]
             server.units = {number: Numbered(unit) for number, unit in server.units.items()}  # type: ignore[misc]
+
+    async def watch_machine(self) -> None:
+        """Counts stalls."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + 0.005
+            await asyncio.sleep(0.005)
+            self.stalls += loop.time() - due_s > STALL_S
 
     def begin(self, column: str, fault: Fault, unit: int = 1) -> None:
         """A fault of one unit begins."""
@@ -125,6 +138,9 @@ async def field_peer(folder: Path) -> AsyncIterator[Peer]:
     simulator = await serve(assembly, RATE, "127.0.0.1:0", ephemeral=True)
     try:
         links = {link.name: link for link in moved(assembly.links, simulator.ports) if isinstance(link, ModbusLink)}
-        yield Peer(simulator, links)
+        peer = Peer(simulator, links)
+        watching = asyncio.create_task(peer.watch_machine())
+        yield peer
+        watching.cancel()
     finally:
         await simulator.close()

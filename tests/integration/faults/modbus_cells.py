@@ -1,6 +1,6 @@
-"""The Modbus columns of the fault matrix, as data: what is done to the device, what must be seen, and what is said of it.
+"""The Modbus columns of the fault matrix, as data: what is done to the device, what must be seen, what is said of it.
 
-The tests assert what stands here, and docs/faults.md is written from it. Times are those of the site's clock.
+The tests assert what stands here, and docs/faults.md is written from it. Times are those of the peer's clock.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ class Cell:
         return tuple(dict.fromkeys(cause for strike in self.strikes for cause in strike.causes))
 
 
-def _good(kind: FaultKind, done: str, **keys: Any) -> Cell:
-    return Cell(course=Course.GOOD, strikes=(Strike(kind=kind, keys=keys),), done=done)
+def _good(kind: FaultKind, done: str, *causes: Cause, **keys: Any) -> Cell:
+    return Cell(course=Course.GOOD, strikes=(Strike(kind=kind, keys=keys, causes=causes),), done=done)
 
 
 def _bad(kind: FaultKind, done: str, *causes: Cause, counted: str, shared: bool = False, **keys: Any) -> Cell:
-    strike = Strike(kind=kind, keys=keys, causes=causes, counted=counted)
+    strike = Strike(kind=kind, keys=keys, causes=causes, certain=len(causes), counted=counted)
     return Cell(course=Course.BAD, strikes=(strike,), done=done, shared=shared)
 
 
@@ -85,12 +85,15 @@ def _written(kind: FaultKind, done: str, **keys: Any) -> Cell:
 
 _TIMEOUT, _DOWN, _REPLY = Cause.TIMEOUT, Cause.LINK_DOWN, Cause.BAD_REPLY
 _REFUSED, _UNPROVEN = Cause.EXCEPTION, Cause.UNPROVEN
-_CHECKED = "before the unit is asked again, a check shows that it owes no reply; if that is unanswered too, it is left alone for `late`"
+_CHECKED = (
+    "before the unit is asked again, a check shows that it owes no reply; if that is unanswered too, the unit is left "
+    "alone for `late`"
+)
 _AGAINST = "the read-back differs: written again, three times at most, then left alone with the alarm `contested`"
 
 _ALL: dict[str, Cell] = {
-    "delay": _good(FaultKind.DELAY, "waited for, up to `timeout`", ms=300),
-    "jitter": _good(FaultKind.JITTER, "waited for, up to `timeout`", ms=600),
+    "delay": _good(FaultKind.DELAY, "waited for, up to `timeout`", ms=150),
+    "jitter": _good(FaultKind.JITTER, "waited for, up to `timeout`", ms=300),
     "byte-wise": _good(FaultKind.BYTEWISE, "put together; a value only when the reply is whole"),
     "pace": _good(FaultKind.PACE, "waited for, up to `timeout`", baud=9600),
     "busy": _bad(
@@ -106,7 +109,7 @@ _ALL: dict[str, Cell] = {
     "ack-not-applied": _written(FaultKind.ACK_NOT_APPLIED, _AGAINST),
     "echo-without-effect": _written(
         FaultKind.ECHO_WITHOUT_EFFECT,
-        "the read-back agrees, the measured power does not: `no_effect`; not asked again for `retry`, not written again",
+        "the read-back agrees, the measured power does not: `no_effect`; not written again, left alone for `retry`",
     ),
     "revert": _written(FaultKind.RESET_AFTER, _AGAINST, ms=1_500),
     "second-master": _written(FaultKind.SECOND_MASTER, _AGAINST, signal="limit", value=9_000.0, every_ms=400),
@@ -157,8 +160,7 @@ _FRAMED: dict[str, Cell] = {
         "comes with the number of a request that was given up: dropped, counted",
         _TIMEOUT,
         counted="stray",
-        shared=True,
-        ms=1_300,
+        ms=650,
     ),
     "shifted": _bad(
         FaultKind.SHIFTED,
@@ -193,7 +195,10 @@ _SERIAL: dict[str, Cell] = {
         done=f"the check sum is missing: dropped after silence on the line; {_CHECKED}",
     ),
     "duplicate": _good(
-        FaultKind.DUPLICATE, "a unit that repeats itself is doubted for `late`: a check follows each reply", ms=20
+        FaultKind.DUPLICATE,
+        "a unit that repeats itself is doubted for `late`: a check follows each reply",
+        Cause.UNPROVEN,
+        ms=20,
     ),
     "late": _bad(
         FaultKind.LATE,
@@ -201,14 +206,14 @@ _SERIAL: dict[str, Cell] = {
         _TIMEOUT,
         _UNPROVEN,
         counted="stray",
-        shared=True,
-        ms=1_300,
+        ms=650,
     ),
     "shifted": _bad(
         FaultKind.SHIFTED,
-        "the check brings another answer than its own, so no reply of the unit is believed",
+        "the check is not answered as it should be, so no reply of the unit is believed",
         _TIMEOUT,
         _UNPROVEN,
+        _REPLY,
         counted="stray",
     ),
     "wrong-id": _bad(

@@ -18,6 +18,8 @@ from scowl_edge.control.entry import STANDING, Stage
 from scowl_edge.model.signal import Cause, Quality
 from simulators.faults import FaultKind, ServerAction
 
+PROBES_RATE = 15.0
+ATTEMPTS = 4
 together = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -36,7 +38,7 @@ async def values_keep_coming(peer: Peer, column: str, cell: Cell) -> None:
             it.clear()
             await it.recovers(cell.polls)
             assert it.causes() <= set(strike.causes)
-            assert it.sink.flips("") == it.sink.flips("struck") == [True]
+            assert not it.sink.flips("") and not it.sink.flips("struck")
 
 
 async def points_are_bad(peer: Peer, column: str, cell: Cell) -> None:
@@ -60,18 +62,17 @@ async def _struck(it: Case, strike: Strike) -> None:
 async def beside_a_healthy_unit(peer: Peer, column: str, cell: Cell) -> None:
     """On a shared bus the other unit is as good as ever, and the struck one is back two polls after its next probe."""
     (strike,) = cell.strikes
-    async with case(peer, column, shared=True) as it:
+    # What a silent unit waits for its next probe is minutes long otherwise.
+    async with case(peer, column, shared=True, rate=PROBES_RATE) as it:
         await _struck(it, replace(strike, injected=2))
         silent = strike.kind is not FaultKind.BUSY
         if silent:
-            await it.until(lambda: it.sink.flips("struck") == [True, False])
-        stalls = it.stalls
+            await it.until(lambda: it.sink.flips("struck") == [False])
         await it.sees_more(unit=2)
         it.clear()
         await it.recovers(cell.polls)
-        assert not it.causes(unit=2) or it.stalls > stalls
-        assert it.sink.flips("healthy") == [True] and it.sink.flips("") == [True]
-        assert it.sink.flips("struck") == ([True, False, True] if silent else [True])
+        assert not it.causes(unit=2) and not it.sink.flips("healthy") and not it.sink.flips("")
+        assert it.sink.flips("struck") == ([False, True] if silent else [])
 
 
 async def one_value_stands_still(peer: Peer, column: str, cell: Cell) -> None:
@@ -130,7 +131,7 @@ async def the_certificate_is_over(peer: Peer, column: str, cell: Cell) -> None:
             await server.act(ServerAction.RENEW_CERTIFICATE)
         await it.recovers(cell.polls)
         assert not [r for r in it.polled_since(since_ms)[0] if r.requested_ms < since_ms]
-        assert it.causes() == {Cause.LINK_DOWN} and it.sink.flips("") == [True, False, True]
+        assert it.causes() == {Cause.LINK_DOWN} and it.sink.flips("") == [False, True]
 
 
 async def a_register_is_written(peer: Peer, column: str, cell: Cell) -> None:
@@ -151,7 +152,7 @@ async def a_register_is_written(peer: Peer, column: str, cell: Cell) -> None:
         keeper.ledger.reopen(0)
         since_ms = it.clock.mono_ms()
         await keeper.until(Stage.CONFIRMED, Stage.EFFECTIVE, Stage.HOLDING)
-        assert keeper.read_backs(since_ms) <= cell.polls + it.stalls
+        assert keeper.read_backs(since_ms) <= cell.polls
         await keeper.until(Stage.HOLDING)
         assert plant.truth(f"{column}-1")["registers"]["limit"] == LIMIT_W  # type: ignore[index]
         assert not it.causes()
@@ -199,5 +200,14 @@ COURSES: dict[Course, Callable[[Peer, str, Cell], Awaitable[None]]] = {
 @together
 @pytest.mark.parametrize(("fault", "column"), [pytest.param(*key, id="-".join(reversed(key))) for key in CELLS])
 async def test_cell(fault: str, column: str, peer: Peer) -> None:
+    """Where the machine itself came late during a case, it is done again; a wrong value is one at any time."""
     cell = CELLS[fault, column]
-    await COURSES[cell.course](peer, column, cell)
+    for attempt in range(ATTEMPTS):
+        stalls = peer.stalls
+        try:
+            await COURSES[cell.course](peer, column, cell)
+        except AssertionError:
+            if peer.stalls == stalls or attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
