@@ -23,7 +23,7 @@ from simulators.issuing import Issuer
 
 HERE = Path(__file__).parent
 BAUD = 115_200
-LATE_MS = 300
+LATE_MS = 160
 """How long after its time-out a serial line may still answer."""
 
 

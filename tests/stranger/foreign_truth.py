@@ -22,7 +22,7 @@ from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.signal import Cause, Quality, Reading
 
 POLL_MS = 50
-TIMEOUT_MS = 120
+TIMEOUT_MS = 100
 LAYOUT = (
     (Table.HOLDING, 100, "uint16", "ABCD"),
     (Table.HOLDING, 101, "int32", "CDAB"),

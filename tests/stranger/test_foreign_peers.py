@@ -38,7 +38,7 @@ STREAM: tuple[tuple[str, dict[str, Any]], ...] = (
 """What can be done to any stream: faults, and how long."""
 FRAMES: tuple[tuple[str, dict[str, Any]], ...] = (
     *STREAM,
-    ("late", {"ms": 200, "times": 2}),
+    ("late", {"ms": 160, "times": 2}),
     ("shifted", {"times": 4}),
     ("lost-answer", {"times": 2}),
 )
