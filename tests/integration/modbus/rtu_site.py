@@ -25,7 +25,7 @@ async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
 
 
 def rtu_link(
-    *, port: int = 0, device: str = "", timeout_ms: int = 100, late_ms: int = 0, canary: Canary | None = None
+    *, port: int = 0, device: str = "", timeout_ms: int = 300, late_ms: int = 0, canary: Canary | None = None
 ) -> ModbusLink:
     """A link over TCP, or with `device` a serial one, with the units 1 and 2."""
     return ModbusLink(
@@ -99,7 +99,7 @@ class RtuSite:
 
 @asynccontextmanager
 async def rtu_site(
-    kind: str, folder: Path, *, timeout_ms: int = 100, late_ms: int = 0, canary: Canary | None = None
+    kind: str, folder: Path, *, timeout_ms: int = 300, late_ms: int = 0, canary: Canary | None = None
 ) -> AsyncIterator[RtuSite]:
     """A site with its connection open. `kind`: `converter` or `serial`."""
     units = Units()

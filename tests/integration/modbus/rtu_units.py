@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import termios
 import tty
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -158,7 +159,7 @@ class PtyLine:
 
     def plug_in(self) -> None:
         self._fd, other = pty.openpty()
-        tty.setraw(other)
+        tty.setraw(other, termios.TCSANOW)
         self.path.unlink(missing_ok=True)
         self.path.symlink_to(os.ttyname(other))
         os.close(other)

