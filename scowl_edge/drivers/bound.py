@@ -8,6 +8,7 @@ from dataclasses import dataclass
 BACKOFF_FIRST_MS = 5_000
 BACKOFF_LONGEST_MS = 60_000
 PROBE_SHARE_PPM = 50_000
+FOREVER = 1 << 62
 _PPM = 1_000_000
 
 

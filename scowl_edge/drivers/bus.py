@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from scowl_edge.contracts import Clock, JournalFull, PointWrite, Sink, WriteRequest
 from scowl_edge.drivers.bound import PROBE_SHARE_PPM, UnitTimes
 from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, NoTurn, Refused, ReplyTimeout, Unsendable
-from scowl_edge.drivers.schedule import FOREVER, Job, Schedule, Ticket, Turn, TurnKind, jitter
+from scowl_edge.drivers.schedule import Job, Schedule, Ticket, Turn, TurnKind, jitter
+from scowl_edge.drivers.waking import Waker
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Cause, Quality, Reading
@@ -167,7 +167,6 @@ class Bus:
         self._config = config
         self._port: Port[object] = port  # type: ignore[assignment]  # what it prepares goes back to it unseen
         self._now = clock.mono_ms
-        self._rate = rate
         self._units = {unit.number: unit for unit in config.units}
         self._up: dict[int, bool | None] = dict.fromkeys(self._units)
         self._link_up: bool | None = None
@@ -190,16 +189,9 @@ class Bus:
         self._serial = 0
         self._sink: Sink | None = None
         self._ended = False
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._work: deque[Turn] = deque()
         """Commands and guests whose turn has come."""
-        self._alarm: asyncio.Future[None] | None = None
-        self._crash: BaseException | None = None
-        self._poked = False
-        self._context = copy_context()
-        """One for all timers: else the loop makes one for each."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ms = FOREVER
+        self._waker = Waker(clock.mono_ms, self._look, rate=rate)
         self._under_way = 0
         self._fruitless = 0
         self._attempts = 0
@@ -207,7 +199,7 @@ class Bus:
         self._silent_in_row = 0
         self._reopen_after = SILENT_BEFORE_REOPEN
         self._afresh = True
-        self._progress_ms = self._sleeps_until_ms = -1
+        self._progress_ms = -1
 
     @property
     def last_progress_ms(self) -> int:
@@ -216,7 +208,7 @@ class Bus:
         One request, one connection attempt or one note in the journal may lie between two marks, never more: a dead
         device does not hold it up, a defect does.
         """
-        return max(self._progress_ms, min(self._now(), self._sleeps_until_ms))
+        return max(self._progress_ms, min(self._now(), self._waker.until_ms))
 
     @property
     def missed_polls(self) -> int:
@@ -248,7 +240,7 @@ class Bus:
             refuse = "the driver has ended" if self._ended else self._down_cause
             if refuse:
                 self._withhold_all(refuse)
-        self._poke()
+        self._waker.poke()
 
     async def guest(self, unit: int, carry_out: Callable[[], Awaitable[Answer]], valid_until_ms: int) -> Answer:
         """Does something on the link for somebody who is no part of the site: after everything else, and seldom.
@@ -272,7 +264,7 @@ class Bus:
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._guests[self._serial] = (carry_out, answer)
         self._schedule.submit_guest(Ticket(serial=self._serial, units=(unit,), valid_until_ms=valid_until_ms))
-        self._poke()
+        self._waker.poke()
         return await answer  # type: ignore[return-value]  # the future carries what its own `carry_out` returns
 
     def read(self, points: Sequence[int], by_ms: int) -> None:
@@ -281,7 +273,7 @@ class Bus:
         for point in points:
             for place in range(np.searchsorted(at, point), np.searchsorted(at, point, side="right")):
                 self._schedule.ask(int(jobs[place]), by_ms)
-        self._poke()
+        self._waker.poke()
 
     def _index(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """All points that are read, in order, and the job of each; made when it is first needed."""
@@ -304,8 +296,8 @@ class Bus:
 
     async def run(self, sink: Sink) -> None:
         """Serves the link until cancelled."""
-        self._sink, self._loop = sink, asyncio.get_running_loop()
-        self._ended, self._crash = False, None
+        self._sink, self._ended = sink, False
+        self._waker.begin()
         try:
             while True:
                 await self._connect(sink)
@@ -314,7 +306,7 @@ class Bus:
             self._ended = True
             self._schedule.closed()
             self._port.close()
-            self._disarm()
+            self._waker.disarm()
             self._withhold_all("the driver was stopped before it was sent")
 
     # -- the connection
@@ -329,11 +321,11 @@ class Bus:
             if self._link_up is False:
                 until_ms = self._now() + int(self._pause_ms() * jitter(self._config.link, self._attempts))
                 while self._now() < until_ms:
-                    await self._sleep(until_ms)
+                    await self._waker.sleep(until_ms)
                 self._attempts += 1
             try:
                 self._progress_ms = self._now()
-                await self._port.open(lambda result: self._count(sink, result), self._wake)
+                await self._port.open(lambda result: self._count(sink, result), self._waker.wake)
             except DriverError as error:
                 self._link_down(sink, str(error), refused=isinstance(error, NotAdmitted))
                 continue
@@ -397,14 +389,18 @@ class Bus:
                 self._under_way -= 1
                 self._pump()
             else:
-                await self._woken()
+                await self._waker.woken()
         self._schedule.closed()
-        self._disarm()
-        self._dismiss_guests(LinkLost("the connection went away", sent=False))
+        self._waker.disarm()
+        self._drop_work("the connection went away before it was sent")
+
+    def _drop_work(self, why: str) -> None:
+        """What had its turn and was not begun."""
         for turn in self._work:
             if turn.kind is TurnKind.COMMAND and turn.ticket is not None:
-                self._withhold(turn.ticket, "the connection went away before it was sent")
+                self._withhold(turn.ticket, why)
         self._work.clear()
+        self._dismiss_guests(LinkLost(why, sent=False))
 
     def _pump(self) -> None:
         """Starts what is due; sets the timer for what is due later."""
@@ -414,7 +410,7 @@ class Bus:
                 now_ms = self._now()
                 turn = schedule.next(now_ms)
                 if isinstance(turn, int):
-                    self._arm(turn, now_ms)
+                    self._waker.arm(turn, idle=not self._under_way)
                     return
                 self._progress_ms = now_ms
                 if turn.ticket is None:
@@ -426,11 +422,11 @@ class Bus:
                 else:
                     self._under_way += 1
                     self._work.append(turn)
-                    self._wake()
+                    self._waker.wake()
         except Exception as error:  # noqa: BLE001
             # A defect must end the task that is supervised, not a callback that nobody looks at.
-            self._crash = error
-        self._wake()
+            self._waker.fail(error)
+        self._waker.wake()
 
     def _begin(self, turn: Turn, now_ms: int) -> None:
         seat = self._seats[turn.job]
@@ -453,7 +449,7 @@ class Bus:
         self._silent_in_row = self._fruitless = 0
         self._afresh = True
         self._port.close()
-        self._wake()
+        self._waker.wake()
 
     def _fruitful(self) -> None:
         """Somebody answered: the connection is good."""
@@ -467,8 +463,7 @@ class Bus:
         try:
             self._take(seat, result)
         except Exception as error:  # noqa: BLE001 - see `_pump`
-            self._crash = error
-            self._wake()
+            self._waker.fail(error)
             return
         self._pump()
 
@@ -576,7 +571,7 @@ class Bus:
     def _withhold_all(self, why: str) -> None:
         for ticket in self._schedule.withdraw_all():
             self._withhold(ticket, why)
-        self._dismiss_guests(LinkLost(why, sent=False))
+        self._drop_work(why)
 
     # -- guests
 
@@ -617,65 +612,12 @@ class Bus:
 
     # -- waiting
 
-    async def _sleep(self, until_ms: int) -> None:
-        """Until then, or until there is something new; without a connection."""
-        self._arm(until_ms, self._now())
-        try:
-            await self._woken()
-        finally:
-            self._disarm()
-
-    async def _woken(self) -> None:
-        """Until `_wake`. Raises what went wrong in a callback."""
-        if self._crash is None:
-            self._alarm = asyncio.get_running_loop().create_future()
-            try:
-                await self._alarm
-            finally:
-                self._alarm = None
-        if self._crash is not None:
-            raise self._crash
-
-    def _wake(self) -> None:
-        if self._alarm is not None and not self._alarm.done():
-            self._alarm.set_result(None)
-
-    def _poke(self) -> None:
-        """Something new came from outside: looked at soon, once, however much it is."""
-        if self._loop is not None and not self._poked and not self._ended:
-            self._poked = True
-            self._loop.call_soon(self._look)
-
     def _look(self) -> None:
-        self._poked = False
+        """The timer rang, or something new came."""
         if self._port.is_open and not self._ended:
             self._pump()
         else:
-            self._wake()
-
-    def _arm(self, until_ms: int, now_ms: int) -> None:
-        """Sets the timer, unless it rings sooner anyway."""
-        self._sleeps_until_ms = until_ms if not self._under_way else -1
-        if until_ms >= self._timer_ms:
-            return
-        self._disarm_timer()
-        assert self._loop is not None
-        self._timer_ms = until_ms
-        delay_s = max(until_ms - now_ms, 0) / 1000 / self._rate
-        self._timer = self._loop.call_later(delay_s, self._ring, context=self._context)
-
-    def _ring(self) -> None:
-        self._timer, self._timer_ms = None, FOREVER
-        self._look()
-
-    def _disarm(self) -> None:
-        self._disarm_timer()
-        self._sleeps_until_ms = -1
-
-    def _disarm_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_ms = None, FOREVER
+            self._waker.wake()
 
 
 def _verdict(error: DriverError, *, sent: bool, taken: int, of: int) -> tuple[OutcomeKind, str]:

@@ -22,9 +22,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from scowl_edge.drivers.bound import BACKOFF_FIRST_MS, BACKOFF_LONGEST_MS, PROBE_SHARE_PPM, UnitTimes
+from scowl_edge.drivers.bound import BACKOFF_FIRST_MS, BACKOFF_LONGEST_MS, FOREVER, PROBE_SHARE_PPM, UnitTimes
 
-FOREVER = 1 << 62
 _PPM = 1_000_000
 
 
