@@ -34,7 +34,7 @@ class CounterSection(Section):
         None,
         "Raw value at which it begins again at 0, e.g. 4294967296 after 32 bits.",
         "4294967296",
-        shown="never: any fall is a new start of the device",
+        shown="never: a fall is a new start of the device, or a step back",
     )
 
 
