@@ -460,6 +460,9 @@ class Bus:
 
     def ended(self, seat: _Seat, result: Sequence[Reading] | Exception) -> None:
         """Takes in what a read brought."""
+        if self._ended:
+            # It failed because the driver stopped: that says nothing of the unit.
+            return
         try:
             self._take(seat, result)
         except Exception as error:  # noqa: BLE001 - see `_pump`
