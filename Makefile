@@ -11,10 +11,10 @@ TOOLS := $(VENV)/.tools
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak soak-short stories laws polls dashboards screenshots clean install uninstall
+.PHONY: help demo test lint bench soak soak-short stories laws polls dashboards faults screenshots clean install uninstall
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 # Nothing is downloaded before it is certain that an environment can be made.
 # The demo needs far less than the tests, and whoever has the tests' tools has the demo's.
@@ -50,6 +50,9 @@ bench: $(TOOLS) ## Measure CPU, memory and lag, and print tables
 
 dashboards: $(TOOLS) ## Write grafana/*.json anew from the code beside them
 	@$(BIN)/python -m grafana
+
+faults: $(TOOLS) ## Write docs/faults.md anew from what the tests assert of each fault
+	@$(BIN)/python tests/fault_matrix.py
 
 screenshots: $(TOOLS) ## Draw the pictures of the README anew; needs Chromium and two minutes
 	@$(BIN)/python tests/system/screenshots.py

@@ -136,8 +136,14 @@ class Case:
 
     # -- what may be published
 
-    def prove(self) -> None:
-        """Each good value is what the device answered, for just these registers, between request and receipt."""
+    def prove(self) -> int:
+        """Each good value is what the device answered, for just these registers, between request and receipt.
+
+        Returns how many there were.
+
+        Raises:
+            WrongValue: one is not.
+        """
         answers = [row for row in self.peer.simulator.record.since(self._first_answer) if isinstance(row, Answered)]
         proven = 0
         for reading in self.sink.readings:
@@ -153,7 +159,7 @@ class Case:
                     name = self._points[index][1].name
                     raise WrongValue(f"{name} was published as {values[index]}; the device answered {held}")
                 proven += 1
-        assert proven, "nothing was published, so nothing is proven"
+        return proven
 
     def _held(self, answered: list[Answered], unit: int, declared: ModbusPoint) -> list[float]:
         """What the device answered for a point, scaled by each scale factor that it answered meanwhile."""
@@ -225,4 +231,5 @@ async def case(
         (ended,) = await asyncio.gather(running, return_exceptions=True)
         assert isinstance(ended, asyncio.CancelledError), ended
         # Whatever else went wrong: this must hold.
-        at_work.prove()
+        proven = at_work.prove()
+    assert proven, "nothing was published, so nothing is proven"

@@ -147,8 +147,8 @@ _FRAMED: dict[str, Cell] = {
             Strike(
                 kind=FaultKind.TRUNCATE,
                 keys={"rest": "next"},
-                causes=(_TIMEOUT, _DOWN, _REPLY),
-                certain=3,
+                causes=(_TIMEOUT, _DOWN),
+                certain=2,
                 counted="timeout",
             ),
         ),
@@ -224,40 +224,31 @@ _SERIAL: dict[str, Cell] = {
         counted="stray",
     ),
 }
-_RESET = Cell(
-    course=Course.BAD,
-    strikes=(Strike(kind=FaultKind.RESET, causes=(_DOWN, _TIMEOUT, _UNPROVEN), counted="link_down"),),
-    done="opened anew, after two vain attempts with growing pauses of at most `reconnect`",
-)
-_HALF_OPEN = Cell(
-    course=Course.BAD,
-    strikes=(
-        Strike(
-            kind=FaultKind.HALF_OPEN,
-            keys={"times": 1},
-            causes=(_TIMEOUT, _UNPROVEN),
-            certain=2,
-            counted="timeout",
-            injected=1,
-        ),
-    ),
-    done="three requests in a row without an answer: the connection is opened anew; that alone ends this fault",
-)
 
-CELLS: dict[tuple[str, str], Cell] = {
-    **{(fault, column): cell for column in COLUMNS for fault, cell in _ALL.items()},
-    **{(fault, column): cell for column in FRAMED for fault, cell in _FRAMED.items()},
-    **{(fault, column): cell for column in SERIAL for fault, cell in _SERIAL.items()},
-    **{("reset", column): _RESET for column in COLUMNS},
-    **{("half-open", column): _HALF_OPEN for column in COLUMNS if column != "rtu"},
-    ("certificate-expiry", "tls"): Cell(
-        course=Course.EXPIRED,
-        strikes=(Strike(kind=FaultKind.SILENCE, causes=(_DOWN,), counted=""),),
-        done="the link is down, the event says that the certificate has expired; asked again ever more seldom",
-    ),
-}
-"""By fault and column."""
 
+def _reset(*causes: Cause) -> Cell:
+    return Cell(
+        course=Course.BAD,
+        strikes=(Strike(kind=FaultKind.RESET, causes=causes, counted="link_down"),),
+        done="opened anew, after two vain attempts with growing pauses of at most `reconnect`",
+    )
+
+
+def _half_open(*causes: Cause) -> Cell:
+    strike = Strike(
+        kind=FaultKind.HALF_OPEN,
+        keys={"times": 1},
+        causes=causes,
+        certain=len(causes),
+        counted="timeout",
+        injected=1,
+    )
+    done = "three requests in a row without an answer: the connection is opened anew; that alone ends this fault"
+    return Cell(course=Course.BAD, strikes=(strike,), done=done, polls=3)
+
+
+_FRAMED |= {"reset": _reset(_DOWN), "half-open": _half_open(_TIMEOUT)}
+_SERIAL |= {"reset": _reset(_DOWN, _TIMEOUT, _UNPROVEN), "half-open": _half_open(_TIMEOUT, _UNPROVEN)}
 EMPTY: dict[tuple[str, str], str] = {
     ("half-open", "rtu"): "a serial port has no connection that could be half open; a silent line is the row `loss`",
     **{("certificate-expiry", column): "the link has no certificates" for column in COLUMNS if column != "tls"},
@@ -267,3 +258,19 @@ EMPTY: dict[tuple[str, str], str] = {
     },
 }
 """Cells without a test, and why."""
+_EXPIRED = Cell(
+    course=Course.EXPIRED,
+    strikes=(Strike(kind=FaultKind.SILENCE, causes=(_DOWN,)),),
+    done="the link is down, the event says that the certificate has expired; asked again ever more seldom",
+)
+CELLS: dict[tuple[str, str], Cell] = {
+    (fault, column): cell
+    for column in COLUMNS
+    for fault, cell in {
+        **_ALL,
+        **(_FRAMED if column in FRAMED else _SERIAL),
+        **({"certificate-expiry": _EXPIRED} if column == "tls" else {}),
+    }.items()
+    if (fault, column) not in EMPTY
+}
+"""By fault and column."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from field_case import PATIENT_MS, Case, case
+from field_case import PATIENT_MS, Case, WrongValue, case
 from field_peer import RATED_W, VOLTS, Peer, field_peer
 from modbus_cells import CELLS, Cell, Course, Strike
 from modbus_site import point
@@ -211,3 +211,18 @@ async def test_cell(fault: str, column: str, peer: Peer) -> None:
                 raise
         else:
             return
+
+
+@together
+async def test_a_value_of_an_earlier_request_is_found_out(peer: Peer) -> None:
+    """So the cells can fail."""
+    async with case(peer, "tcp") as it:
+        await it.sees_more()
+        early = next(reading for reading in it.sink.readings if not reading.quality.any())
+        await it.sees_more()
+        late = it.sink.readings[-1]
+        shifted = replace(early, requested_ms=late.requested_ms, received_ms=late.received_ms)
+        it.sink.readings.append(shifted)
+        with pytest.raises(WrongValue, match="was published as"):
+            it.prove()
+        it.sink.readings.remove(shifted)
