@@ -1,4 +1,7 @@
-"""What misbehaves on the wire ends as bad quality on its own points, is counted, and is never a value."""
+"""What misbehaves on the wire ends as bad quality on its own points, is counted, and is never a value.
+
+Recovery from the faults of the matrix, and what is delivered oddly but honestly: see integration/faults.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ async def test_a_bad_unit_is_nothing_more_than_bad_quality_on_its_own_points(
     await other.stop()
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "exception"])
+@pytest.mark.parametrize("fault", ["garbage", "wrong function", "short", "lying count", "empty", "close"])
 async def test_a_unit_with_its_own_link_recovers_within_two_polls(
     fault: str, server: FaultyServer, start: Start
 ) -> None:
@@ -99,32 +102,6 @@ async def test_a_unit_with_its_own_link_recovers_within_two_polls(
     assert sum(1 for reading in sink.readings[healed:] if reading.quality.any()) <= 5
     no_wrong_value(sink, 10, BAD)
     assert sink.flips("bad")[-1] is True
-
-
-@pytest.mark.parametrize("fault", ["byte by byte", "duplicate"])
-async def test_odd_but_honest_delivery_is_read_right(fault: str, server: FaultyServer, start: Start) -> None:
-    server.faults[BAD] = fault
-    _, sink = await start(shared(server.port))
-    await sink.until(lambda: all(len(sink.good.get(p, [])) >= 5 for p in (10, 11, 12, 13)))
-    no_wrong_value(sink, 10, BAD)
-    no_wrong_value(sink, 0, HEALTHY)
-    assert sink.counts["timeout"] == sink.counts["bad_reply"] == 0
-    assert bool(sink.counts["stray"]) is (fault == "duplicate")
-
-
-async def test_a_late_reply_never_answers_the_next_request(server: FaultyServer, start: Start) -> None:
-    """The experiment in which one timed-out read shifted every later answer."""
-    server.delay_s = 0.16
-    _, sink = await start(link(server.port, unit("bad", BAD, 10, 20), timeout_ms=100))  # type: ignore[arg-type]
-    for _ in range(3):
-        server.faults[BAD] = "late"
-        injected = server.injected
-        await sink.until(lambda before=injected: server.injected > before)
-        server.faults[BAD] = "ok"
-        seen = len(sink.good.get(13, []))
-        await sink.until(lambda before=seen: len(sink.good.get(13, [])) > before + 5)
-    assert sink.counts["stray"] >= 3
-    no_wrong_value(sink, 10, BAD)
 
 
 async def test_a_storm_of_faults_publishes_no_wrong_value(server: FaultyServer, start: Start) -> None:
