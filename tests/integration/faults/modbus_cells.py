@@ -111,7 +111,7 @@ _ALL: dict[str, Cell] = {
         FaultKind.ECHO_WITHOUT_EFFECT,
         "the read-back agrees, the measured power does not: `no_effect`; not written again, left alone for `retry`",
     ),
-    "revert": _written(FaultKind.RESET_AFTER, _AGAINST, ms=1_500),
+    "revert": _written(FaultKind.RESET_AFTER, _AGAINST, ms=1_000),
     "second-master": _written(FaultKind.SECOND_MASTER, _AGAINST, signal="limit", value=9_000.0, every_ms=400),
     "moving-scale-factor": Cell(
         course=Course.SCALED,
