@@ -31,7 +31,7 @@ site: {{id: matrix}}
 links:
   tcp: {{type: modbus-tcp, host: 127.0.0.1}}
   rtu-tcp: {{type: modbus-rtu-tcp, host: 127.0.0.1, port: 4001}}
-  rtu: {{type: modbus-rtu, device: {folder}/ttyF, baud: 115200, parity: none, stop_bits: 2}}
+  rtu: {{type: modbus-rtu, device: {folder}/ttyF, baud: 921600, parity: none, stop_bits: 2}}
   tls:
     type: modbus-tls
     host: 127.0.0.1

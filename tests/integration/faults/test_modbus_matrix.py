@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 from field_case import PATIENT_MS, Case, WrongValue, case
-from field_peer import RATED_W, VOLTS, Peer, field_peer
-from modbus_cells import CELLS, Cell, Course, Strike
+from field_peer import RATE, RATED_W, VOLTS, Peer, field_peer
+from modbus_cells import CELLS, SERIAL, Cell, Course, Strike
 from modbus_site import point
 from write_case import LIMIT, LIMIT_W, POINTS, POWER, Keeper
 
@@ -19,7 +19,10 @@ from scowl_edge.model.signal import Cause, Quality
 from simulators.faults import FaultKind, ServerAction
 
 PROBES_RATE = 15.0
-ATTEMPTS = 4
+"""Of a driver that waits for the next probe of a silent unit, which is seconds away."""
+CALM_RATE = 1.0
+"""Of a driver that waits for nothing but replies: a serial line then bears silence of 50 ms inside of a frame."""
+ATTEMPTS = 5
 together = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -31,7 +34,7 @@ async def peer(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peer]:
 
 async def values_keep_coming(peer: Peer, column: str, cell: Cell) -> None:
     for strike in cell.strikes:
-        async with case(peer, column, timeout_ms=PATIENT_MS) as it:
+        async with case(peer, column, timeout_ms=PATIENT_MS, rate=CALM_RATE) as it:
             it.begin(strike.kind, **strike.keys)
             await it.until(lambda it=it, strike=strike: it.injected(strike.kind) >= strike.injected)
             await it.sees_more()
@@ -62,8 +65,8 @@ async def _struck(it: Case, strike: Strike) -> None:
 async def beside_a_healthy_unit(peer: Peer, column: str, cell: Cell) -> None:
     """On a shared bus the other unit is as good as ever, and the struck one is back two polls after its next probe."""
     (strike,) = cell.strikes
-    # What a silent unit waits for its next probe is minutes long otherwise.
-    async with case(peer, column, shared=True, rate=PROBES_RATE) as it:
+    rate = RATE if column in SERIAL else PROBES_RATE
+    async with case(peer, column, shared=True, rate=rate) as it:
         await _struck(it, replace(strike, injected=2))
         silent = strike.kind is not FaultKind.BUSY
         if silent:
@@ -109,7 +112,7 @@ async def value_and_factor_move(peer: Peer, column: str, cell: Cell) -> None:
         point("volts", 20, "int16", scale_factor="volts_sf", access="r"),
         point("volts_sf", 21, "int16", access="r"),
     )
-    async with case(peer, column, points=points, timeout_ms=PATIENT_MS) as it:
+    async with case(peer, column, points=points, timeout_ms=PATIENT_MS, rate=CALM_RATE) as it:
         it.begin(strike.kind, **strike.keys)
         await it.until(lambda: it.injected(strike.kind) >= strike.injected)
         await it.until(lambda: len(set(it.sink.good[1])) == 2)
