@@ -61,7 +61,7 @@ soak: $(TOOLS) ## Run the daemon an hour through random faults, and compare all 
 	@exec $(BIN)/python -m bench.soak --most-mb-an-hour 4 $(ARGS)
 
 # The same code as `soak`, and a test of its own.
-soak-short: $(TOOLS)
+soak-short: $(TOOLS) ## The same in a minute
 	@exec $(BIN)/python -m bench.soak --seconds 45 --clock-rate 5 --times 150 $(ARGS)
 
 # The long forms of what `make test` runs, on the same code.
