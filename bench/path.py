@@ -20,7 +20,7 @@ from bench.machine import child, describe, on_core, spread
 from scowl_edge.cli.run import on_fastest_loop
 from scowl_edge.clocks import SystemClock
 from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.inbox import Inbox
 from scowl_edge.model.command import WriteClass
 from scowl_edge.model.tick import Tick
@@ -100,7 +100,7 @@ async def ours(port: int, connections: int, period_s: float, seconds: float) -> 
     size = connections * POINTS
     inbox = Inbox(size, range(size), [1.0] * size, [0] * size)
     links = [declaration(port, i, round(period_s * 1000)) for i in range(connections)]
-    tasks = [asyncio.create_task(ModbusTcpDriver(link, clock).run(inbox)) for link in links]
+    tasks = [asyncio.create_task(ModbusDriver(link, clock).run(inbox)) for link in links]
     await asyncio.sleep(1.0)
     before, asked = time.process_time(), sum(inbox.request_results.values())
     end = time.monotonic() + seconds

@@ -22,7 +22,7 @@ from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
 from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver, Tap
+from scowl_edge.drivers.modbus import ModbusDriver, Tap
 from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
 from scowl_edge.journal.file import recover_file
@@ -69,7 +69,7 @@ class Daemon:
         system = SystemClock()
         self.clock: Clock = system if clock_rate == 1 else RateClock(clock_rate, system)
         self.drivers = {link.name: _driver(link, self.clock, clock_rate) for link in assembly.links}
-        self._modbus = {name: driver for name, driver in self.drivers.items() if isinstance(driver, ModbusTcpDriver)}
+        self._modbus = {name: driver for name, driver in self.drivers.items() if isinstance(driver, ModbusDriver)}
         self.link_worst_delays_s = {
             name: driver.cost(reply_ms=ROUND_TRIP_MS).worst_delay_ms / 1000 for name, driver in self._modbus.items()
         }
@@ -150,7 +150,7 @@ class Daemon:
     @property
     def faults(self) -> Mapping[int, str]:
         """Why a point is bad, in words, by its index in the table; links of Modbus say no more than the cause."""
-        return ChainMap(*(d.faults for d in self.drivers.values() if not isinstance(d, ModbusTcpDriver)))
+        return ChainMap(*(d.faults for d in self.drivers.values() if not isinstance(d, ModbusDriver)))
 
     @property
     def request_results(self) -> Mapping[tuple[str, str], int]:
@@ -359,14 +359,14 @@ def _bytes_on_disk(database: Path) -> int:
     return size
 
 
-def _driver(link: DeviceLink, clock: Clock, rate: int) -> ModbusTcpDriver | OpcuaDriver:
+def _driver(link: DeviceLink, clock: Clock, rate: int) -> ModbusDriver | OpcuaDriver:
     """The driver of a link.
 
     Raises:
         StartError: it needs a package that is not installed.
     """
     if not isinstance(link, OpcuaLink):
-        return ModbusTcpDriver(link, clock, rate=rate)
+        return ModbusDriver(link, clock, rate=rate)
     if find_spec("asyncua") is None:
         raise StartError(
             f"link {link.name} is of type opcua, which needs the package asyncua; "

@@ -9,7 +9,7 @@ import numpy as np
 
 from scowl_edge.assembly import Assembly
 from scowl_edge.contracts import Clock
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.inbox import PointTable
 from scowl_edge.journal.store import SqliteJournal
 from scowl_edge.loop import Loop
@@ -35,7 +35,7 @@ class Health:
     def __init__(
         self,
         assembly: Assembly,
-        drivers: Mapping[str, ModbusTcpDriver | OpcuaDriver],
+        drivers: Mapping[str, ModbusDriver | OpcuaDriver],
         loop: Loop,
         journal: SqliteJournal,
         table: PointTable,
@@ -95,7 +95,7 @@ class Health:
 
     def _proxies(self) -> dict[str, str]:
         """Link with a proxy -> why that does not listen, empty while it does."""
-        modbus = {name: driver for name, driver in self._drivers.items() if isinstance(driver, ModbusTcpDriver)}
+        modbus = {name: driver for name, driver in self._drivers.items() if isinstance(driver, ModbusDriver)}
         return {name: driver.tap.fault for name, driver in modbus.items() if driver.tap is not None}
 
     def _late_ms(self) -> tuple[int, int]:

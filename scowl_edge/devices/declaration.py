@@ -94,7 +94,8 @@ class Counter:
     """A register that only grows, until it wraps or its device starts it anew."""
 
     wraps_at: int
-    """Raw value at which it begins again at 0, such as 2**32; 0: it never wraps, so a fall is a new start or a step back."""
+    """Raw value at which it begins again at 0, such as 2**32; 0: it never wraps, so a fall is a new start or a step
+    back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from text_peer import TextPeer
 
 from scowl_edge.contracts import PointWrite, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink, ModbusPoint, Table
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.signal import Cause, Quality, Reading
 
@@ -157,7 +157,7 @@ class Writer:
 
     peer: TextPeer
     number: int
-    driver: ModbusTcpDriver
+    driver: ModbusDriver
     judge: Judge
     sent: int = 0
     acknowledged: int = 0

@@ -20,7 +20,7 @@ from modbus_site import RealClock, Recorder
 from scowl_edge.assembly import load
 from scowl_edge.contracts import PointWrite, WriteRequest
 from scowl_edge.devices.declaration import ModbusPoint
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.event import LinkChanged
 from scowl_edge.model.signal import Cause, Quality
@@ -42,7 +42,7 @@ FLOATS = {"float32": (1.5, -3.4028234663852886e38, 1e-30), "float64": (-1.25, 1.
 class Stranger:
     """Our driver on the configuration, and the points by (device, name)."""
 
-    driver: ModbusTcpDriver
+    driver: ModbusDriver
     sink: Recorder
     points: dict[tuple[str, str], tuple[int, ModbusPoint]]
 
@@ -68,7 +68,7 @@ async def stranger(peer: Peer, tmp_path: Path) -> AsyncIterator[Stranger]:
     plant = tmp_path / "peer.yaml"
     plant.write_text(PLANT.read_text().replace("PORT,", f"{peer.port},"))
     (link,) = load(plant).links
-    driver, sink = ModbusTcpDriver(link, RealClock()), Recorder()
+    driver, sink = ModbusDriver(link, RealClock()), Recorder()
     points = {
         (device.name, point.name): (device.first_point + place, point)
         for device in link.devices

@@ -5,7 +5,7 @@ replies; `endpoint` opens the wire of a link (`wire`, `mbap`), which lets only t
 to the bus, and `link` is the driver. `tap` lets other tools read the units too, as far as `guests` allows.
 """
 
-from scowl_edge.drivers.modbus.link import LinkCost, ModbusTcpDriver, link_cost
+from scowl_edge.drivers.modbus.link import LinkCost, ModbusDriver, link_cost
 from scowl_edge.drivers.modbus.tap import Tap
 
-__all__ = ["LinkCost", "ModbusTcpDriver", "Tap", "link_cost"]
+__all__ = ["LinkCost", "ModbusDriver", "Tap", "link_cost"]

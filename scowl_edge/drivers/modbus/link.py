@@ -1,4 +1,4 @@
-"""The Modbus TCP driver: one link of the configuration, as the loop sees it; and what it costs, without a socket."""
+"""The Modbus driver: one link of the configuration, as the loop sees it; and what it costs, without a socket."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from scowl_edge.drivers.schedule import Job
 from scowl_edge.model.command import CommandId, WriteClass
 
 
-class ModbusTcpDriver:
-    """One Modbus TCP connection with the units behind it. A `scowl_edge.contracts.Driver`.
+class ModbusDriver:
+    """One connection or serial line with the units behind it. A `scowl_edge.contracts.Driver`.
 
     It never repeats a write and reads nothing back by itself: the core asks for that through `read`.
     """

@@ -12,7 +12,7 @@ from field_peer import RATE, Peer
 from modbus_site import Recorder, point
 
 from scowl_edge.devices.declaration import ModbusDevice, ModbusLink, ModbusPoint, Table
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.signal import Cause, Quality, Reading
 from simulators.faults import Fault, FaultKind
 from simulators.registers import decode
@@ -61,7 +61,7 @@ class Case:
         self.column = column
         self.clock = FastClock(rate)
         self.sink = Recorder()
-        self.driver = ModbusTcpDriver(link, self.clock, rate=rate)
+        self.driver = ModbusDriver(link, self.clock, rate=rate)
         self._points: dict[int, tuple[int, ModbusPoint]] = {
             device.first_point + place: (device.unit, declared)
             for device in link.devices

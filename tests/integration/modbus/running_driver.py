@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from modbus_site import RealClock, Recorder
 
 from scowl_edge.devices.declaration import ModbusLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 
-Running = tuple[ModbusTcpDriver, Recorder]
+Running = tuple[ModbusDriver, Recorder]
 
 
 @asynccontextmanager
 async def running(link: ModbusLink) -> AsyncIterator[Running]:
-    driver, sink = ModbusTcpDriver(link, RealClock()), Recorder()
+    driver, sink = ModbusDriver(link, RealClock()), Recorder()
     task = asyncio.create_task(driver.run(sink))
     try:
         yield driver, sink

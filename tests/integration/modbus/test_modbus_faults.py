@@ -14,11 +14,11 @@ from faulty_server import FaultyServer, truth
 from modbus_site import Recorder, device, link, point
 
 from scowl_edge.devices.declaration import ModbusLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver, link_cost
+from scowl_edge.drivers.modbus import ModbusDriver, link_cost
 from scowl_edge.model.event import LinkChanged
 from scowl_edge.model.signal import Cause, Quality
 
-Start = Callable[[ModbusLink], Awaitable[tuple[ModbusTcpDriver, Recorder]]]
+Start = Callable[[ModbusLink], Awaitable[tuple[ModbusDriver, Recorder]]]
 
 HEALTHY, BAD = 1, 2
 ADDRESSES = (0, 1, 200, 201)

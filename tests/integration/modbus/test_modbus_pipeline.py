@@ -11,10 +11,10 @@ import pytest
 from modbus_site import Recorder, device, link, point
 
 from scowl_edge.devices.declaration import ModbusLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.signal import Quality
 
-Start = Callable[[ModbusLink], Awaitable[tuple[ModbusTcpDriver, Recorder]]]
+Start = Callable[[ModbusLink], Awaitable[tuple[ModbusDriver, Recorder]]]
 
 BLOCKS = (0, 200, 400, 600)
 

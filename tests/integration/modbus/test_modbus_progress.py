@@ -12,7 +12,7 @@ from modbus_site import RealClock, Recorder, device, link, point
 from running_driver import Running
 
 from scowl_edge.devices.declaration import ModbusLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.drivers.modbus.port import ModbusPort
 
 Start = Callable[[ModbusLink], Awaitable[Running]]
@@ -27,7 +27,7 @@ def plant(port: int, **changes: int) -> ModbusLink:
     return link(port, device("a", 1, point("p", 5)), **{**times, **changes})
 
 
-async def longest_idle_ms(driver: ModbusTcpDriver, until: Callable[[], object]) -> int:
+async def longest_idle_ms(driver: ModbusDriver, until: Callable[[], object]) -> int:
     """The longest time without progress until the condition holds."""
     clock, longest = RealClock(), 0
     async with asyncio.timeout(10):

@@ -13,11 +13,11 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from scowl_edge.contracts import PointWrite, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink, Table
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.signal import Cause, Quality
 
-Start = Callable[[ModbusLink], Awaitable[tuple[ModbusTcpDriver, Recorder]]]
+Start = Callable[[ModbusLink], Awaitable[tuple[ModbusDriver, Recorder]]]
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from modbus_site import RealClock, Recorder, device, link, point
 
 from scowl_edge.contracts import JournalFull, PointWrite, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink, Table
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 
-Start = Callable[[ModbusLink], Awaitable[tuple[ModbusTcpDriver, Recorder]]]
+Start = Callable[[ModbusLink], Awaitable[tuple[ModbusDriver, Recorder]]]
 
 POINTS = (
     point("limit", 0, "uint16", scale=0.1, to_base=0.01),
@@ -208,7 +208,7 @@ async def test_a_link_that_is_down_withholds_at_once(server: FaultyServer, start
 
 
 async def test_a_command_given_before_the_link_is_there_waits_for_the_first_word_of_it(start: Start) -> None:
-    driver, sink = ModbusTcpDriver(plant(1), RealClock()), Recorder()
+    driver, sink = ModbusDriver(plant(1), RealClock()), Recorder()
     driver.write(command(1, (LIMIT, 0.1)))
     task = asyncio.create_task(driver.run(sink))
     assert (await outcome(sink, 1))[0] is OutcomeKind.WITHHELD
@@ -220,7 +220,7 @@ async def test_a_command_given_before_the_link_is_there_waits_for_the_first_word
 
 async def test_cancelling_leaves_each_command_with_one_outcome(server: FaultyServer) -> None:
     server.faults[1] = "silence"
-    driver, sink = ModbusTcpDriver(plant(server.port, timeout_ms=5_000), RealClock()), Recorder()
+    driver, sink = ModbusDriver(plant(server.port, timeout_ms=5_000), RealClock()), Recorder()
     task = asyncio.create_task(driver.run(sink))
     driver.write(command(1, (LIMIT, 0.1)))
     driver.write(command(2, (LIMIT, 0.2)))

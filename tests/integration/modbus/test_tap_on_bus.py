@@ -18,7 +18,7 @@ from tap_line import ANY_PORT, HOLDING_10, Client, client_of, serving
 
 from scowl_edge.contracts import PointWrite, WriteRequest
 from scowl_edge.devices.declaration import LinkKind, ModbusLink, Parity, SerialLine
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.drivers.modbus import tap as tap_module
 from scowl_edge.drivers.modbus.tap import Tap
 from scowl_edge.model.command import CommandId, OutcomeKind
@@ -32,7 +32,7 @@ def site(port: int, **changes: object) -> ModbusLink:
 
 
 @asynccontextmanager
-async def proxied(declared: ModbusLink) -> AsyncIterator[tuple[ModbusTcpDriver, Recorder, Tap, Client]]:
+async def proxied(declared: ModbusLink) -> AsyncIterator[tuple[ModbusDriver, Recorder, Tap, Client]]:
     async with running(declared) as (driver, sink):
         assert driver.tap is not None
         async with serving(driver.tap) as tap, client_of(tap.port) as client:
@@ -41,7 +41,7 @@ async def proxied(declared: ModbusLink) -> AsyncIterator[tuple[ModbusTcpDriver, 
 
 
 async def test_a_link_without_a_proxy_has_none(server: FaultyServer) -> None:
-    assert ModbusTcpDriver(site(server.port, proxy=None), RealClock()).tap is None
+    assert ModbusDriver(site(server.port, proxy=None), RealClock()).tap is None
 
 
 async def test_other_tools_read_what_lies_there_and_never_write(server: FaultyServer) -> None:

@@ -12,7 +12,7 @@ from scowl_edge.assembly import Assembly, assemble, load
 from scowl_edge.clocks import SystemClock
 from scowl_edge.contracts import PointWrite, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink, ModbusPoint
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.drivers.opcua import OpcuaDriver
 from scowl_edge.model.command import CommandId, OutcomeKind, Verb
 from scowl_edge.model.event import LinkChanged, Outcome
@@ -44,12 +44,12 @@ class Sink:
         assert result == "ok", f"{link}: {result}"
 
 
-Driver = ModbusTcpDriver | OpcuaDriver
+Driver = ModbusDriver | OpcuaDriver
 
 
 def drivers_of(assembly: Assembly, simulator: Simulator, clock: SystemClock) -> list[Driver]:
     links = moved(assembly.links, simulator.ports)
-    return [ModbusTcpDriver(x, clock) if isinstance(x, ModbusLink) else OpcuaDriver(x, clock) for x in links]
+    return [ModbusDriver(x, clock) if isinstance(x, ModbusLink) else OpcuaDriver(x, clock) for x in links]
 
 
 @pytest.mark.parametrize("example", ["demo.yaml", "building.yaml"])

@@ -14,7 +14,7 @@ from modbus_site import device, link, point
 from virtual_plant import FAULTS, Plant, VirtualClock, VirtualLoop, run_virtual
 
 from scowl_edge.devices.declaration import LinkKind, ModbusLink
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.event import LinkChanged, Outcome
 from scowl_edge.model.signal import Quality, Reading
 
@@ -92,7 +92,7 @@ def test_no_wrong_value_under_random_faults(kind: LinkKind, share: float) -> Non
     async def main(loop: VirtualLoop) -> tuple[Plant, Judge]:
         plant = Plant(loop, it, seed=int(share * 100), share=share)
         judge = Judge(plant, it)
-        driver = ModbusTcpDriver(it, VirtualClock(loop), opener=plant.open_wire)
+        driver = ModbusDriver(it, VirtualClock(loop), opener=plant.open_wire)
         task = loop.create_task(driver.run(judge))
         for _ in range(4 * POLLS):
             if judge.polls >= POLLS or judge.wrong or task.done():
