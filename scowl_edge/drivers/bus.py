@@ -191,7 +191,8 @@ class Bus:
         self._ended = False
         self._work: deque[Turn] = deque()
         """Commands and guests whose turn has come."""
-        self._waker = Waker(clock.mono_ms, self._look, rate=rate)
+        self._waker = Waker(clock.mono_ms, self._pump, rate=rate)
+        self._slots = config.slots
         self._under_way = 0
         self._fruitless = 0
         self._attempts = 0
@@ -404,9 +405,12 @@ class Bus:
 
     def _pump(self) -> None:
         """Starts what is due; sets the timer for what is due later."""
-        schedule, port = self._schedule, self._port
+        schedule = self._schedule
+        if not self._port.is_open or self._ended:
+            self._waker.wake()
+            return
         try:
-            while port.is_open:
+            while True:
                 now_ms = self._now()
                 turn = schedule.next(now_ms)
                 if isinstance(turn, int):
@@ -415,6 +419,10 @@ class Bus:
                 self._progress_ms = now_ms
                 if turn.ticket is None:
                     self._begin(turn, now_ms)
+                    if self._under_way >= self._slots and not schedule.waits:
+                        # By far the most common end: nothing else can begin before this one is over.
+                        self._waker.until_ms = -1
+                        return
                 elif turn.kind is TurnKind.EXPIRED:
                     self._withhold(turn.ticket, "its time was over before the bus was free")
                 elif turn.kind is TurnKind.EXPIRED_GUEST:
@@ -426,7 +434,6 @@ class Bus:
         except Exception as error:  # noqa: BLE001
             # A defect must end the task that is supervised, not a callback that nobody looks at.
             self._waker.fail(error)
-        self._waker.wake()
 
     def _begin(self, turn: Turn, now_ms: int) -> None:
         seat = self._seats[turn.job]
@@ -612,15 +619,6 @@ class Bus:
         for _, answer in guests.values():
             if not answer.done():
                 answer.set_exception(error)
-
-    # -- waiting
-
-    def _look(self) -> None:
-        """The timer rang, or something new came."""
-        if self._port.is_open and not self._ended:
-            self._pump()
-        else:
-            self._waker.wake()
 
 
 def _verdict(error: DriverError, *, sent: bool, taken: int, of: int) -> tuple[OutcomeKind, str]:

@@ -178,6 +178,11 @@ class Schedule:
         """Commands that had no turn yet, in order."""
         return tuple(self._tickets)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a command or a guest waits for its turn."""
+        return bool(self._tickets or self._guests)
+
     def misses(self, unit: int) -> int:
         """Requests in a row that a unit left without a usable answer."""
         known = self._units.get(unit)

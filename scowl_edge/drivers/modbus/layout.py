@@ -185,7 +185,8 @@ class _Layout:
         self._low, self._high = low, high
         limited = (low > -_LARGEST) | (high < _LARGEST)
         # A double may leave the doubles by its scale; every other type is too small for that.
-        self._limited = bool(limited.any()) or any(point.type == "float64" for point in members)
+        self._calm = all(point.type != "float64" for point in members)
+        self._limited = bool(limited.any()) or not self._calm
 
     def _compile_exponents(self, ordered: list[int], points: Sequence[ModbusPoint]) -> None:
         by_name = {point.name: index for index, point in enumerate(points)}
@@ -206,23 +207,11 @@ class _Layout:
         self, payload: bytes, exponents: Mapping[int, float] | None, first_point: int
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.uint8], bool]:
         """Values, quality and causes of the members, and whether all are known to be GOOD."""
-        raw = np.empty(self._size)
-        with np.errstate(all="ignore"):
-            wire = np.frombuffer(payload, np.uint8)
-            faults = self._numbers(wire, raw)
-            if self._sentinel_at.size:
-                hit = raw[self._sentinel_at] == self._sentinel
-                if hit.any():
-                    faults = self._fault(faults, self._sentinel_at[hit], Cause.SENTINEL)
-            values = raw * self._factor
-            if self._scaled.size:
-                faults = self._scale(raw, values, faults, exponents, first_point)
-            if self._offset is not None:
-                values += self._offset
-            if self._limited:
-                beyond = (values < self._low) | (values > self._high)
-                if beyond.any():
-                    faults = self._fault(faults, beyond, Cause.IMPLAUSIBLE)
+        if self._calm:
+            values, faults = self._read(payload, exponents, first_point)
+        else:
+            with np.errstate(all="ignore"):
+                values, faults = self._read(payload, exponents, first_point)
         if self._order is not None:
             values = values[self._order]
         if faults is None:
@@ -233,15 +222,39 @@ class _Layout:
         values[bad] = np.nan
         return values, np.where(bad, np.uint8(Quality.BAD), self._quality), faults, False
 
+    def _read(
+        self, payload: bytes, exponents: Mapping[int, float] | None, first_point: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8] | None]:
+        """Values in the layout's own order, and what is wrong with them."""
+        raw = np.empty(self._size)
+        faults = self._numbers(np.frombuffer(payload, np.uint8), raw)
+        if self._sentinel_at.size:
+            hit = raw[self._sentinel_at] == self._sentinel
+            if hit.any():
+                faults = self._fault(faults, self._sentinel_at[hit], Cause.SENTINEL)
+        values = raw * self._factor
+        if self._scaled.size:
+            faults = self._scale(raw, values, faults, exponents, first_point)
+        if self._offset is not None:
+            values += self._offset
+        if self._limited:
+            beyond = (values < self._low) | (values > self._high)
+            if beyond.any():
+                faults = self._fault(faults, beyond, Cause.IMPLAUSIBLE)
+        return values, faults
+
     def _numbers(self, wire: NDArray[np.uint8], raw: NDArray[np.float64]) -> NDArray[np.uint8] | None:
         """Fills `raw`; NaN and infinities are sentinels of every float type."""
         faults: NDArray[np.uint8] | None = None
         gathered = wire[self._gather]
         for places, part, dtype in self._views:
             numbers = gathered[part].view(dtype)
-            raw[places] = numbers
-            if dtype[1] == "f" and not np.isfinite(numbers).all():
-                faults = self._fault(faults, np.arange(self._size)[places][~np.isfinite(numbers)], Cause.SENTINEL)
+            if dtype[1] == "f" and b"\0" in (finite := np.isfinite(numbers)).tobytes():
+                faults = self._fault(faults, np.arange(self._size)[places][~finite], Cause.SENTINEL)
+                with np.errstate(all="ignore"):
+                    raw[places] = numbers
+            else:
+                raw[places] = numbers
         if self._bit_at.size:
             raw[self._bit_places] = np.unpackbits(wire, bitorder="little")[self._bit_at]
         for place in range(self._size - len(self.strings), self._size):
