@@ -83,7 +83,8 @@ class Inbox:
     def reading(self, reading: Reading) -> None:
         """Takes a block; the last value of a point wins."""
         at: slice | NDArray[np.int32] = reading.points if reading.span is None else reading.span
-        self.conflated += int(np.count_nonzero(self._fresh[at]))
+        # Of so few, bytes are counted quicker than numbers.
+        self.conflated += self._fresh[at].tobytes().count(1)
         self._fresh[at] = True
         self.table.take(reading)
 

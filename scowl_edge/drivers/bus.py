@@ -403,18 +403,19 @@ class Bus:
         self._work.clear()
         self._dismiss_guests(LinkLost(why, sent=False))
 
-    def _pump(self) -> None:
-        """Starts what is due; sets the timer for what is due later."""
+    def _pump(self, now_ms: int = -1) -> None:
+        """Starts what is due; sets the timer for what is due later. The clock is read if no time is given."""
         schedule = self._schedule
         if not self._port.is_open or self._ended:
             self._waker.wake()
             return
         try:
             while True:
-                now_ms = self._now()
+                if now_ms < 0:
+                    now_ms = self._now()
                 turn = schedule.next(now_ms)
                 if isinstance(turn, int):
-                    self._waker.arm(turn, idle=not self._under_way)
+                    self._waker.arm(turn, now_ms, idle=not self._under_way)
                     return
                 self._progress_ms = now_ms
                 if turn.ticket is None:
@@ -471,16 +472,16 @@ class Bus:
             # It failed because the driver stopped: that says nothing of the unit.
             return
         try:
-            self._take(seat, result)
+            now_ms = self._now()
+            self._take(seat, result, now_ms)
         except Exception as error:  # noqa: BLE001 - see `_pump`
             self._waker.fail(error)
             return
-        self._pump()
+        self._pump(now_ms)
 
-    def _take(self, seat: _Seat, result: Sequence[Reading] | Exception) -> None:
+    def _take(self, seat: _Seat, result: Sequence[Reading] | Exception, now_ms: int) -> None:
         sink, turn, unit = self._sink, seat.turn, seat.unit
         assert sink is not None
-        now_ms = self._now()
         self._under_way -= 1
         if not isinstance(result, Exception):
             self._fruitful()

@@ -34,7 +34,7 @@ class Waker:
 
     async def sleep(self, until_ms: int) -> None:
         """Until then, or until it is woken."""
-        self.arm(until_ms, idle=True)
+        self.arm(until_ms, self._now_ms(), idle=True)
         try:
             await self.woken()
         finally:
@@ -67,7 +67,7 @@ class Waker:
             self._poked = True
             self._loop.call_soon(self._after_poke)
 
-    def arm(self, until_ms: int, *, idle: bool) -> None:
+    def arm(self, until_ms: int, now_ms: int, *, idle: bool) -> None:
         """Sets the timer, unless it rings sooner anyway. `idle`: nothing else is awaited meanwhile."""
         self.until_ms = until_ms if idle else -1
         if until_ms >= self._timer_ms:
@@ -75,7 +75,7 @@ class Waker:
         self._drop_timer()
         assert self._loop is not None
         self._timer_ms = until_ms
-        delay_s = max(until_ms - self._now_ms(), 0) / 1000 / self._rate
+        delay_s = max(until_ms - now_ms, 0) / 1000 / self._rate
         self._timer = self._loop.call_later(delay_s, self._ring, context=self._context)
 
     def disarm(self) -> None:

@@ -107,6 +107,8 @@ class _Layout:
         lines = [Line.of(point) for point in members]
         self._factor = np.array([float(line.factor) for line in lines])
         offset = np.array([float(line.offset) for line in lines])
+        self._plain = bool((self._factor == 1.0).all()) and not any(point.scale_factor for point in members)
+        """Whether raw numbers are values as they come."""
         self._offset = offset if offset.any() else None
         self._compile_guards(members)
         self._compile_exponents(ordered, points)
@@ -151,7 +153,20 @@ class _Layout:
                     gather += [at + place for place in little_endian(point)]
                 self._views.append((slice(first, first + count), slice(begin, len(gather)), f"<{kind}"))
         self._gather = np.array(gather, np.intp)
+        self._direct = self._as_it_lies(members)
         self._bit_at = np.array(bits, np.intp)
+
+    def _as_it_lies(self, members: list[ModbusPoint]) -> str:
+        """The dtype that reads the whole reply at once, where it is numbers of one type side by side, most significant
+        byte first; else empty."""
+        if len(self._views) != 1 or self._views[0][0] != slice(0, len(members)):
+            return ""
+        size = int(self._views[0][2][2:])
+        first = (members[0].address - self.span.address) * 2
+        straight = [first + place * size + byte for place in range(len(members)) for byte in reversed(range(size))]
+        if first or len(straight) != self.reply_bytes or self._gather.tolist() != straight:
+            return ""
+        return self._views[0][2].replace("<", ">")
 
     def _bit(self, point: ModbusPoint) -> int:
         """Place of a single bit among all of the reply's bits, least significant of each byte first."""
@@ -226,13 +241,17 @@ class _Layout:
         self, payload: bytes, exponents: Mapping[int, float] | None, first_point: int
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8] | None]:
         """Values in the layout's own order, and what is wrong with them."""
-        raw = np.empty(self._size)
-        faults = self._numbers(np.frombuffer(payload, np.uint8), raw)
+        faults: NDArray[np.uint8] | None
+        if self._direct and (whole := self._whole(payload)) is not None:
+            raw, faults = whole, None
+        else:
+            raw = np.empty(self._size)
+            faults = self._numbers(np.frombuffer(payload, np.uint8), raw)
         if self._sentinel_at.size:
             hit = raw[self._sentinel_at] == self._sentinel
             if hit.any():
                 faults = self._fault(faults, self._sentinel_at[hit], Cause.SENTINEL)
-        values = raw * self._factor
+        values = raw if self._plain else raw * self._factor
         if self._scaled.size:
             faults = self._scale(raw, values, faults, exponents, first_point)
         if self._offset is not None:
@@ -242,6 +261,13 @@ class _Layout:
             if beyond.any():
                 faults = self._fault(faults, beyond, Cause.IMPLAUSIBLE)
         return values, faults
+
+    def _whole(self, payload: bytes) -> NDArray[np.float64] | None:
+        """All numbers at once; None where one of them is none."""
+        numbers = np.frombuffer(payload, self._direct)
+        if self._direct[1] == "f" and b"\0" in np.isfinite(numbers).tobytes():
+            return None
+        return numbers.astype(np.float64)
 
     def _numbers(self, wire: NDArray[np.uint8], raw: NDArray[np.float64]) -> NDArray[np.uint8] | None:
         """Fills `raw`; NaN and infinities are sentinels of every float type."""

@@ -102,7 +102,14 @@ class MbapWire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Cuts the stream into frames."""
         patched = False
-        if self._partial:
+        if not self._partial and len(data) > 8:
+            # By far the most common case: one whole reply to a request under way, and nothing else.
+            transaction, protocol, length = _HEAD.unpack_from(data)
+            if len(data) == 6 + length and not protocol and transaction in self._pending:
+                asked = self._pending.pop(transaction)
+                asked.done(_checked(asked, data[6], data[7:]))
+                return
+        elif self._partial:
             data = self._partial + data
             self._partial = b""
             patched = self._owed > 0
