@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.model.effect import Inputs
-from scowl_edge.model.event import Event
+from scowl_edge.model.event import Event, LinkChanged, Outcome
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.tick import Tick
 
@@ -79,6 +79,8 @@ class Inbox:
         """(link, result) -> requests."""
         self.wake = wake
         """Called on each event: the next step should not wait for its period."""
+        self.hurry: Callable[[], None] | None = None
+        """Called on each event that people wait for: an order, a stop."""
 
     def reading(self, reading: Reading) -> None:
         """Takes a block; the last value of a point wins."""
@@ -93,6 +95,8 @@ class Inbox:
         self.keep(event)
         if self.wake is not None:
             self.wake()
+        if self.hurry is not None and not isinstance(event, Outcome | LinkChanged):
+            self.hurry()
 
     def keep(self, event: Event) -> None:
         """Keeps an event for the next step, whenever that comes."""

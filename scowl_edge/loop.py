@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 BARRIER_MS = 200
 """Longest wait for the disk; then safety commands go, and a hole is recorded."""
+REST, LONGEST_REST_S = 20, 0.25
+"""After a step, drivers' events wait for so many times its length: a small region does not notice, and a large one goes
+on polling while they storm. Orders, a stop, and what is due at a time are not held up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,9 @@ class Loop:
         self._point_links = point_links
         self._rate = rate
         self._urgent = asyncio.Event()
-        turn.inbox.wake = self._urgent.set
+        self._rest_until_s = 0.0
+        self._hurried = asyncio.Event()
+        turn.inbox.wake, turn.inbox.hurry = self._urgent.set, self._hurried.set
 
     async def run(self) -> None:
         """Turns until the plan is final."""
@@ -108,7 +113,9 @@ class Loop:
         plan = self.turn.decide(Clocks(mono_ms=clock.mono_ms(), utc_ms=clock.utc_ms(), utc_ok=clock.utc_ok()))
         if self.turn.failure:
             log.error("step_failed", step=plan.step, what=self.turn.failure)
-        self.timing.steps.append(asyncio.get_running_loop().time() - started)
+        ended = asyncio.get_running_loop().time()
+        self.timing.steps.append(ended - started)
+        self._rest_until_s = ended + min(REST * (ended - started), LONGEST_REST_S)
         durable = await self.turn.journal.barrier(BARRIER_MS)
         if durable is not self.turn.journal_ok:
             log.log(20 if durable else 40, "journal_durable" if durable else "journal_late", step=plan.step)
@@ -126,8 +133,18 @@ class Loop:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._urgent.wait()
-        # Events of one reply come together: one turn takes them all.
+        # Events of one reply come together, those of a broken link soon after each other: one turn takes them all, and
+        # a storm of them leaves the drivers most of the time.
+        rest_s = min(
+            self._rest_until_s - asyncio.get_running_loop().time(),
+            (wake_at_ms - self._clock.mono_ms()) / 1000 / self._rate,
+        )
+        if rest_s > 0 and not self._hurried.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._hurried.wait()
         await asyncio.sleep(0)
+        self._hurried.clear()
         self._urgent.clear()
 
     def _dispatch(self, effect: Effect) -> None:
