@@ -91,8 +91,14 @@ class Inbox:
         self.table.take(reading)
 
     def event(self, event: Event) -> None:
-        """Keeps an event for the next step, which should not wait for its period."""
+        """Keeps an event for the next step, which should not wait for its period.
+
+        For a device that comes or goes the period is soon enough: what it measures is judged by its age, and many may
+        come or go at once.
+        """
         self.keep(event)
+        if isinstance(event, LinkChanged) and event.device:
+            return
         if self.wake is not None:
             self.wake()
         if self.hurry is not None and not isinstance(event, Outcome | LinkChanged):
