@@ -79,6 +79,9 @@ class Inbox:
         """(link, result) -> requests."""
         self.wake = wake
         """Called on each event: the next step should not wait for its period."""
+        self.patient = False
+        """Whether a device that comes or goes waits for the period: what it measures is judged by its age anyway, and
+        hundreds may go at once."""
         self.hurry: Callable[[], None] | None = None
         """Called on each event that people wait for: an order, a stop."""
 
@@ -91,13 +94,9 @@ class Inbox:
         self.table.take(reading)
 
     def event(self, event: Event) -> None:
-        """Keeps an event for the next step, which should not wait for its period.
-
-        For a device that comes or goes the period is soon enough: what it measures is judged by its age, and many may
-        come or go at once.
-        """
+        """Keeps an event for the next step, which should not wait for its period."""
         self.keep(event)
-        if isinstance(event, LinkChanged) and event.device:
+        if self.patient and isinstance(event, LinkChanged) and event.device:
             return
         if self.wake is not None:
             self.wake()

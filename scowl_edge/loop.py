@@ -92,6 +92,7 @@ class Loop:
         self._rest_until_s = 0.0
         self._hurried = asyncio.Event()
         turn.inbox.wake, turn.inbox.hurry = self._urgent.set, self._hurried.set
+        turn.inbox.patient = True
 
     async def run(self) -> None:
         """Turns until the plan is final."""
