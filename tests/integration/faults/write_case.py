@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
 import numpy as np
+from calm_policy import POLICY
 from field_case import Case
 from field_peer import RATED_W
 from modbus_site import point
@@ -16,10 +18,10 @@ from scowl_edge.control.entry import Stage
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.model.command import CommandId, Verb, WriteClass
 from scowl_edge.model.effect import Write
-from scowl_edge.model.event import DeviceMode, Outcome, RegionMode
+from scowl_edge.model.event import DeviceMode, Outcome
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Image
-from scowl_edge.model.site import Actuator, Bus, BusKind, Device, OnStop, Policy, Signal, Site
+from scowl_edge.model.site import Actuator, Bus, BusKind, Device, OnStop, Signal, Site
 from scowl_edge.tracker.observe import Observation
 
 LIMIT, POWER = 0, 1
@@ -34,23 +36,7 @@ _FRESH_MS = 5_000
 _TURN_S = 0.01
 SITE = Site(
     name="matrix",
-    policy=Policy(
-        mode=RegionMode.AUTO,
-        period_ms=1_000,
-        margin_ppm=0,
-        ride_through_ms=2_000,
-        restore_step_w=5_000,
-        restore_every_ms=1_000,
-        restore_after_ms=1_000,
-        dead_band_w=100,
-        reserve_ppm=0,
-        answer_ms=2_000,
-        retry_ms=600_000,
-        max_contests=3,
-        charge_from_grid=False,
-        stop_timeout_ms=5_000,
-        move_budget=1,
-    ),
+    policy=replace(POLICY, retry_ms=600_000),
     devices=(Device(name="struck", link="plc", mode=DeviceMode.AUTO),),
     signals=tuple(Signal(device=0, name=name, fresh_ms=_FRESH_MS, hold_ms=_FRESH_MS) for name in ("limit", "power")),
     actuators=(

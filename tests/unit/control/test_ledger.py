@@ -6,35 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from calm_policy import POLICY
 
 from scowl_edge.capacity import RatingTree
 from scowl_edge.control.entry import Stage
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.model.command import Command, CommandId, OutcomeKind, Verb, WriteClass
 from scowl_edge.model.effect import Write
-from scowl_edge.model.event import DeviceMode, Outcome, RegionMode
+from scowl_edge.model.event import DeviceMode, Outcome
 from scowl_edge.model.reason import Reason
 from scowl_edge.model.signal import Image
-from scowl_edge.model.site import NONE, Actuator, Bus, BusKind, Device, OnStop, Policy, Signal, Site
+from scowl_edge.model.site import NONE, Actuator, Bus, BusKind, Device, OnStop, Signal, Site
 from scowl_edge.tracker import Observation
 
-POLICY = Policy(
-    mode=RegionMode.AUTO,
-    period_ms=1_000,
-    margin_ppm=0,
-    ride_through_ms=2_000,
-    restore_step_w=5_000,
-    restore_every_ms=1_000,
-    restore_after_ms=1_000,
-    dead_band_w=100,
-    reserve_ppm=0,
-    answer_ms=2_000,
-    retry_ms=60_000,
-    max_contests=3,
-    charge_from_grid=False,
-    stop_timeout_ms=5_000,
-    move_budget=1,
-)
 LIMIT = Actuator(
     device=0,
     verb=Verb.LIMIT,
