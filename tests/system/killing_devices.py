@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-MEET_S = 15.0
+MEET_S = 60.0
 """Longest time until the last device is at the moment."""
 _READ_COILS, _READ_HOLDING, _WRITE_COIL, _WRITE_REGISTER, _WRITE_REGISTERS = 1, 3, 5, 6, 16
 
