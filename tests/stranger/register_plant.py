@@ -20,6 +20,8 @@ FORMATS: tuple[tuple[str, str], ...] = (
 """Every (type, order) that a number can have."""
 SIGNED = tuple((kind, order) for kind, order in FORMATS if not kind.startswith("uint"))
 
+PATIENT = "20 s"
+"""Time-out of the link: the server answers at once, and a busy machine that stands still is no fault of it."""
 LEVEL_VOLTS = 230
 PHASES = 3
 
@@ -144,7 +146,7 @@ def site(devices: list[Device], port: int, more: str = "", link: str = "") -> st
         "site: {id: stranger}\n"
         "http: {listen: 127.0.0.1:0, token: {file: TOKEN}}\n"
         "journal: {path: JOURNAL}\n"
-        f"links:\n  peer: {{type: modbus-tcp, host: 127.0.0.1, port: {port}, timeout: 2 s{link}}}\n"
+        f"links:\n  peer: {{type: modbus-tcp, host: 127.0.0.1, port: {port}, timeout: {PATIENT}{link}}}\n"
         f"{more}"
         "devices:\n" + "".join(device.lines() for device in devices)
     )

@@ -18,9 +18,8 @@ from register_plant import (
     distinct,
     second_opinion,
 )
-from whole_daemon import Start, WholeDaemon, wait_for
+from whole_daemon import SOON_S, Start, WholeDaemon, wait_for
 
-SOON_S = 30
 METER = Device(
     "grid-meter", 1, [Place("grid-meter", "power", 1, 50, "int32", "CDAB", "input", "unit: W")], "kind: grid",
     "meter grid-meter.power", poll="200 ms", values={"power": 1000},

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -21,10 +22,10 @@ import pytest
 from opcua_peer import PASSWORD, POLICIES, Peer
 from opcua_proxy import BlackHole, black_hole
 from opcua_site_file import COMMANDS, METHOD, MUTE, SCALAR_COMMANDS, SCALARS, SHED, Command, Link, site
-from whole_daemon import WholeDaemon, wait_for
+from whole_daemon import SOON_S, WholeDaemon, wait_for
 
-SOON_S = 30
-HURRIED = ", timeout: 1 s, connect_timeout: 3 s"
+HURRIED = ", timeout: 3 s, connect_timeout: 5 s"
+"""Where time-outs are waited for; longer than a busy machine stands still, or a call would be in doubt by that."""
 LONGER_W = 321
 """By how much an order given to a black hole differs from the one before."""
 TOOL_READS = ("Boolean", "UInt16", "Int64", "Float")
@@ -99,9 +100,15 @@ class Plant:
             ),
         ]  # fmt: skip
         self._daemon: WholeDaemon | None = None
+        self._began_s = 0.0
+
+    def running_s(self) -> float:
+        """For how long the daemon has been running."""
+        return time.monotonic() - self._began_s
 
     def run(self) -> WholeDaemon:
         """Starts the daemon."""
+        self._began_s = time.monotonic()
         self._daemon = WholeDaemon(site(self.links, self.refused), self.folder)
         return self._daemon
 
@@ -119,7 +126,7 @@ def _through(proxy: BlackHole) -> str:
 def scowl_edge(*arguments: str) -> str:
     """Runs a subcommand; what it printed."""
     command = [sys.executable, "-m", "scowl_edge.cli", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SOON_S)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
@@ -154,9 +161,10 @@ def nobody_is_trusted_before_a_person_says_so(plant: Plant) -> WholeDaemon:
         lambda: all("is not trusted" in cause(daemon, link) for link in secured), SOON_S, "each secured link says so"
     )
     (rejected,) = (plant.folder / "pki" / "rejected").iterdir()
-    assert all(f"scowl-edge pki trust {rejected.stem}" in cause(daemon, link) for link in secured)
+    said = f"scowl-edge pki trust {rejected.stem}"
+    wait_for(lambda: all(said in cause(daemon, link) for link in secured), SOON_S, "and what to do")
     wait_for(lambda: "more-links-down" in daemon.alarms(), SOON_S, "with the two that stay refused, one alarm for most")
-    assert {point["reason"] for point in points_of(daemon, plant.far)} == {"link_down"}
+    wait_for(lambda: reasons(daemon, plant.far) == {"link_down"}, SOON_S, "nothing is known")
     wait_for(lambda: not misread(plant, daemon, plant.links[:1]), SOON_S, "what is not secured works")
     checked = scowl_edge("check", str(daemon.file))
     assert "no server's certificate is trusted" in checked and "ok: site stranger" in checked
@@ -172,8 +180,7 @@ def every_type_is_read(plant: Plant, daemon: WholeDaemon) -> None:
         plant.peer.put(f"{link.name}/Int32", 2**30 + 1)
     wait_for(lambda: not misread(plant, daemon), SOON_S, "every change is seen")
     for link in plant.links:
-        points = daemon.get(f"devices/{link.name}-faulty/points")["points"]
-        assert {point["point"]: (point["reason"], point["detail"]) for point in points} == FAULTS
+        wait_for(lambda link=link: faults(daemon, link) == FAULTS, SOON_S, "what is wrong is said of each point")
 
 
 def every_type_is_commanded(plant: Plant, daemon: WholeDaemon) -> None:
@@ -188,7 +195,7 @@ def every_type_is_commanded(plant: Plant, daemon: WholeDaemon) -> None:
     assert {each.device for each in SCALAR_COMMANDS} | {"String", "DateTime"} == set(SCALARS)
     for link in plant.links:
         # The time for which a shed holds: as a moment, so long after the epoch.
-        assert 800 <= meant(state["values"][f"{link.name}/DateTime"]) <= 900
+        assert 600 <= meant(state["values"][f"{link.name}/DateTime"]) <= 900
     assert sorted(state["calls"]) == sorted(
         [["SetLimit", [METHOD.held(number)]] for number in range(4)] + [["Reset", []]] * 4
     )
@@ -229,7 +236,7 @@ def a_black_hole_is_told_and_left(plant: Plant, daemon: WholeDaemon) -> None:
     give(daemon, far, volatile, volatile.ordered(1) + LONGER_W)
     alarm = wait_for(lambda: daemon.alarms().get(f"link-down:{far.name}"), SOON_S, "an alarm says so")
     assert "no answer within" in alarm["cause"]["text"]
-    assert {point["reason"] for point in points_of(daemon, far)} <= {"timeout", "link_down"}
+    assert reasons(daemon, far) <= {"timeout", "link_down"}
     assert {point["value"] for point in points_of(daemon, far)} == {None}
     assert daemon.metric_of(f"{far.name}-seen", "Int16") is None
     near = [link for link in plant.links if link is not far]
@@ -244,10 +251,15 @@ def a_black_hole_is_told_and_left(plant: Plant, daemon: WholeDaemon) -> None:
     in_effect(plant, daemon, [command for command in COMMANDS if command is not METHOD])
     assert meant(plant.peer.value(f"{far.name}/{volatile.device}")) == volatile.ordered(1) + LONGER_W
     # Either it never left and was called afterwards, or it is in doubt; the server got it at most once.
+    ended = ("effective", "timed_out")
+    state = wait_for(
+        lambda: state if (state := actuator(daemon, far, METHOD)["state"]) in ended else "",
+        SOON_S,
+        "the call has ended",
+    )
     called = [arguments for name, arguments in plant.peer.calls() if name == "SetLimit"].count(
         [pytest.approx(asked / METHOD.node_w)]
     )
-    state = actuator(daemon, far, METHOD)["state"]
     assert (state, called) in (("effective", 1), ("timed_out", 0), ("timed_out", 1))
     assert plant.peer.calls().count(["Sleep", []]) == 1
     give(daemon, far, volatile, volatile.ordered(1))
@@ -256,12 +268,11 @@ def a_black_hole_is_told_and_left(plant: Plant, daemon: WholeDaemon) -> None:
 def a_restart_with_other_namespaces_changes_nothing(plant: Plant, daemon: WholeDaemon) -> None:
     plant.peer.kill()
     wait_for(
-        lambda: {point["reason"] for link in plant.links for point in points_of(daemon, link)} == {"link_down"},
-        SOON_S,
-        "nothing is known any more",
+        lambda: all(reasons(daemon, link) == {"link_down"} for link in plant.links), SOON_S, "nothing is known any more"
     )
-    told = daemon.alarms()
-    assert len(told) <= 10 and "more-links-down" in told
+    # Points say it at once, alarms with the step that takes the news.
+    told = wait_for(lambda: told if "more-links-down" in (told := daemon.alarms()) else {}, SOON_S, "an alarm for most")
+    assert len(told) <= 10
     plant.peer.options["shift"] = 3
     plant.peer.start()
     wait_for(lambda: not any(cause(daemon, link) for link in plant.links), SOON_S, "all links are up")
@@ -277,12 +288,16 @@ def a_restart_with_other_namespaces_changes_nothing(plant: Plant, daemon: WholeD
 
 def what_is_refused_says_why_and_is_not_stormed(plant: Plant, daemon: WholeDaemon) -> None:
     """After 0, 2, 6, 14, 30 s, with two connections each, where `reconnect` alone would be twice a second."""
+    wait_for(lambda: plant.to_locked.accepted >= 4 and plant.to_unknown.accepted >= 2, SOON_S, "both try again")
+    # Three links are down at most for now, so each has an alarm of its own.
+    refused = {f"link-down:{link.name}" for link in plant.refused}
+    wait_for(lambda: refused <= daemon.alarms().keys(), SOON_S, "both are told")
     assert daemon.alarms()["link-down:locked"]["cause"]["text"].startswith(
         f"log in to {plant.refused[0].endpoint} as edge: BadUserAccessDenied; check user and password on both sides"
     )
     assert "is not trusted; if it is the right one" in daemon.alarms()["link-down:unknown"]["cause"]["text"]
-    assert 4 <= plant.to_locked.accepted <= 12
-    assert 2 <= plant.to_unknown.accepted <= 12
+    accepted = plant.to_locked.accepted, plant.to_unknown.accepted
+    assert max(accepted) <= 2 * most_attempts(plant.running_s()), accepted
     for link in plant.refused:
         assert [kind for kind, source in tale(daemon, link) if source == link.name] == ["link-down"], "told once"
 
@@ -291,6 +306,25 @@ def cause(daemon: WholeDaemon, link: Link) -> str:
     """Why a link is down, as its devices say; empty if it is not."""
     text: str = daemon.get(f"devices/{link.name}-seen")["down_cause"]
     return text
+
+
+def most_attempts(within_s: float) -> int:
+    """How often a link may have tried, each pause being shorter by up to a fifth."""
+    attempts, pause_s = 1, 2.0
+    while within_s > 0:
+        attempts, within_s, pause_s = attempts + 1, within_s - 0.8 * pause_s, min(2 * pause_s, 30.0)
+    return attempts
+
+
+def faults(daemon: WholeDaemon, link: Link) -> dict[str, tuple[str | None, str | None]]:
+    """What is said of each point of the device that has wrong ones."""
+    points = daemon.get(f"devices/{link.name}-faulty/points")["points"]
+    return {point["point"]: (point["reason"], point["detail"]) for point in points}
+
+
+def reasons(daemon: WholeDaemon, link: Link) -> set[str | None]:
+    """Why the scalars of a link are not good."""
+    return {point["reason"] for point in points_of(daemon, link)}
 
 
 def points_of(daemon: WholeDaemon, link: Link) -> list[dict[str, Any]]:
@@ -378,6 +412,6 @@ def second_opinion(peer: Peer, name: str) -> tuple[str, float]:
     """Type and value of a scalar of the plain link as asyncua's own tool reads it."""
     tool = Path(sys.executable).with_name("uaread")
     command = [str(tool), "-u", peer.endpoint, "-n", f"ns=2;s=plain/{name}", "-t", "variant"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SOON_S).stdout
     value, kind = told.split("Value=")[1].split(", VariantType=<VariantType.")
     return kind.split(":")[0], float({"False": 0, "True": 1}.get(value, value))

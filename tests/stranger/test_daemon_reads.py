@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 from register_plant import FORMATS, Device, Place
-from whole_daemon import Start, WholeDaemon, wait_for
+from whole_daemon import SOON_S, Start, WholeDaemon, wait_for
 
-SOON_S = 10
 RANGES = {
     "int16": (-(2**15), 2**15 - 1),
     "uint16": (0, 2**16 - 1),

@@ -16,6 +16,8 @@ from urllib.request import Request, urlopen
 from libmodbus_peer import Peer
 
 TOKEN = "the-token-of-a-stranger"
+SOON_S = 90
+"""Longest wait for what happens soon: it costs nothing if all is well, and a busy machine takes its time."""
 
 
 def wait_for(reached: Callable[[], object], within_s: float, what: str) -> Any:
@@ -47,7 +49,7 @@ class WholeDaemon:
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         assert self.url.startswith("http://127.0.0.1:"), self.errors()
-        wait_for(lambda: self._ask("/readyz")[0] == 200, 20, "the daemon is ready")
+        wait_for(lambda: self._ask("/readyz")[0] == 200, SOON_S, "the daemon is ready")
 
     def errors(self) -> str:
         """What it said on standard error."""
@@ -57,7 +59,7 @@ class WholeDaemon:
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         body = None if order is None else json.dumps(order).encode()
         try:
-            with urlopen(Request(self.url + path, body, headers if body else {}), timeout=10) as answer:
+            with urlopen(Request(self.url + path, body, headers if body else {}), timeout=SOON_S) as answer:
                 return answer.status, answer.read()
         except HTTPError as refused:
             with refused:
@@ -109,13 +111,13 @@ class WholeDaemon:
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=20)
+        return self._process.wait(timeout=SOON_S)
 
     def close(self) -> None:
         """Whatever it does, it ends."""
         if self._process.poll() is None:
             self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=SOON_S)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
