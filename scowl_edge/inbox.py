@@ -11,10 +11,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from scowl_edge.model.batch import Batch
 from scowl_edge.model.effect import Inputs
 from scowl_edge.model.event import Event, LinkChanged, Outcome
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.tick import Tick
+
+MOST_BATCH_BYTES = 64 << 20
+"""Of batches that wait for a step; more are refused at the source."""
 
 ROUND_NEAREST, ROUND_UP, ROUND_DOWN = 0, 1, 2
 
@@ -72,6 +76,9 @@ class Inbox:
         self._rounding = np.asarray(roundings, np.uint8)
         self._seen_ms = np.full(len(self._at), -2, np.int64)
         self._events: list[Event] = []
+        self._batches: list[Batch] = []
+        self._batch_bytes = 0
+        self.refused_batches = 0
         self._fresh = np.zeros(points, np.bool_)
         self.conflated = 0
         """Point updates that were overwritten before a step saw them."""
@@ -107,6 +114,15 @@ class Inbox:
         """Keeps an event for the next step, whenever that comes."""
         self._events.append(event)
 
+    def batch(self, batch: Batch) -> bool:
+        """Keeps a batch for the next step; False if too much waits already: the sender has to try again later."""
+        if self._batch_bytes + len(batch.data) > MOST_BATCH_BYTES:
+            self.refused_batches += 1
+            return False
+        self._batches.append(batch)
+        self._batch_bytes += len(batch.data)
+        return True
+
     def requests(self, link: str, result: str, count: int = 1) -> None:
         """Counts requests by their result."""
         self.request_results[link, result] += count
@@ -137,4 +153,5 @@ class Inbox:
         quality = np.where(outside, np.uint8(Quality.BAD), quality)
         value = np.where(outside | (quality == Quality.BAD), 0.0, exact).astype(np.int64)
         events, self._events = tuple(self._events), []
-        return Inputs(tick, changed, value, quality.astype(np.uint8), received[changed], events)
+        batches, self._batches, self._batch_bytes = tuple(self._batches), [], 0
+        return Inputs(tick, changed, value, quality.astype(np.uint8), received[changed], events, batches)

@@ -12,12 +12,24 @@ from scowl_edge.assembly.kinds import split_listen
 from scowl_edge.assembly.point_rows import PointRows
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, StorageRole
 from scowl_edge.assembly.roles import consumer, generator, storage
-from scowl_edge.assembly.schema import Configuration, RatingSection
+from scowl_edge.assembly.schema import Configuration, PopulationSection, RatingSection
 from scowl_edge.assembly.wiring import Wiring
+from scowl_edge.compiled import PLAIN_LIMIT
 from scowl_edge.config import Document
 from scowl_edge.model.event import DeviceMode, RegionMode
 from scowl_edge.model.quantity import CURRENT, Quantity
-from scowl_edge.model.site import NONE, Bus, BusKind, Device, Policy, Rating, RatingKind, Site
+from scowl_edge.model.site import (
+    NONE,
+    Bus,
+    BusKind,
+    Device,
+    PeerKind,
+    Policy,
+    Population,
+    Rating,
+    RatingKind,
+    Site,
+)
 
 
 def build(configuration: Configuration, document: Document) -> Assembly:
@@ -131,9 +143,36 @@ def _site(configuration: Configuration, rows: PointRows, fingerprint: str) -> tu
         generators=tuple(generators),
         consumers=tuple(consumers),
         storages=tuple(storages),
+        populations=tuple(
+            _population(name, section, configuration.region.margin)
+            for name, section in configuration.populations.items()
+        ),
         fingerprint=fingerprint,
     )
     return site, wiring
+
+
+def _population(name: str, section: PopulationSection, margin_ppm: int) -> Population:
+    statistics = section.statistics
+    return Population(
+        name=name,
+        kind=PeerKind.SIMULATED,
+        consumers=section.consumers,
+        trees=section.trees or min(max(10, section.consumers // 20_000), 342),
+        seed=section.seed,
+        quantum_w=10 if section.consumers > PLAIN_LIMIT else 1,
+        feeders=section.feeders,
+        feeder_limit_ppm=section.feeder_limit,
+        supply_ppm=section.supply,
+        margin_ppm=margin_ppm if section.margin is None else section.margin,
+        sigma_milli=1000 * statistics.sigma if statistics is not None else 0,
+        correlated_ppm=statistics.correlated if statistics is not None else 0,
+        period_ms=section.period,
+        fresh_ms=3 * section.period,
+        hold_ms=60_000,
+        dead_band_ppm=2_000,
+        move_budget=section.consumers // 1_000,
+    )
 
 
 def _rating(

@@ -44,9 +44,11 @@ from scowl_edge.assembly.schema import (
     BusSection,
     Configuration,
     Journal,
+    PopulationSection,
     RatingSection,
     Region,
     SiteSection,
+    StatisticsSection,
     Telemetry,
 )
 from scowl_edge.assembly.section import Section, Source
@@ -77,6 +79,8 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("region", Region),
     ("buses.NAME", BusSection),
     ("ratings.NAME", RatingSection),
+    ("populations.NAME", PopulationSection),
+    ("populations.NAME.statistics", StatisticsSection),
     ("devices.NAME, on a Modbus link", ModbusDeviceSection),
     ("devices.NAME.holes, on a Modbus link", HolesSection),
     ("devices.NAME.canary, on a Modbus link", CanarySection),

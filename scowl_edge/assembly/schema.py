@@ -146,6 +146,52 @@ class RatingSection(Section):
     )
 
 
+class StatisticsSection(Section):
+    """A margin from how much the members of a tree vary."""
+
+    sigma: Annotated[int, Whole(1, 12)] = key(
+        4, "Standard deviations of the members' demand, taken together, that are kept free.", "4"
+    )
+    correlated: Share = key(
+        FRACTION("2 %"),
+        "Share of the load that is kept free besides, for what all of them do at once: the weather.",
+        "2 %",
+    )
+
+
+class PopulationSection(Section):
+    """Simulated consumers by the thousand to the million, with plants of their own, balanced like the rest."""
+
+    consumers: Annotated[int, Whole(1, 20_000_000)] = key(
+        ..., "How many. More than 2,000 need the extra `scale`.", "100000"
+    )
+    trees: Annotated[int, Whole(1, 10_000)] | None = key(
+        None, "How many plants feed them.", "50", shown="one for 20,000 consumers, at least 10, at most 342"
+    )
+    seed: Annotated[int, Whole(0, 2_000_000_000)] = key(1, "All that chance decides follows from it.", "1")
+    feeders: Annotated[int, Whole(1, 10_000)] = key(
+        8, "Feeders they hang on; eight at a time hang below a substation, and all of those below one connection.", "62"
+    )
+    feeder_limit: Annotated[int, Measure(FRACTION, low="50 %", high="1000 %")] = key(
+        FRACTION("150 %"), "Limit of each feeder, of the mean demand below it.", "130 %"
+    )
+    supply: Annotated[int, Measure(FRACTION, low="1 %", high="1000 %")] = key(
+        FRACTION("125 %"), "Rated output of all plants together, of the mean demand.", "110 %"
+    )
+    margin: Annotated[int, Measure(FRACTION, low="0 %", high="90 %")] | None = key(
+        None, "Share of each plant's output that is not given to consumers.", "10 %", shown="that of the region"
+    )
+    statistics: StatisticsSection | None = key(
+        None,
+        "A margin from the statistics of each tree's members; the larger of the two counts.",
+        "{sigma: 4, correlated: 2 %}",
+        shown="none",
+    )
+    period: Annotated[int, duration("100 ms", "60 s")] = key(
+        TIME("1 s"), "Time between two changes of everybody's demand.", "1 s"
+    )
+
+
 class Configuration(Section):
     """The whole file."""
 
@@ -164,6 +210,9 @@ class Configuration(Section):
     )
     ratings: dict[Name, RatingSection] = key({}, "Limits of places, by name.", "{grid: {...}}", shown="none")
     devices: dict[Name, AnyDevice] = key({}, "Devices by name.", "{wind-1: {...}}", shown="none")
+    populations: dict[Name, PopulationSection] = key(
+        {}, "Simulated populations, by name.", "{town: {consumers: 100000}}", shown="none"
+    )
     simulation: dict[str, Any] | None = key(
         None,
         "What `scowl-edge simulator` and `scowl-edge demo` play behind these links; the daemon does not read it.",

@@ -5,6 +5,9 @@ One fixed layout, little-endian, so that the same inputs always give the same by
     step, mono_ms, utc_ms, move_budget (4 x i64) · flags (u8) · count (u32) · length of the events (u32)
     value (i64 x count) · received_ms (i64 x count) · signals (i32 x count) · quality (u8 x count) · events
 
+Where there are batches of populations (a flag), the events are preceded by their own length (u32) and followed by the
+batches, each with a head (population u16, kind u8, sender u32, sequence u64, at_ms i64, length u32) and its rows.
+
 Most of a journal is such columns; as text they would cost more to write than all else in a step's records.
 """
 
@@ -16,14 +19,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.model.codec import decode, encode
+from scowl_edge.model.batch import Batch, BatchKind
+from scowl_edge.model.codec import CodecError, decode, encode
 from scowl_edge.model.effect import Inputs
 from scowl_edge.model.event import Event
 from scowl_edge.model.tick import Tick
 
 _HEAD = struct.Struct("<4qBII")
 _ROW_BYTES = 8 + 8 + 4 + 1
-_UTC_OK, _JOURNAL_OK = 1, 2
+_UTC_OK, _JOURNAL_OK, _BATCHES = 1, 2, 4
+_BATCH = struct.Struct("<HBIQqI")
+_LENGTH = struct.Struct("<I")
 _Events = tuple[Event, ...]
 
 
@@ -43,6 +49,7 @@ class Columns:
     quality: NDArray[np.uint8]
     received_ms: NDArray[np.int64]
     events: bytes
+    """And batches, if there are any."""
 
     @classmethod
     def of(cls, inputs: Inputs) -> Columns:
@@ -50,12 +57,14 @@ class Columns:
         tick = inputs.tick
         return cls(
             clock=np.array([tick.step, tick.mono_ms, tick.utc_ms, tick.move_budget], np.int64),
-            flags=(_UTC_OK if tick.utc_ok else 0) | (_JOURNAL_OK if tick.journal_ok else 0),
+            flags=(_UTC_OK if tick.utc_ok else 0)
+            | (_JOURNAL_OK if tick.journal_ok else 0)
+            | (_BATCHES if inputs.batches else 0),
             signals=inputs.signals,
             value=inputs.value,
             quality=inputs.quality,
             received_ms=inputs.received_ms,
-            events=encode(inputs.events, _Events),
+            events=_joined(encode(inputs.events, _Events), inputs.batches),
         )
 
     @classmethod
@@ -93,6 +102,7 @@ class Columns:
     def inputs(self) -> Inputs:
         """What the step saw. Raises CodecError where the events cannot be read."""
         step, mono_ms, utc_ms, move_budget = self.clock.tolist()
+        events, batches = _parted(self.events) if self.flags & _BATCHES else (self.events, ())
         return Inputs(
             tick=Tick(
                 step=step,
@@ -106,5 +116,42 @@ class Columns:
             value=self.value,
             quality=self.quality,
             received_ms=self.received_ms,
-            events=decode(_Events, self.events),
+            events=decode(_Events, events),
+            batches=batches,
         )
+
+
+def _joined(events: bytes, batches: tuple[Batch, ...]) -> bytes:
+    if not batches:
+        return events
+    parts = [_LENGTH.pack(len(events)), events]
+    for b in batches:
+        parts += (_BATCH.pack(b.population, b.kind, b.sender, b.sequence, b.at_ms, len(b.data)), b.data)
+    return b"".join(parts)
+
+
+def _parted(data: bytes) -> tuple[bytes, tuple[Batch, ...]]:
+    """(events, batches). Raises CodecError where the bytes are not such."""
+    batches = []
+    try:
+        at = _LENGTH.size + _LENGTH.unpack_from(data)[0]
+        events = data[_LENGTH.size : at]
+        while at < len(data):
+            population, kind, sender, sequence, at_ms, length = _BATCH.unpack_from(data, at)
+            at += _BATCH.size
+            batches.append(
+                Batch(
+                    population=population,
+                    kind=BatchKind(kind),
+                    sender=sender,
+                    sequence=sequence,
+                    at_ms=at_ms,
+                    data=data[at : at + length],
+                )
+            )
+            at += length
+    except (struct.error, ValueError) as error:
+        raise CodecError(f"batches of an inputs record: {error}") from None
+    if at != len(data):
+        raise CodecError("batches of an inputs record: the last one is cut short")
+    return events, tuple(batches)

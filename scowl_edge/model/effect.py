@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scowl_edge.model.batch import Assign, Batch
 from scowl_edge.model.command import Command
 from scowl_edge.model.event import Event
 from scowl_edge.model.tick import Tick
@@ -29,7 +30,7 @@ class Read:
     """Monotonic: wanted by then."""
 
 
-Effect = Write | Read
+Effect = Write | Read | Assign
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,8 @@ class Inputs:
     quality: NDArray[np.uint8]
     received_ms: NDArray[np.int64]
     events: tuple[Event, ...]
+    batches: tuple[Batch, ...] = ()
+    """What the peers of populations told, in order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

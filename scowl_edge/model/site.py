@@ -256,6 +256,50 @@ class Storage:
     """Register values for idle, charging, discharging, sleeping."""
 
 
+class PeerKind(StrEnum):
+    """Where a population's demand and the output of its plants come from."""
+
+    SIMULATED = "simulated"
+    """From its seed and law, inside the core: only these two enter the journal."""
+    REPORTED = "reported"
+    """From batches of its peers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """Consumers by the thousand, and the plants that feed them: one tree a plant, on a network of their own."""
+
+    name: str
+    kind: PeerKind
+    consumers: int
+    trees: int
+    seed: int
+    """Who there is, and everything that chance decides, follows from it."""
+    quantum_w: int
+    feeders: int
+    """Leaves of its tree of ratings, three levels deep; 1 = no such tree."""
+    feeder_limit_ppm: int
+    """Limit of a feeder, of the mean demand below it; 0 = none. Those above have half as much to spare."""
+    supply_ppm: int
+    """Rated output of all plants, of the mean demand."""
+    margin_ppm: int
+    """Share of each tree's output that is kept free."""
+    sigma_milli: int
+    """Thousandths of a standard deviation of its members' demand that are kept free if that is more; 0 = off."""
+    correlated_ppm: int
+    """Share of the load that is kept free with it for what all members do at once."""
+    period_ms: int
+    """Time between two simulated steps."""
+    fresh_ms: int
+    """Age up to which a reported value counts as fresh."""
+    hold_ms: int
+    """Age after `fresh_ms` up to which the last value is held."""
+    dead_band_ppm: int
+    """Of the supply: room that must be left over before the starving are fed again."""
+    move_budget: int
+    """Most consumers that one step moves towards a better whole, beyond what is needed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The region's own numbers."""
@@ -296,5 +340,6 @@ class Site:
     generators: tuple[Generator, ...] = ()
     consumers: tuple[Consumer, ...] = ()
     storages: tuple[Storage, ...] = ()
+    populations: tuple[Population, ...] = ()
     fingerprint: str = field(default="")
     """Digest of the configuration text it was built from."""

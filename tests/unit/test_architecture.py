@@ -77,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "inbox": {"model"},
     "turn": {"control", "model", "contracts", "inbox"},
     "loop": {"control", "model", "contracts", "turn", "inbox"},
-    "assembly": {"config", "devices", "drivers", "drivers.modbus", "drivers.opcua", "control", "model"},
+    "assembly": {"compiled", "config", "devices", "drivers", "drivers.modbus", "drivers.opcua", "control", "model"},
     "web": {"model"},
     "metrics": {"model"},
     "logs": {"journald"},
