@@ -110,7 +110,7 @@ class Recorder:
     def flips(self, device: str) -> list[bool]:
         return [event.up for event in self.events if isinstance(event, LinkChanged) and event.device == device]
 
-    async def until(self, condition: Callable[[], object], within_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], object], within_s: float = 60.0) -> None:
         """Waits for a condition, with a deadline."""
         end = time.monotonic() + within_s
         while not condition():

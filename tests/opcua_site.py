@@ -79,7 +79,7 @@ class Running:
         value, quality, _ = self.sink.last.get(point, (0.0, 2, 0))
         return value if quality == 0 else None
 
-    async def sees(self, point: int, value: float, within_s: float = 5.0) -> None:
+    async def sees(self, point: int, value: float, within_s: float = 60.0) -> None:
         await self.sink.until(lambda: self.good(point) == value, within_s)
 
     async def command(self, *writes: tuple[int, float], valid_ms: int = 5_000) -> Outcome:

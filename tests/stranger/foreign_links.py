@@ -69,7 +69,7 @@ def serial_pair(folder: Path) -> Iterator[tuple[Path, Path]]:
         pytest.skip("no socat; as root run: sh tests/system-packages.sh")
     ends = folder / "ttyD", folder / "ttyE"
     process = subprocess.Popen([program, *(f"pty,raw,echo=0,link={end}" for end in ends)])
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not all(end.exists() for end in ends):
         assert time.monotonic() < until and process.poll() is None, "socat makes no serial line"
         time.sleep(0.01)
@@ -77,7 +77,7 @@ def serial_pair(folder: Path) -> Iterator[tuple[Path, Path]]:
         yield ends
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Mbpoll:
         command = [*self._command, "-t", table, "-r", str(address), *options, "127.0.0.1"]
         if values:
             command += ["--", *values]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

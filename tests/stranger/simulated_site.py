@@ -86,7 +86,7 @@ class SimulatedSite:
 
     def ask(self, path: str) -> Any:
         """An answer of the control port."""
-        with urlopen(self._control + path, timeout=10) as answer:
+        with urlopen(self._control + path, timeout=60) as answer:
             return json.load(answer)
 
     def errors(self) -> str:
@@ -97,9 +97,9 @@ class SimulatedSite:
         """Ends it."""
         self.process.terminate()
         try:
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         assert self.process.stdout is not None
         self.process.stdout.close()

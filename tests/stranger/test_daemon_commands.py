@@ -118,7 +118,7 @@ def grid(import_w: int) -> str:
 def switch_on(daemon: WholeDaemon) -> None:
     """The daemon may write from now on."""
     daemon.order("region/mode", "auto")
-    wait_for(lambda: daemon.get("region")["mode"] == "auto", 10, "the region is in auto")
+    wait_for(lambda: daemon.get("region")["mode"] == "auto", SOON_S, "the region is in auto")
 
 
 def limited(number: int) -> tuple[Device, int, int]:
@@ -235,7 +235,7 @@ def test_a_shed_that_the_register_rounds_up_is_granted(start: Start) -> None:
     switch_on(daemon)
     peer.tell("frozen 0")
     wait_for(lambda: peer.show(f"{device.name}.shed_granted") == part_w + 1, SOON_S, "the server grants")
-    wait_for(lambda: daemon.get(f"devices/{device.name}")["shed_w"] >= part_w, 5, "the grant counts")
+    wait_for(lambda: daemon.get(f"devices/{device.name}")["shed_w"] >= part_w, SOON_S, "the grant counts")
 
 
 def test_generators_are_raised_and_stores_discharged_in_every_type_and_order(start: Start) -> None:

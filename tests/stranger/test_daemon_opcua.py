@@ -49,7 +49,7 @@ class Proxies:
     def to(self, port: int) -> BlackHole:
         """One more."""
         entering = self._open.enter_async_context(black_hole(port))
-        return asyncio.run_coroutine_threadsafe(entering, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(entering, self._loop).result(60)
 
     def tell(self, order: Callable[[], None]) -> None:
         """Has a proxy do something; returns when it is done."""
@@ -57,12 +57,12 @@ class Proxies:
         async def do() -> None:
             order()
 
-        asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(do(), self._loop).result(60)
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._open.aclose(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._open.aclose(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
 

@@ -7,10 +7,10 @@ import socket
 import subprocess
 
 import pytest
-from conftest import INSTALL
 from opcua_peer import free_port
 from register_plant import Device, Place
-from whole_daemon import Start, wait_for
+from whole_daemon import SOON_S, Start, wait_for
+from wire_capture import INSTALL
 
 POWER = Place("meter", "power", 1, 10, "int32", "CDAB", factor=0.5, keys="unit: W, scale: 0.5")
 COIL = Place("meter", "closed", 1, 3, table="coil")
@@ -33,12 +33,12 @@ def test_mbpoll_reads_a_device_through_the_daemon_and_cannot_change_it(start: St
     def mbpoll(*options: str, value: str = "") -> tuple[int, str]:
         command = [mbpoll_program, "-1", "-q", "-0", "-o", "3", "-p", str(port), *options, "127.0.0.1"]
         done = subprocess.run(
-            [*command, *(["--", value] if value else [])], capture_output=True, text=True, timeout=20, check=False
+            [*command, *(["--", value] if value else [])], capture_output=True, text=True, timeout=SOON_S, check=False
         )
         return done.returncode, done.stdout + done.stderr
 
     peer.tell(f"raw {POWER.name} -70000", f"raw {COIL.name} 1")
-    wait_for(lambda: daemon.point("meter", "power")["value"] == -35_000, 10, "the daemon reads the meter")
+    wait_for(lambda: daemon.point("meter", "power")["value"] == -35_000, SOON_S, "the daemon reads the meter")
     status, said = mbpoll("-a", "1", "-t", "4:int", "-r", "10")
     assert (status, said.split()[-1]) == (0, "-70000")
     status, said = mbpoll("-a", "1", "-t", "0", "-r", "3")
@@ -62,7 +62,7 @@ def test_mbpoll_reads_a_device_through_the_daemon_and_cannot_change_it(start: St
     with socket.create_connection(("127.0.0.1", port)):
         wait_for(
             lambda: daemon.metrics().get('scowl_link_guest_connections{link="peer",client="127.0.0.1"}') == 1,
-            10,
+            SOON_S,
             "a client is listed",
         )
     assert daemon.stop() == 0

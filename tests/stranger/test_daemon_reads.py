@@ -176,4 +176,4 @@ def test_a_text_is_shown(start: Start) -> None:
     # The server lays texts out with the first character in the high byte, so each pair is given the other way round.
     peer.tell(f"raw {serial.name} ES7-")
     wait_for(lambda: daemon.point("inverter", "serial")["receive_time"], SOON_S, "it is read")
-    wait_for(lambda: daemon.point("inverter", "serial")["value"] == "SE-7", 2, "the text is shown")
+    wait_for(lambda: daemon.point("inverter", "serial")["value"] == "SE-7", SOON_S, "the text is shown")

@@ -42,7 +42,7 @@ FRAMES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("shifted", {"times": 4}),
     ("lost-answer", {"times": 2}),
 )
-RECOVERY_S = 5.0
+RECOVERY_S = 60.0
 PATIENT_MS = 450
 ABSENT = COIL + 1
 

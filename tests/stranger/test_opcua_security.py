@@ -143,7 +143,7 @@ async def test_an_unknown_certificate_is_kept_for_a_person_to_look_at(
         pem = x509.load_der_x509_certificate(trusted.read_bytes()).public_bytes(Encoding.PEM)
         trusted.unlink()
         (trusted.parent / "plant.crt").write_bytes(pem)
-        await it.sink.until(lambda: it.sink.flips("") == [False, True], 8)
+        await it.sink.until(lambda: it.sink.flips("") == [False, True])
         assert own.read_bytes() == certificate.public_bytes(Encoding.DER)
 
 
@@ -184,7 +184,7 @@ async def test_a_server_that_comes_back_with_another_certificate(
             await refusal(it, "not trusted")
             assert it.sink.flips("") == [True, False, False]
             trust(tmp_path)
-            await it.sink.until(lambda: it.sink.flips("")[-1], 8)
+            await it.sink.until(lambda: it.sink.flips("")[-1])
     finally:
         peer.close()
 
@@ -235,6 +235,6 @@ async def test_a_server_that_lacks_the_policy_or_does_not_trust_us(tmp_path: Pat
             (seen,) = (peer.pki / "rejected").glob("*.pem")
             assert x509.load_pem_x509_certificate(seen.read_bytes()).public_bytes(Encoding.DER) == own.read_bytes()
             shutil.move(seen, peer.pki / "trusted" / "certs")
-            await it.sink.until(lambda: it.sink.flips("") == [False, True], 10)
+            await it.sink.until(lambda: it.sink.flips("") == [False, True])
     finally:
         peer.close()

@@ -111,7 +111,7 @@ async def test_a_subscription_that_lives_but_brings_no_news_is_found_out(peer: P
         peer.mute()
         # Reads bring what it does not, so nothing is stale; and as they differ from its news, it is replaced.
         await follows(it, peer, 2.0, by_subscription=False)
-        await it.sink.until(lambda: 2.0 in notified(it, 0), 8)
+        await it.sink.until(lambda: 2.0 in notified(it, 0))
         await follows(it, peer, 3.0)
         assert peer.state()["sessions"] == sessions
 
@@ -166,14 +166,14 @@ async def test_a_black_hole_is_noticed_and_left_and_no_other_link_feels_it(peer:
             polls, began_ms = len(other.sink.readings), RealClock().mono_ms()
             unsure = await it.command((1, 55.0))
             assert unsure.kind is OutcomeKind.TIMED_OUT and "may or may not have been applied" in unsure.detail
-            await it.sink.until(lambda: it.sink.flips("") == [True, False], 10)
+            await it.sink.until(lambda: it.sink.flips("") == [True, False])
             (_, down) = [e for e in it.sink.events if isinstance(e, LinkChanged) and not e.device]
             assert "no answer within" in down.cause
             assert len(other.sink.readings) - polls > (RealClock().mono_ms() - began_ms) / 100 / 2
             assert other.sink.flips("") == [True]
             assert it.sink.last[0][1:] == (Quality.BAD, Cause.LINK_DOWN)
             hole.heal()
-            await it.sink.until(lambda: it.sink.flips("") == [True, False, True], 10)
+            await it.sink.until(lambda: it.sink.flips("") == [True, False, True])
             await follows(it, peer, 2.0)
             await it.sink.until(lambda: it.sink.flips("d") == [True, False, True])
 
@@ -185,10 +185,10 @@ async def test_a_server_whose_event_loop_stands_still(peer: Peer) -> None:
         try:
             await it.sink.until(lambda: it.sink.last[0][1:] == (Quality.BAD, Cause.TIMEOUT))
             assert (await it.command((1, 55.0))).kind in (OutcomeKind.TIMED_OUT, OutcomeKind.WITHHELD)
-            await it.sink.until(lambda: it.sink.flips("") == [True, False], 10)
+            await it.sink.until(lambda: it.sink.flips("") == [True, False])
         finally:
             peer.thaw()
-        await it.sink.until(lambda: it.sink.flips("") == [True, False, True], 10)
+        await it.sink.until(lambda: it.sink.flips("") == [True, False, True])
         await follows(it, peer, 2.0)
 
 

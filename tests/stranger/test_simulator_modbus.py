@@ -104,7 +104,7 @@ class Mbpoll:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), 20)
+        said, _ = await asyncio.wait_for(process.communicate(), 90)
         return said.decode()
 
     async def read(self, unit: int, table: str, address: int, *options: str) -> list[str]:

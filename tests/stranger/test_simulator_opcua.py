@@ -52,7 +52,7 @@ def program(name: str) -> str:
 def tool(name: str, simulated: SimulatedSite, *arguments: str) -> str:
     """What a command-line tool of asyncua prints."""
     done = subprocess.run(
-        [program(name), "-u", simulated.endpoint, *arguments], capture_output=True, text=True, timeout=20, check=False
+        [program(name), "-u", simulated.endpoint, *arguments], capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -89,7 +89,7 @@ def test_asyncuas_tool_that_subscribes(simulated: SimulatedSite) -> None:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     # What never comes ends the wait: the tool itself goes on for ever.
-    limit = threading.Timer(20, process.kill)
+    limit = threading.Timer(90, process.kill)
     limit.start()
     try:
         assert process.stdout is not None
@@ -99,7 +99,7 @@ def test_asyncuas_tool_that_subscribes(simulated: SimulatedSite) -> None:
     finally:
         limit.cancel()
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def javascript(simulated: SimulatedSite, pki: Path, *, secure: bool) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def javascript(simulated: SimulatedSite, pki: Path, *, secure: bool) -> dict[str
         env=environment(modules),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

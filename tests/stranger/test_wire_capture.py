@@ -140,7 +140,7 @@ def test_the_daemon_asks_modbus_what_was_planned_and_nothing_else(peer: Peer, tm
     with capture.running():
         daemon = daemon_on(MODBUS, peer.port, tmp_path)
         try:
-            wait_for(lambda: answered(daemon, "peer") >= POLLS, 30, "polls")
+            wait_for(lambda: answered(daemon, "peer") >= POLLS, 90, "polls")
             looked_s = time.time()
             missed = daemon.metrics()['scowl_link_missed_polls_total{link="peer"}']
             assert daemon.point("breaker", "closed")["quality"] == "good"
@@ -167,10 +167,10 @@ def test_the_daemon_speaks_opcua_without_a_fault(opcua_server: OpcuaPeer, tmp_pa
     with capture.running():
         daemon = daemon_on(OPCUA, opcua_server.port, tmp_path)
         try:
-            wait_for(lambda: daemon.point("hall", "power")["quality"] == "good", 20, "it is read")
+            wait_for(lambda: daemon.point("hall", "power")["quality"] == "good", 90, "it is read")
             for value in (1.5, -2.5):
                 opcua_server.put("Double", value)
-                wait_for(lambda value=value: daemon.point("hall", "power")["value"] == value, 20, "news come")
+                wait_for(lambda value=value: daemon.point("hall", "power")["value"] == value, 90, "news come")
             assert daemon.stop() == 0
         finally:
             daemon.close()

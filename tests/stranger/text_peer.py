@@ -17,7 +17,7 @@ class TextPeer:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
         )
         words = self._read().split()
-        assert words, f"{command[0]} ended with status {self._process.wait(timeout=10)}"
+        assert words, f"{command[0]} ended with status {self._process.wait(timeout=60)}"
         self.ports = {word: int(number) for word, number in zip(words[::2], words[1::2], strict=True)}
         """TCP ports by what is spoken there."""
 
@@ -47,12 +47,12 @@ class TextPeer:
     def kill(self) -> None:
         """Ends it without a word to anybody."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def close(self) -> None:
         """Ends it and takes its status."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
         self._process.stdout.close()

@@ -80,17 +80,17 @@ class Capture:
             self._mark()
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=20)
+            process.wait(timeout=60)
             for thread in threads:
-                thread.join(timeout=20)
+                thread.join(timeout=60)
             process.stdout.close()
             process.stderr.close()
 
     def _mark(self) -> None:
         """Connections without a word, until one of them has been seen: then everything before it has been, too."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while True:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=5) as probe:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=60) as probe:
                 port = f" {probe.getsockname()[1]} "
             again = time.monotonic() + 0.5
             while time.monotonic() < again:
