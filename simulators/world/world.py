@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from scowl_edge.model.site import NONE
 from scowl_edge.turn import Clocks, Turn, resume
 from simulators.plant import SIGNALS, Plant
 from simulators.settings import SimulationSettings
+from simulators.world.schedule import Schedule, mix
 
 BASE_UTC_MS = 1_900_000_000_000
 _GAINS = {
@@ -59,26 +59,7 @@ class _Flight:
     lasts_ms: int
 
 
-@dataclass(order=True, slots=True)
-class _Next:
-    at_ms: int
-    order: int
-    what: Callable[[], None] = field(compare=False)
-
-
-def mix(*parts: int) -> int:
-    """A 32-bit hash of small integers: the only source of chance here."""
-    h = 0x9E3779B9
-    for part in parts:
-        h ^= part & 0xFFFFFFFF
-        h = (h * 0x85EBCA6B) & 0xFFFFFFFF
-        h ^= h >> 13
-        h = (h * 0xC2B2AE35) & 0xFFFFFFFF
-        h ^= h >> 16
-    return h
-
-
-class World:
+class World(Schedule):
     """A region in virtual time. `on_boundary` is called at every boundary of the journal."""
 
     def __init__(
@@ -97,15 +78,12 @@ class World:
         self.site = assembly.site
         self.plant = plant if plant is not None else Plant(self.site, simulation, start_ms=now_ms)
         self.journal = journal if journal is not None else MemoryJournal()
-        self.now_ms = now_ms
+        super().__init__(now_ms)
         self.utc_shift_ms = 0
         self.utc_ok = self.settings.utc_ok
         self.on_boundary: Callable[[str], None] | None = None
         self.plans: list[Plan] = []
-        self.stopped = False
-        self._heap: list[_Next] = []
         self._flights: list[_Flight] = []
-        self._order = 0
         self._turn_at = -1
         """When the next turn is due; -1 = none is."""
         self._up: dict[int, bool] = {}
@@ -144,19 +122,9 @@ class World:
 
     # -- time --------------------------------------------------------------------------------------------------------
 
-    def at(self, at_ms: int, what: Callable[[], None]) -> None:
-        """Something happens at a virtual time."""
-        self._order += 1
-        heapq.heappush(self._heap, _Next(max(at_ms, self.now_ms), self._order, what))
-
     def run_until(self, until_ms: int) -> None:
         """Lets everything happen up to a virtual time, or until the region has stopped."""
-        while self._heap and self._heap[0].at_ms <= until_ms and not self.stopped:
-            entry = heapq.heappop(self._heap)
-            self.now_ms = entry.at_ms
-            entry.what()
-        if not self.stopped:
-            self.now_ms = max(self.now_ms, until_ms)
+        super().run_until(until_ms)
         self.plant.advance(self.now_ms)
 
     def run_for(self, ms: int) -> None:
