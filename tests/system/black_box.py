@@ -340,6 +340,12 @@ def call(*arguments: str, within_s: float = START_S) -> subprocess.CompletedProc
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=within_s, check=False)
 
 
+def settled(http: Http, device: str) -> bool:
+    """Whether what was written to a device is read back, or nothing was."""
+    states = {actuator["state"] for actuator in http.get(f"/api/v1/devices/{device}")["actuators"]}
+    return states <= {"idle", "confirmed", "effective", "holding"}
+
+
 def order(http: Http, path: str, mode: str, *, token: str = TOKEN) -> int:
     """Posts an order of mode; the status."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}

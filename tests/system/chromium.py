@@ -14,8 +14,8 @@ from typing import Any
 
 import aiohttp
 
-START_S = 30.0
-ANSWER_S = 20.0
+START_S = 90.0
+ANSWER_S = 60.0
 _LOOK_AGAIN_S = 0.05
 _QUIET = (
     "--headless=new",
@@ -235,7 +235,7 @@ async def browser(program: str, directory: Path) -> AsyncIterator[Browser]:
                 await asyncio.gather(listener, return_exceptions=True)
     finally:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 5)
+            await asyncio.wait_for(process.wait(), 90)
         if process.returncode is None:
             process.send_signal(signal.SIGKILL)
             await process.wait()

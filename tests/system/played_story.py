@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
 
-from black_box import Daemon, Simulation, Site, metrics_of, wait_for
+from black_box import START_S, Daemon, Simulation, Site, metrics_of, wait_for
 
 from simulators.world.story import Phase, Story
 
@@ -82,7 +82,7 @@ class Played:
             watch()
             return self.now_ms() >= self._due_ms
 
-        wait_for(over, 60 + 3 * phase.lasts_s / self.site.rate, f"{phase.name} is over")
+        wait_for(over, 120 + 3 * phase.lasts_s / self.site.rate, f"{phase.name} is over")
 
     def look(self) -> None:
         """One look at everything, and the next kill if its time has come."""
@@ -105,7 +105,7 @@ class Played:
         self.killed.append(self.now_ms())
         assert self.daemon.process.poll() is None, self.daemon.errors()[-2000:]
         self.daemon.process.send_signal(signal.SIGKILL)
-        self.daemon.process.wait(timeout=10)
+        self.daemon.process.wait(timeout=60)
         self.daemon.close()
         self.daemon = self.site.daemon()
 
@@ -129,7 +129,7 @@ class Played:
             self.look()
             return reached()
 
-        return wait_for(looked, 10 + within_s / self.site.rate, what)
+        return wait_for(looked, START_S + within_s / self.site.rate, what)
 
     def first(self, rung: str) -> int:
         """Place of a rung's first use among all decisions."""

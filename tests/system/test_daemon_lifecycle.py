@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from black_box import START_S, Daemon, Eyes, Simulation, Site, Sites, call, edit, metrics_of, wait_for
+from black_box import START_S, Daemon, Eyes, Simulation, Site, Sites, call, edit, metrics_of, settled, wait_for
 
 RATE = 5
-SLACK_S = 3.0
+SLACK_S = 60.0
 """What a busy machine may add to any time-out."""
 
 
@@ -28,14 +28,8 @@ def curtailed(site: Site, mbpoll: str) -> tuple[Simulation, Daemon, Eyes]:
     daemon.ready()
     wait_for(lambda: eyes.read("wind-1", "limit") < 0.999, START_S + 60 / site.rate, "wind-1 is held back")
     limits = ("wind-1", "solar-1")
-    wait_for(lambda: all(settled(daemon, name) for name in limits), START_S, "the daemon has seen that it is")
+    wait_for(lambda: all(settled(daemon.http, name) for name in limits), START_S, "the daemon has seen that it is")
     return simulation, daemon, eyes
-
-
-def settled(daemon: Daemon, device: str) -> bool:
-    """Whether what was written to a device is read back, or nothing was."""
-    states = [actuator["state"] for actuator in daemon.http.get(f"/api/v1/devices/{device}")["actuators"]]
-    return set(states) <= {"idle", "confirmed", "effective", "holding"}
 
 
 # --- The start ---
@@ -58,7 +52,7 @@ def test_a_device_that_is_not_there_is_down_and_an_alarm_says_since_when(site: S
     demo = site("demo", rate=RATE)
     daemon = demo.daemon()
     http = daemon.ready()
-    wait_for(lambda: "more-links-down" in alarms(daemon), 20, "alarms")
+    wait_for(lambda: "more-links-down" in alarms(daemon), START_S, "alarms")
     alone = [alarm for key, alarm in alarms(daemon).items() if key.startswith("link-down:")]
     assert alone
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", alarm["since"]) for alarm in alone)
@@ -131,12 +125,12 @@ def test_devices_that_die_and_come_back(site: Sites) -> None:
     assert http.get(power)["value"] < 0
     assert metrics_of(http)[series] < 0
     simulation.process.kill()
-    simulation.process.wait(timeout=10)
+    simulation.process.wait(timeout=60)
 
-    wait_for(lambda: http.get(power)["quality"] != "good", 20, "its value is good no more")
+    wait_for(lambda: http.get(power)["quality"] != "good", START_S, "its value is good no more")
     wait_for(lambda: http.get(power)["value"] is None, 100 / RATE + SLACK_S, "its value is gone")
     assert http.get(power)["reason"] in ("link_down", "stale", "timeout")
-    wait_for(lambda: metrics_of(http).get(up) == 0, 10, "the device counts as down")
+    wait_for(lambda: metrics_of(http).get(up) == 0, START_S, "the device counts as down")
     assert series not in metrics_of(http)
     told = {"more-links-down", "meters-stale"}
     wait_for(lambda: told <= set(alarms(daemon)), 100 / RATE + SLACK_S, "links and meters are told of")
@@ -146,9 +140,9 @@ def test_devices_that_die_and_come_back(site: Sites) -> None:
     simulation.close()
     demo.simulate()
     wait_for(lambda: http.get(power)["quality"] == "good", START_S + 30 / RATE, "its value is back")
-    wait_for(lambda: metrics_of(http).get(up) == 1, 10, "the device counts as up")
+    wait_for(lambda: metrics_of(http).get(up) == 1, START_S, "the device counts as up")
     gone = ("link-", "device-", "meter", "more-")
-    wait_for(lambda: not any(key.startswith(gone) for key in alarms(daemon)), 10, "no alarm")
+    wait_for(lambda: not any(key.startswith(gone) for key in alarms(daemon)), START_S, "no alarm")
     assert daemon.process.poll() is None
     assert "task_failed" not in daemon.errors()
 
@@ -159,10 +153,11 @@ def test_devices_that_die_and_come_back(site: Sites) -> None:
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_at_the_end_devices_get_back_what_was_found(site: Sites, mbpoll: str, ending: signal.Signals) -> None:
     demo = site("demo", rate=RATE)
+    # Of a fast clock: a machine that stands still for a second takes much of the usual time-out.
+    edit(demo.file, {"ride_through: 10 s": "ride_through: 10 s\n  stop_timeout: 300 s"})
     simulation, daemon, eyes = curtailed(demo, mbpoll)
     before = len(simulation.writes())
-    stop_timeout_s = 10 / RATE
-    assert daemon.end(ending, stop_timeout_s + SLACK_S) == 0
+    assert daemon.end(ending, 300 / RATE + SLACK_S) == 0
     assert eyes.read("wind-1", "limit") == 1.0
     assert eyes.read("solar-1", "limit") == eyes.rated_w("solar-1")
     assert "not confirmed" not in daemon.errors()
@@ -188,11 +183,11 @@ def test_what_cannot_be_confirmed_at_the_end_is_listed(site: Sites, mbpoll: str)
 
 def test_a_second_signal_ends_the_wait(site: Sites, mbpoll: str) -> None:
     demo = site("demo", rate=RATE)
-    edit(demo.file, {"ride_through: 10 s": "ride_through: 10 s\n  stop_timeout: 300 s"})
+    edit(demo.file, {"ride_through: 10 s": "ride_through: 10 s\n  stop_timeout: 600 s"})
     simulation, daemon, _ = curtailed(demo, mbpoll)
     simulation.control.post("/faults", {"device": "wind-1", "kind": "silence"})
     daemon.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: '"event":"stopping"' in daemon.errors(), 5, "the first signal was heard")
+    wait_for(lambda: '"event":"stopping"' in daemon.errors(), START_S, "the first signal was heard")
     began = time.monotonic()
     assert daemon.end(signal.SIGTERM, 5 + SLACK_S) == 0
     assert time.monotonic() - began < 5 + SLACK_S
@@ -208,7 +203,7 @@ def test_the_journal_of_a_stopped_daemon_stands_alone(site: Sites, tmp_path: Pat
     demo.simulate()
     daemon = demo.daemon()
     daemon.ready()
-    wait_for(lambda: daemon.http.get("/api/v1/region")["step"] > 10, 20, "some steps")
+    wait_for(lambda: daemon.http.get("/api/v1/region")["step"] > 10, START_S, "some steps")
     assert daemon.end(signal.SIGTERM, 10 / RATE + SLACK_S) == 0
     elsewhere = tmp_path / "elsewhere.db"
     elsewhere.write_bytes(demo.journal.read_bytes())

@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from black_box import START_S, TOKEN, Eyes, Http, Simulation, Sites, edit, order, wait_for
+from black_box import START_S, TOKEN, Eyes, Http, Simulation, Sites, edit, order, settled, wait_for
 
 from scowl_edge.journal.file import read_records
 from scowl_edge.journal.records import INPUTS
@@ -78,12 +78,12 @@ def test_device_modes_take_effect_and_outlive_a_kill(site: Sites, mbpoll: str) -
     modes = {"wind-1": "manual", "battery-1": "out-of-service"}
     for device, mode in modes.items():
         assert order(http, f"/api/v1/devices/{device}/mode", mode) == 202
-        wait_for(lambda d=device, m=mode: http.get(f"/api/v1/devices/{d}")["mode"] == m, 10, mode)  # type: ignore[misc]
-    # Acknowledged writes may still have been on their way when the order came.
+        wait_for(lambda d=device, m=mode: http.get(f"/api/v1/devices/{d}")["mode"] == m, START_S, mode)  # type: ignore[misc]
+        wait_for(lambda d=device: settled(http, d), START_S, "nothing is on its way any more")  # type: ignore[misc]
     written = {device: len(writes_to(simulation, device)) for device in modes}
     limit = eyes.read("wind-1", "limit")
 
-    daemon.end(signal.SIGKILL, 10)
+    daemon.end(signal.SIGKILL, START_S)
     daemon.close()
     assert journalled(demo.journal, WHY)
     daemon = demo.daemon()
@@ -96,11 +96,12 @@ def test_device_modes_take_effect_and_outlive_a_kill(site: Sites, mbpoll: str) -
     wait_for(lambda: eyes.read("gas-1", "setpoint") > 0, START_S + 90 / RATE, "gas-1 rises in their place")
     assert {device: len(writes_to(simulation, device)) for device in modes} == written
     assert eyes.read("wind-1", "limit") == limit
-    assert http.get("/api/v1/devices/battery-1/points/power")["quality"] == "good", "polled all the same"
+    power = "/api/v1/devices/battery-1/points/power"
+    wait_for(lambda: http.get(power)["quality"] == "good", START_S, "polled all the same")
 
     assert order(http, "/api/v1/devices/wind-1/mode", "auto") == 202
     wait_for(lambda: eyes.read("wind-1", "limit") >= 0.999, START_S + 60 / RATE, "back in AUTO it is let go")
-    daemon.end(signal.SIGTERM, 10)
+    daemon.end(signal.SIGTERM, START_S)
     assert demo.replay().returncode == 0
 
 
@@ -111,8 +112,10 @@ def test_a_region_on_hold_keeps_its_targets_over_a_kill(site: Sites, mbpoll: str
     http = daemon.ready()
     wait_for(lambda: eyes.read("wind-1", "limit") < 0.999, START_S + 60 / RATE, "wind-1 is held back")
     assert order(http, "/api/v1/region/mode", "hold") == 202
-    wait_for(lambda: http.get("/api/v1/region")["mode"] == "hold", 10, "hold")
-    daemon.end(signal.SIGKILL, 10)
+    wait_for(lambda: http.get("/api/v1/region")["mode"] == "hold", START_S, "hold")
+    for device in ("wind-1", "battery-1", "gas-1"):
+        wait_for(lambda d=device: settled(http, d), START_S, "nothing is on its way any more")  # type: ignore[misc]
+    daemon.end(signal.SIGKILL, START_S)
     daemon.close()
     daemon = demo.daemon()
     http = daemon.ready()
@@ -122,7 +125,7 @@ def test_a_region_on_hold_keeps_its_targets_over_a_kill(site: Sites, mbpoll: str
     setpoint_w = eyes.read("battery-1", "setpoint")
     simulation.control.post("/weather", {"wind": 0.1, "sun": 0.1})
     wait_for(lambda: simulation.control.get("/truth")["weather"]["wind"] < 0.2, START_S + 60 / RATE, "the wind goes")
-    wait_for(lambda: http.get("/api/v1/region")["step"] >= step + 10, 20, "ten more steps")
+    wait_for(lambda: http.get("/api/v1/region")["step"] >= step + 10, START_S, "ten more steps")
     assert eyes.read("wind-1", "limit") == limit
     assert eyes.read("battery-1", "setpoint") == setpoint_w
     assert eyes.read("gas-1", "setpoint") == 0
@@ -150,24 +153,24 @@ def test_values_and_vetoes_reach_the_registers_and_are_seen_live(site: Sites, mb
     assert device["mode"] == "manual"
     assert limit["ordered"] == {"value": 50_000, "rank": "operator", "who": WHO, "why": WHY, "until": None}
     assert any(e["kind"] == "order" and e["who"] == WHO and e["source"] == "wind-1" for e in state["events"])
-    wait_for(lambda: abs(eyes.read("wind-1", "limit") - 0.25) < 0.001, 20, "a quarter of what it is rated for")
+    wait_for(lambda: abs(eyes.read("wind-1", "limit") - 0.25) < 0.001, START_S, "a quarter of what it is rated for")
 
     assert post(http, f"{battery}/veto", active=True) == 202
-    wait_for(lambda: http.get(battery)["veto"]["active"], 10, "the veto is seen")
+    wait_for(lambda: http.get(battery)["veto"]["active"], START_S, "the veto is seen")
     assert post(http, f"{wind}/veto", active=True) == 422
     assert post(http, "/api/v1/region/hold") == 202
-    wait_for(lambda: http.get("/api/v1/region")["mode"] == "hold", 10, "hold in one action")
+    wait_for(lambda: http.get("/api/v1/region")["mode"] == "hold", START_S, "hold in one action")
     numbers = [event["seq"] for event in http.get("/api/v1/events")["events"]]
     assert numbers == sorted(numbers, reverse=True)
 
-    daemon.end(signal.SIGKILL, 10)
+    daemon.end(signal.SIGKILL, START_S)
     daemon.close()
     daemon = demo.daemon()
     http = daemon.ready()
     limit = next(a for a in http.get(wind)["actuators"] if a["verb"] == "limit")
     assert limit["ordered"]["value"] == 50_000
     assert http.get(battery)["veto"] == {"active": True, "by": WHO, "why": WHY, "until": None}
-    daemon.end(signal.SIGTERM, 10)
+    daemon.end(signal.SIGTERM, START_S)
     assert demo.replay().returncode == 0
 
 
@@ -183,11 +186,11 @@ def test_an_alarm_is_acknowledged_and_shelved(site: Sites) -> None:
     standing = wait_for(alarm, START_S, "wind-1 raises an alarm")
     path = "/api/v1/alarms/" + quote(standing["key"], safe="")
     assert post(http, f"{path}/acknowledge") == 202
-    wait_for(lambda: (alarm() or {}).get("acknowledged"), 10, "acknowledged")
+    wait_for(lambda: (alarm() or {}).get("acknowledged"), START_S, "acknowledged")
     # By the daemon's own clock: at this rate it runs ahead of the wall's, by more the longer the machine is up.
     until = (datetime.fromisoformat(standing["since"]) + timedelta(days=1)).isoformat()
     assert post(http, f"{path}/shelve", until=until) == 202
-    shelved = wait_for(lambda: (alarm() or {}).get("shelved"), 10, "shelved")
+    shelved = wait_for(lambda: (alarm() or {}).get("shelved"), START_S, "shelved")
     assert (shelved["by"], shelved["why"]) == (WHO, WHY)
     assert http.get("/api/v1/region")["alarms_shelved"] >= 1
     kinds = [event["kind"] for event in http.get("/api/v1/events")["events"]]
@@ -227,6 +230,6 @@ def test_over_tls_a_viewer_looks_and_an_operator_orders(site: Sites) -> None:
     hold = {"who": WHO, "why": WHY}
     assert status("/api/v1/region/hold", "looking", hold) == 403
     assert status("/api/v1/region/hold", TOKEN, hold) == 202
-    daemon.end(signal.SIGTERM, 20)
+    daemon.end(signal.SIGTERM, START_S)
     errors = daemon.errors()
     assert "order refused" in errors and "order taken" in errors

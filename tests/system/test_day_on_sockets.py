@@ -317,7 +317,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(site: Sites, mbpoll: str) 
 
     # Also while it runs, and after an orderly end: every gap-free segment gives the same again.
     assert_replays(played)
-    assert played.daemon.end(signal.SIGTERM, 30) == 0
+    assert played.daemon.end(signal.SIGTERM, 90) == 0
     assert_replays(played)
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not in
 def make(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs make without what an outer make has put into the environment."""
     return subprocess.run(
-        ["make", *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+        ["make", *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 THIS_RUN = ("make test", "make lint")
 """Not run from inside a test run: `.ci/run` runs both, and `make test` is what runs this; see the last test."""
-LONGEST_S = 60.0
+LONGEST_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

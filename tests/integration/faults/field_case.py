@@ -89,7 +89,7 @@ class Case:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Waits for a condition, with a deadline."""
-        await self.sink.until(condition, within_s=8)
+        await self.sink.until(condition)
 
     def of_unit(self, unit: int) -> list[int]:
         """Indices of a unit's points."""

@@ -82,7 +82,7 @@ class Keeper:
 
     async def until(self, *stages: Stage) -> None:
         """Turns until the command stands there."""
-        end_s = asyncio.get_running_loop().time() + 8
+        end_s = asyncio.get_running_loop().time() + 60
         while self.stage not in stages:
             assert asyncio.get_running_loop().time() < end_s, f"never {stages}: {self.stages}"
             self._turn()

@@ -16,7 +16,7 @@ from scowl_edge.drivers.modbus.owed import OwedReplies
 from scowl_edge.drivers.modbus.wire import Wire, exchange
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     """Waits for a condition."""
     end_s = asyncio.get_running_loop().time() + within_s
     while not condition():

@@ -14,7 +14,6 @@ from scowl_edge.drivers.errors import BadReply, LinkLost, Refused, ReplyTimeout,
 from scowl_edge.drivers.modbus import pdu
 from scowl_edge.drivers.modbus.rtu_line import turn_ms
 
-pytestmark = pytest.mark.timeout(60)
 KINDS = ("converter", "serial")
 
 
@@ -182,7 +181,7 @@ async def test_a_port_that_is_unplugged_and_plugged_in_again(tmp_path: Path) -> 
         site.line.unplug()
         with pytest.raises(LinkLost, match="unplugged"):
             await under_way
-        await asyncio.wait_for(site.gone.wait(), 5)
+        await asyncio.wait_for(site.gone.wait(), 60)
         assert site.wire is not None and not site.wire.is_open
         with pytest.raises(LinkLost):
             await site.open()

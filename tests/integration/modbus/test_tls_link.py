@@ -132,7 +132,7 @@ async def device(
                 plain, _ = listening.accept()
             except OSError:
                 return
-            plain.settimeout(10)
+            plain.settimeout(60)
             try:
                 held = b""
                 with context.wrap_socket(plain, server_side=True) as secured:
@@ -152,7 +152,7 @@ async def device(
     finally:
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
-        await asyncio.to_thread(thread.join, 15)
+        await asyncio.to_thread(thread.join, 60)
 
 
 async def opened(link: ModbusLink) -> Wire:
@@ -160,7 +160,7 @@ async def opened(link: ModbusLink) -> Wire:
 
 
 async def read(wire: Wire, address: int) -> int:
-    reply = await exchange(wire, 1, pdu.read_request(Table.HOLDING, address, 1), 2.0)
+    reply = await exchange(wire, 1, pdu.read_request(Table.HOLDING, address, 1), 30.0)
     return int.from_bytes(pdu.payload(reply, 2))
 
 
@@ -186,7 +186,7 @@ async def test_on_uvloop(plant: Plant) -> None:
 
     def run(port: int) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(asyncio.wait_for(story(port), 20))
+            runner.run(asyncio.wait_for(story(port), 60))
 
     for version in VERSIONS:
         async with device(plant.device, plant.ours.path, least=version, most=version) as port:

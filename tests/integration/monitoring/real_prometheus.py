@@ -106,5 +106,5 @@ class Prometheus:
         """Ends it; its data stays in the directory."""
         self._http.close()
         self._process.terminate()
-        self._process.wait(timeout=15)
+        self._process.wait(timeout=60)
         self._log.close()

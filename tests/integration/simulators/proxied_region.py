@@ -51,7 +51,7 @@ class Client:
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def take(self, count: int, within_s: float = 5.0) -> bytes:
+    async def take(self, count: int, within_s: float = 60.0) -> bytes:
         """So many bytes, or fewer if the other side ends."""
         async with asyncio.timeout(within_s):
             try:
@@ -84,7 +84,7 @@ class SerialClient:
     def send(self, data: bytes) -> None:
         os.write(self._descriptor, data)
 
-    async def take(self, count: int, within_s: float = 5.0) -> bytes:
+    async def take(self, count: int, within_s: float = 60.0) -> bytes:
         loop = asyncio.get_running_loop()
         taken = b""
         ready = asyncio.Event()

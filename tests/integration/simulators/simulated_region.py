@@ -65,7 +65,7 @@ simulation:
 """
 
 
-async def until(reached: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(reached: Callable[[], bool], within_s: float = 60.0) -> None:
     """Waits for a condition that no event announces."""
     async with asyncio.timeout(within_s):
         while not reached():  # noqa: ASYNC110 - physics does not announce what it does
@@ -82,7 +82,7 @@ class Wire:
     def send(self, transaction: int, unit: int, pdu: bytes) -> None:
         self.writer.write(struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu)
 
-    async def receive(self, within_s: float = 5.0) -> tuple[int, int, bytes]:
+    async def receive(self, within_s: float = 60.0) -> tuple[int, int, bytes]:
         async with asyncio.timeout(within_s):
             transaction, _, length, unit = struct.unpack(">HHHB", await self.reader.readexactly(7))
             return transaction, unit, await self.reader.readexactly(length - 1)

@@ -113,7 +113,7 @@ async def test_a_reset_and_a_half_open_connection(proxy: FaultProxy, client: Cli
     proxy.inject("reset", keep=5, at="reply", times=1)
     other.send(tcp(2, 3, READ_LIMIT))
     with pytest.raises(ConnectionResetError):
-        while await asyncio.wait_for(other.reader.read(100), 5):
+        while await asyncio.wait_for(other.reader.read(100), 60):
             pass
     assert proxy.injected == {"half-open": 1, "reset": 1}
 
@@ -193,7 +193,7 @@ async def test_a_stream_that_is_not_looked_into(simulator: Simulator) -> None:
         proxy.inject("reset", times=1)
         client.send(tcp(3, 3, READ_LIMIT))
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(client.reader.read(1), 5)
+            await asyncio.wait_for(client.reader.read(1), 60)
         assert proxy.injected == {"truncate": 1, "reset": 1}
         client.close()
 
@@ -206,5 +206,5 @@ async def test_a_device_that_is_not_there_resets_its_clients() -> None:
     async with FaultProxy("127.0.0.1:0", f"127.0.0.1:{port}") as proxy:
         client = await Client.of(proxy.port)
         with pytest.raises(ConnectionResetError):
-            assert await asyncio.wait_for(client.reader.read(1), 5) == b"", "or it was closed before it was reset"
+            assert await asyncio.wait_for(client.reader.read(1), 60) == b"", "or it was closed before it was reset"
             raise ConnectionResetError

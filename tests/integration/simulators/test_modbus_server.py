@@ -241,7 +241,7 @@ async def test_what_is_no_frame_ends_the_connection(start: Start, connect: Conne
     simulator = await start(REGION)
     wire = await connect(simulator.ports["plc"])
     wire.writer.write(b"GET / HTTP/1.1\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await wire.reader.read() == b""
 
 
@@ -275,7 +275,7 @@ async def mbpoll(port: str, unit: str, *options: str, write: str = "") -> dict[i
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0, (out + err).decode()
     found: dict[int, str] = {}
     for line in out.decode().splitlines():

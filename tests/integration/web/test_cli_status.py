@@ -24,7 +24,7 @@ async def run(*arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
@@ -113,7 +113,7 @@ async def test_live_in_a_terminal(site: Site) -> None:
         arrived.set()
 
     async def until(text: bytes) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while text not in seen:
                 arrived.clear()
                 await arrived.wait()
@@ -126,7 +126,7 @@ async def test_live_in_a_terminal(site: Site) -> None:
         site.state.view = None
         await until(b"As it was before")
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 90) == 0
     finally:
         asyncio.get_running_loop().remove_reader(ours)
         os.close(ours)

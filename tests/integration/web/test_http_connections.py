@@ -48,7 +48,7 @@ async def everything(connection: socket.socket) -> bytes:
     """Whatever still comes, to the end."""
     loop = asyncio.get_running_loop()
     parts = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while part := await loop.sock_recv(connection, 1 << 20):
             parts.append(part)
     return b"".join(parts)
@@ -56,7 +56,7 @@ async def everything(connection: socket.socket) -> bytes:
 
 async def dropped(connections: Connections) -> None:
     """Waits for it."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not connections.dropped_total:  # noqa: ASYNC110 - a counter tells nobody when it changes
             await asyncio.sleep(0.01)
 
@@ -101,7 +101,7 @@ async def test_only_so_many_connections(state: State) -> None:
                 await http.get(listener.url + "/healthz")
             # The client asks a second time by itself.
             assert connections.dropped_total >= 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while connections.open:  # noqa: ASYNC110 - a counter tells nobody when it changes
                 await asyncio.sleep(0.01)
         async with http.get(listener.url + "/healthz") as answer:
@@ -144,10 +144,10 @@ async def test_who_leaves_before_the_answer_is_no_defect(state: State, path: str
                 await asyncio.get_running_loop().sock_sendall(
                     connection, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
                 )
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while not state.asked:  # noqa: ASYNC110 - a counter tells nobody when it changes
                         await asyncio.sleep(0.01)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while connections.open:  # noqa: ASYNC110 - a counter tells nobody when it changes
                     await asyncio.sleep(0.01)
             state.durable.set()

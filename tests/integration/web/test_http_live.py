@@ -24,7 +24,7 @@ TICK_S = 0.05
 LISTS = ("trees", "devices", "ratings", "alarms", "decisions")
 
 
-async def until(reached: Callable[[], object], what: str, within_s: float = 15.0) -> None:
+async def until(reached: Callable[[], object], what: str, within_s: float = 60.0) -> None:
     """Waits for something that happens by itself."""
     async with asyncio.timeout(within_s):
         while not reached():  # noqa: ASYNC110 - what is looked at tells nobody when it changes

@@ -152,7 +152,7 @@ async def test_files_that_do_not_fit_are_told_in_words(state: State, tmp_path: P
         (locked, "is encrypted; write it without a passphrase"),
     ):
         with pytest.raises(TlsError, match=said):
-            async with asyncio.timeout(10), secured(state, files):
+            async with asyncio.timeout(60), secured(state, files):
                 pass
 
 

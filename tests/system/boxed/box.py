@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = "/opt/scowl-edge"
 SITE = "/etc/scowl-edge/site.yaml"
 STATE = "/var/lib/private/scowl-edge"
-BOOT_S = 30.0
+BOOT_S = 90.0
 _SYSTEM = Path("/usr/lib/systemd/system")
 _HIERARCHIES = [h for h in (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
                 if (h / "cgroup.procs").exists()]  # fmt: skip
@@ -139,7 +139,7 @@ class Box:
     def _is_up(self) -> bool:
         return self.call("systemctl", "is-system-running", "--wait", fails=True).stdout.strip() == "running"
 
-    def call(self, *command: str, fails: bool = False, within_s: float = 60) -> subprocess.CompletedProcess[str]:
+    def call(self, *command: str, fails: bool = False, within_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Runs a command inside, as root; it must succeed unless it may fail."""
         inside = ["nsenter", "-t", str(self.leader), "-a", "env", "-i", "PATH=/usr/bin:/usr/sbin", "LANG=C.UTF-8"]
         done = subprocess.run(
@@ -227,12 +227,12 @@ class Box:
         if self.leader and self._nspawn.poll() is None:
             os.kill(self.leader, signal.SIGRTMIN + 4)
         try:
-            self._nspawn.wait(timeout=10 if self.leader else 0.1)
+            self._nspawn.wait(timeout=60 if self.leader else 0.1)
         except subprocess.TimeoutExpired:
             if self.leader:
                 os.kill(self.leader, signal.SIGKILL)
             self._nspawn.kill()
-            self._nspawn.wait(timeout=10)
+            self._nspawn.wait(timeout=60)
         for group in self._groups:
             _remove_group(group)
 
