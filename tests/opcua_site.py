@@ -55,8 +55,9 @@ def link(endpoint: str, *devices: OpcuaDevice, **changes: Any) -> OpcuaLink:
         user="",
         password=None,
         pki="",
-        timeout_ms=500,
-        connect_timeout_ms=1500,
+        # Where a time-out is waited for, the test gives its own: a machine that stands still is none.
+        timeout_ms=20_000,
+        connect_timeout_ms=30_000,
         reconnect_ms=400,
         subscribe=True,
         max_items=0,

@@ -105,7 +105,7 @@ async def test_subscriptions_that_the_server_ends_are_made_anew(peer: Peer) -> N
 
 
 async def test_a_subscription_that_lives_but_brings_no_news_is_found_out(peer: Peer) -> None:
-    async with running(plain(peer.endpoint)) as it:
+    async with running(plain(peer.endpoint, timeout_ms=1_500)) as it:
         await follows(it, peer, 1.0)
         sessions = peer.state()["sessions"]
         peer.mute()

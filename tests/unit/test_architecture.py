@@ -149,6 +149,7 @@ CALM_MODULES = {
     "heapq",
     "itertools",
     "numpy",
+    "struct",
     "numpy.typing",
     "operator",
     "orjson",

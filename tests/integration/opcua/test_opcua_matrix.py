@@ -425,7 +425,7 @@ async def test_cell(fault: str, source: Source, tmp_path: Path) -> None:
 
 @together
 async def test_a_subscription_that_is_forgotten_is_made_anew(source: Source) -> None:
-    async with case(source, subscribe=True) as it:
+    async with case(source, subscribe=True, timeout_ms=1_500, connect_timeout_ms=5_000) as it:
         before = source.plant.subscriptions()
         await source.plant.server.iserver.subscription_service.delete_subscriptions(before)
         await it.it.sink.until(lambda: set(source.plant.subscriptions()) - set(before))
