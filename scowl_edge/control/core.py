@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import struct
 import typing
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ from scowl_edge.control.entry import STANDING, Stage
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
-from scowl_edge.model.codec import decode, digest, encode
+from scowl_edge.model.batch import Assign
+from scowl_edge.model.codec import CodecError, decode, digest, encode
 from scowl_edge.model.command import Verb
 from scowl_edge.model.effect import Effect, Inputs, Plan, Read
 from scowl_edge.model.event import (
@@ -39,6 +41,7 @@ from scowl_edge.model.site import NONE, OnStop, Site
 from scowl_edge.model.tick import Tick
 from scowl_edge.model.view import RegionView
 from scowl_edge.tracker import NO_WISH, Forest, Observation, Steering, Tracker
+from scowl_edge.tracker.population.population import Population
 from scowl_edge.tracker.steering import wished
 
 GRANTED = declare("granted", "it grants {:W} of {:W}")
@@ -77,6 +80,28 @@ class _Encoding:
     data: bytes
 
 
+_POPULATED = b"populated\n"
+"""Begins a snapshot that holds populations; every part follows behind its length."""
+_LENGTH = struct.Struct("<Q")
+
+
+def _parts(data: bytes) -> list[bytes]:
+    """The memory and the populations of a snapshot."""
+    if not data.startswith(_POPULATED):
+        return [data]
+    parts, at = [], len(_POPULATED)
+    while at < len(data):
+        if at + _LENGTH.size > len(data):
+            raise CodecError("restore: the snapshot is cut short")
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        parts.append(data[at : at + length])
+        at += length
+    if at != len(data):
+        raise CodecError("restore: the snapshot is cut short")
+    return parts
+
+
 class Core:
     """One region. `step` mutates; `snapshot` and `restore` are exact inverses."""
 
@@ -95,6 +120,7 @@ class Core:
         self._tick: Tick | None = None
         self._encodings: dict[str, _Encoding] = {}
         self.conservation_error_w = 0
+        self.populations = [Population(declared) for declared in site.populations]
 
     def step(self, inputs: Inputs) -> Plan:
         """One turn of all stages."""
@@ -124,14 +150,17 @@ class Core:
                 self._decided(tick, d.rung, d.device, d.amount_w, d.reason)
                 memory.reasons[d.device] = d.reason
         effects = self._act(seen, tick, reads)
+        effects += self._populations_step(inputs)
         for count in counts:
             key = f"{count.verb} {count.outcome}"
             memory.counts[key] = memory.counts.get(key, 0) + 1
         self.conservation_error_w = conservation_error_w(self.site, memory, seen, self._forest)
+        self.conservation_error_w += sum(p.conservation_error_w for p in self.populations)
         alarms.update(self.site, memory, seen, self._rulings, tick)
         del memory.decisions[:-KEPT_DECISIONS]
         final = self._stop_settled(tick)
         wake = self.ledger.wake_at(tick.mono_ms, self.site.policy.period_ms)
+        wake = min([wake, *(p.wake_at for p in self.populations)])
         return Plan(tick.step, tuple(effects), wake, self.digests(), final)
 
     # -- stages ----------------------------------------------------------------------------------------------------
@@ -197,6 +226,8 @@ class Core:
                         shift_times(entry, event.mono_base_ms)
                 else:
                     shift_times(section, event.mono_base_ms)
+            for population in self.populations:
+                population.shift_times(event.mono_base_ms)
         memory.situation.boot = event.boot
         memory.situation.stopping_at = -1
         memory.image.quality[:] = Quality.UNTRIED
@@ -393,6 +424,23 @@ class Core:
         )
         return steering
 
+    def _populations_step(self, inputs: Inputs) -> list[Effect]:
+        situation = self.memory.situation
+        effects: list[Effect] = []
+        stopping = situation.stopping_at >= 0
+        deciding = not stopping and situation.mode.mode != RegionMode.HOLD
+        for index, population in enumerate(self.populations):
+            batches = [b for b in inputs.batches if b.population == index]
+            assigned = population.step(
+                inputs.tick.mono_ms, batches, deciding=deciding, advisory=situation.mode.mode == RegionMode.ADVISORY
+            )
+            if assigned is not None:
+                kind, number, tree = assigned
+                effects.append(Assign(population=index, kind=kind, number=number, tree=tree))
+            for rung, amount_w, reason in population.decisions:
+                self._decided(inputs.tick, rung, NONE, amount_w, reason)
+        return effects
+
     def _usable(self, actuator: int) -> bool:
         """Whether the region may count on it."""
         device = self.site.actuators[actuator].device
@@ -488,7 +536,8 @@ class Core:
 
     def sections(self) -> dict[str, bytes]:
         """Canonical bytes of each section of the memory."""
-        return {name: self._encoded(name, getattr(self.memory, name), hint) for name, hint in _HINTS.items()}
+        known = {name: self._encoded(name, getattr(self.memory, name), hint) for name, hint in _HINTS.items()}
+        return known | {f"population {p.declared.name}": p.section() for p in self.populations}
 
     def _encoded(self, name: str, section: Any, hint: Any) -> bytes:
         """A section's bytes; lists that only grow at their end are encoded when they did."""
@@ -506,15 +555,25 @@ class Core:
 
     def digests(self) -> tuple[tuple[str, str], ...]:
         """Digest of each section."""
-        return tuple((name, digest(data)) for name, data in self.sections().items())
+        known = [(n, digest(self._encoded(n, getattr(self.memory, n), hint))) for n, hint in _HINTS.items()]
+        return (*known, *((f"population {p.declared.name}", p.digest()) for p in self.populations))
 
     def snapshot(self) -> bytes:
-        """All memory, canonical."""
-        return encode(self.memory)
+        """All memory, canonical; with populations, in front of theirs."""
+        memory = encode(self.memory)
+        if not self.populations:
+            return memory
+        parts = [memory, *(p.snapshot() for p in self.populations)]
+        return _POPULATED + b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
     def restore(self, data: bytes) -> None:
-        """The inverse of `snapshot`. Raises CodecError if the bytes do not fit this region."""
-        self.memory = decode(Memory, data)
+        """The inverse of `snapshot`. Raises ScowlError if the bytes do not fit this region."""
+        parts = _parts(data)
+        if len(parts) != 1 + len(self.populations):
+            raise CodecError(f"restore: {len(parts) - 1} populations, where {len(self.populations)} are configured")
+        self.memory = decode(Memory, parts[0])
+        for population, part in zip(self.populations, parts[1:], strict=True):
+            population.restore(part)
         self.ledger = Ledger(self.site, self.memory.ledger)
 
     def adopt(self, old: Core) -> None:
@@ -537,6 +596,10 @@ class Core:
             if (entry := known.get((self.site.devices[a.device].name, a.verb))) is not None:
                 memory.ledger[i].carry(entry)
         people.adopt(self.site, memory, old.site, before)
+        known_populations = {p.declared: p for p in old.populations}
+        for population in self.populations:
+            if (same := known_populations.get(population.declared)) is not None:
+                population.restore(same.snapshot())
         memory.situation.events = before.situation.events
         memory.events = copy.deepcopy(before.events)
 
@@ -558,4 +621,5 @@ class Core:
             self._rulings,
             self._tick,
             self.conservation_error_w,
+            tuple(p.view() for p in self.populations),
         )

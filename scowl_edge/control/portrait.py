@@ -21,6 +21,7 @@ from scowl_edge.model.view import (
     DecisionView,
     DeviceView,
     EventView,
+    PopulationView,
     RatingView,
     RegionView,
     TreeView,
@@ -43,6 +44,7 @@ def portrait(
     rulings: Sequence[Ruling | None],
     tick: Tick,
     conservation_error_w: int,
+    populations: tuple[PopulationView, ...] = (),
 ) -> RegionView:
     """Everything that is published of a region."""
     situation, region = memory.situation, memory.region
@@ -56,6 +58,11 @@ def portrait(
             states["unassigned"] += 1
             states["served"] -= 1 if consumer_state(memory, c) == "served" else 0
             states["shed"] -= 1 if consumer_state(memory, c) == "shed" else 0
+    for population in populations:
+        starved = sum(population.starved)
+        states["starved"] += starved
+        states["served"] += sum(population.members) - starved
+        unserved = [w + more for w, more in zip(unserved, population.unserved_w, strict=True)]
     generation = sum(seen.generation_w) + sum(max(0, -w) for w in seen.storage_w)
     grid = next((r for b in range(len(site.buses)) if (r := grid_of_bus(site, b)) != NONE), NONE)
     loads = seen.ratings
@@ -70,9 +77,9 @@ def portrait(
         mode_why=situation.mode.why,
         mode_until_utc_ms=situation.mode.until_utc_ms,
         rung=region.rung,
-        generation_w=generation,
-        demand_w=sum(f.wanted_w for f in accounts),
-        served_w=sum(f.served_w for f in accounts),
+        generation_w=generation + sum(p.generation_w for p in populations),
+        demand_w=sum(f.wanted_w for f in accounts) + sum(p.wanted_w for p in populations),
+        served_w=sum(f.served_w for f in accounts) + sum(p.served_w for p in populations),
         deferred_w=sum(f.deferred_w for f in accounts),
         shed_w=sum(f.shed_w for f in accounts),
         unserved_w=tuple(unserved),
@@ -127,6 +134,7 @@ def portrait(
             )
             for d in reversed(memory.decisions[-SHOWN_DECISIONS:])
         ),
+        populations=populations,
     )
 
 

@@ -175,6 +175,58 @@ class DecisionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PopulationTreeView:
+    """One tree of a population."""
+
+    plant: str
+    """wind, sun, fixed, continuous."""
+    output_w: int
+    safe_w: int
+    load_w: int
+    members: int
+    alive: bool
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeederView:
+    """One place in a population's tree of ratings."""
+
+    name: str
+    load_w: int
+    limit_w: int
+    """-1 = none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PopulationView:
+    """Consumers by the thousand, in sums. Tuples by class have eight entries."""
+
+    name: str
+    kind: str
+    """simulated or reported."""
+    compiled: bool
+    members: tuple[int, ...]
+    """By class; a big consumer counts once for each of its feeds."""
+    starved: tuple[int, ...]
+    """By class."""
+    wanted_w: int
+    served_w: int
+    unserved_w: tuple[int, ...]
+    """By class."""
+    generation_w: int
+    safe_w: int
+    trees: tuple[PopulationTreeView, ...]
+    feeders: tuple[FeederView, ...]
+    margin: Reason
+    """Why as much is kept free as is."""
+    score: tuple[tuple[str, int], ...]
+    """(what, number) since the start, or now: see docs of the metrics."""
+    refused: tuple[tuple[str, int], ...]
+    """(why, how many) rows of batches that were refused or clamped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegionView:
     """The region after one step."""
 
@@ -212,6 +264,8 @@ class RegionView:
     decisions: tuple[DecisionView, ...]
     events: tuple[EventView, ...] = ()
     """The last ones, newest first."""
+    populations: tuple[PopulationView, ...] = ()
+    """Their sums are in the region's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ ARROWS: dict[str, set[str]] = {
     "lasting": set(),
     "open_files": set(),
     "simulators": {"control", "dsr", "peer", "devices", "model", "journal", "loop"},
-    "simulators.world": {"control", "dsr", "peer", "devices", "model", "journal", "loop", "simulators"},
+    "simulators.world": {"tracker", "control", "dsr", "peer", "devices", "model", "journal", "loop", "simulators"},
 }
 """The design's table, the loop's parts (contracts, inbox, turn) each on a line of their own."""
 
