@@ -1,0 +1,330 @@
+"""Blocks streamed into trees until each has what it was meant to have; at the seams a block is split by its members.
+
+Where trees have headroom, whole blocks are rounded to the nearest and nothing is split. Where they have none, a *purse*
+of members of all sizes is kept aside: what a tree lacks after its last whole member is paid from it, to the quantum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scowl_edge.compiled import kernel
+from scowl_edge.tracker.population.assign import add_to_zones, mix
+from scowl_edge.tracker.population.columns import DEMAND_LIMIT, MIXED, NO_TREE, ROW, Columns
+
+
+class Purse(NamedTuple):
+    """Slots kept aside, in lists by demand."""
+
+    head: NDArray[np.int32]
+    """[DEMAND_LIMIT + 2] First entry with this demand, -1 = none."""
+    following: NDArray[np.int32]
+    """[entries] The next one with the same demand."""
+    slot: NDArray[np.int64]
+    """[entries]"""
+    range: NDArray[np.int64]
+    """[3] Least and greatest demand, the one in the middle; 0 if it is empty from the start."""
+
+
+class Crumbs(NamedTuple):
+    """Slots and big feeds that found no room."""
+
+    block: NDArray[np.int32]
+    """[capacity] -1 = a big feed."""
+    slot: NDArray[np.int64]
+    """[capacity] Or the feed."""
+    count: NDArray[np.int64]
+    """[1]"""
+
+
+@kernel
+def put_block(target: Columns, block: int, tree: int) -> None:
+    """Gives all that are still served of a block to a tree."""
+    if int(target.block_tree[block]) == MIXED:
+        low, high = int(target.block_start[block]), int(target.block_start[block + 1])
+        for slot in range(low, high):
+            if int(target.tree[slot]) != NO_TREE:
+                target.tree[slot] = tree
+    else:
+        target.block_tree[block] = tree
+    target.tree_load[tree] += target.block_served[block]
+
+
+@kernel
+def put_slot(target: Columns, slot: int, tree: int) -> None:
+    """Gives a slot of a mixed block to a tree."""
+    target.tree[slot] = tree
+    target.tree_load[tree] += int(target.demand[slot])
+
+
+@kernel
+def drop_slot(target: Columns, crumbs: Crumbs, block: int, slot: int) -> None:
+    """Leaves a slot of a mixed block without a tree."""
+    demand = int(target.demand[slot])
+    target.tree[slot] = NO_TREE
+    target.block_served[block] -= demand
+    add_to_zones(target, int(target.block_zone[block]), -demand)
+    remember(crumbs, block, slot)
+
+
+@kernel
+def drop_feed(target: Columns, crumbs: Crumbs, feed: int) -> None:
+    """Leaves a big feed without a tree."""
+    target.big_tree[feed] = NO_TREE
+    add_to_zones(target, int(target.big_zone[feed]), -int(target.big_demand[feed]))
+    remember(crumbs, -1, feed)
+
+
+@kernel
+def remember(crumbs: Crumbs, block: int, number: int) -> None:
+    """Notes who found no room, as long as there is place for the note."""
+    at = int(crumbs.count[0])
+    if at < len(crumbs.slot):
+        crumbs.block[at] = block
+        crumbs.slot[at] = number
+        crumbs.count[0] = at + 1
+
+
+@kernel
+def fill_purse(target: Columns, blocks: NDArray[np.int32], tree: int) -> Purse:
+    """A purse of all served consumers of these blocks, which become mixed; what produces goes to the tree at once."""
+    size = 0
+    for block in blocks:
+        size += int(target.block_start[block + 1]) - int(target.block_start[block])
+    head = np.full(DEMAND_LIMIT + 2, -1, np.int32)
+    following = np.empty(size, np.int32)
+    slots = np.empty(size, np.int64)
+    count = 0
+    least, greatest = DEMAND_LIMIT + 1, 0
+    tally = np.zeros(DEMAND_LIMIT + 2, np.int32)
+    for n in range(len(blocks)):
+        block = int(blocks[n])
+        mix(target, block)
+        for slot in range(int(target.block_start[block]), int(target.block_start[block + 1])):
+            demand = int(target.demand[slot])
+            if demand > 0 and int(target.tree[slot]) != NO_TREE:
+                slots[count] = slot
+                following[count] = head[demand]
+                head[demand] = count
+                tally[demand] += 1
+                least, greatest = min(least, demand), max(greatest, demand)
+                count += 1
+            elif demand < 0:
+                put_slot(target, slot, tree)
+    middle, seen = least, 0
+    while middle < greatest and 2 * (seen + int(tally[middle])) < count:
+        seen += int(tally[middle])
+        middle += 1
+    bounds = np.zeros(3, np.int64)
+    if count:
+        bounds[0], bounds[1], bounds[2] = least, greatest, middle
+    return Purse(head, following, slots, bounds)
+
+
+@kernel
+def take(target: Columns, purse: Purse, demand: int, tree: int) -> None:
+    """Gives a slot of this demand from the purse to a tree."""
+    entry = int(purse.head[demand])
+    purse.head[demand] = purse.following[entry]
+    put_slot(target, int(purse.slot[entry]), tree)
+
+
+@kernel
+def pay(target: Columns, purse: Purse, tree: int, want: int) -> int:
+    """Gives slots from the purse to a tree; what is still wanted, 0 nearly always."""
+    least, greatest = int(purse.range[0]), int(purse.range[1])
+    if greatest == 0:
+        return want
+    while want > 2 * greatest and greatest >= least:
+        if purse.head[greatest] < 0:
+            greatest -= 1
+            purse.range[1] = greatest
+        else:
+            take(target, purse, greatest, tree)
+            want -= greatest
+    # Three slots, the first of them chosen freely: one, two or three of the purse meet nearly any sum.
+    for turn in range(8):
+        if want <= 0:
+            break
+        if want <= greatest and purse.head[want] >= 0:
+            take(target, purse, want, tree)
+            return 0
+        for one in range(max(least, want - greatest), want // 2 + 1):
+            other = want - one
+            if purse.head[one] >= 0 and purse.head[other] >= 0:
+                if one == other and purse.following[purse.head[one]] < 0:
+                    continue
+                take(target, purse, one, tree)
+                take(target, purse, other, tree)
+                return 0
+        first = min(want - 1, max(least, want // 3 + turn))
+        while first >= least and (first > greatest or purse.head[first] < 0):
+            first -= 1
+        if first < least:
+            break
+        take(target, purse, first, tree)
+        want -= first
+    return want
+
+
+@kernel
+def empty_purse(
+    target: Columns,
+    purse: Purse,
+    crumbs: Crumbs,
+    order: NDArray[np.int64],
+    want: NDArray[np.int64],
+    usable: NDArray[np.int64],
+) -> None:
+    """Gives what is left in the purse to trees that still want, then to any with room, largest first."""
+    demand, last = int(purse.range[1]), int(order[len(order) - 1])
+    while demand > 0 and demand >= int(purse.range[0]):
+        entry = int(purse.head[demand])
+        if entry < 0:
+            demand -= 1
+            continue
+        best = last if int(want[last]) >= demand else most(order, want, demand)
+        if best < 0:
+            best = roomiest(target, order, usable, demand)
+        slot = int(purse.slot[entry])
+        purse.head[demand] = purse.following[entry]
+        if best >= 0:
+            put_slot(target, slot, best)
+            want[best] -= demand
+        else:
+            drop_slot(target, crumbs, int(target.row_block[slot // ROW]), slot)
+
+
+@kernel
+def most(order: NDArray[np.int64], want: NDArray[np.int64], demand: int) -> int:
+    """The tree that wants most, if it wants at least `demand`; else -1."""
+    best = -1
+    for tree in order:
+        if int(want[tree]) >= demand and (best < 0 or int(want[tree]) > int(want[best])):
+            best = int(tree)
+    return best
+
+
+@kernel
+def roomiest(target: Columns, order: NDArray[np.int64], usable: NDArray[np.int64], demand: int) -> int:
+    """The tree with the most room, if it has room for `demand`; else -1."""
+    best, best_room = -1, demand - 1
+    for tree in order:
+        room = int(usable[tree]) - int(target.tree_load[tree])
+        if room > best_room:
+            best, best_room = int(tree), room
+    return best
+
+
+@kernel
+def stream(
+    target: Columns,
+    blocks: NDArray[np.int32],
+    order: NDArray[np.int64],
+    want: NDArray[np.int64],
+    slack: NDArray[np.int64],
+    usable: NDArray[np.int64],
+    purse: Purse,
+    crumbs: Crumbs,
+) -> None:
+    """Gives blocks to the trees in order until each has what it wants; the last one takes what is left.
+
+    Args:
+        target: blocks that are served stand in any tree, and are counted in no tree's load.
+        blocks: which, in this order.
+        order: trees, the last one with the largest want.
+        want: int64[trees] quanta still wanted; counted down.
+        slack: int64[trees] how much more than it wants a tree may get, to spare a seam.
+        usable: int64[trees] load that no tree may exceed.
+        purse: for exact ends.
+        crumbs: receives who found no room.
+    """
+    at = 0
+    floor = int(purse.range[2])
+    for n in range(len(blocks)):
+        block = int(blocks[n])
+        if int(target.block_tree[block]) != NO_TREE:
+            placed, at = put_whole(target, block, order, at, want, slack, usable, floor)
+            if not placed:
+                at = split(target, block, order, at, want, slack, usable, purse, crumbs)
+
+
+@kernel
+def put_whole(
+    target: Columns,
+    block: int,
+    order: NDArray[np.int64],
+    at: int,
+    want: NDArray[np.int64],
+    slack: NDArray[np.int64],
+    usable: NDArray[np.int64],
+    floor: int,
+) -> tuple[bool, int]:
+    """(whether a block found room as a whole, place in the order of the tree that is filled now)."""
+    served, last = int(target.block_served[block]), len(order) - 1
+    while at < last:
+        tree, after = int(order[at]), int(order[at + 1])
+        rest = int(want[tree]) - served
+        if rest >= 0 and (rest == 0 or rest >= floor or rest <= int(slack[after])):
+            put_block(target, block, tree)
+            want[tree] = rest
+            return True, at
+        if rest < 0 and -rest <= min(int(want[tree]), int(slack[tree])):
+            # Up to half a block more here is so much less for the next.
+            put_block(target, block, tree)
+            want[tree] = 0
+            want[after] = max(0, int(want[after]) + rest)
+            return True, at + 1
+        if int(want[tree]) > int(slack[after]):
+            return False, at
+        want[after] += max(0, int(want[tree]))
+        want[tree] = 0
+        at += 1
+    tree = int(order[last])
+    if served > int(usable[tree]) - int(target.tree_load[tree]):
+        return False, at
+    put_block(target, block, tree)
+    want[tree] -= served
+    return True, at
+
+
+@kernel
+def split(
+    target: Columns,
+    block: int,
+    order: NDArray[np.int64],
+    at: int,
+    want: NDArray[np.int64],
+    slack: NDArray[np.int64],
+    usable: NDArray[np.int64],
+    purse: Purse,
+    crumbs: Crumbs,
+) -> int:
+    """Gives a block to the trees member by member; the place in the order of the tree that is filled now."""
+    last = len(order) - 1
+    mix(target, block)
+    for slot in range(int(target.block_start[block]), int(target.block_start[block + 1])):
+        demand = int(target.demand[slot])
+        if demand == 0 or int(target.tree[slot]) == NO_TREE:
+            continue
+        while at < last:
+            tree, after = int(order[at]), int(order[at + 1])
+            exact = int(slack[after]) < int(purse.range[2])
+            if demand < 0 or demand <= int(want[tree]) - (int(purse.range[2]) if exact else 0):
+                break
+            if 0 < int(want[tree]) <= int(slack[after]):
+                want[after] += want[tree]
+                want[tree] = 0
+            elif int(want[tree]) > 0:
+                want[tree] = pay(target, purse, tree, int(want[tree]))
+            at += 1
+        tree = int(order[at])
+        if at == last and demand > int(usable[tree]) - int(target.tree_load[tree]):
+            drop_slot(target, crumbs, block, slot)
+        else:
+            put_slot(target, slot, tree)
+            want[tree] -= demand
+    return at
