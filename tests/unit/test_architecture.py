@@ -108,6 +108,8 @@ BEYOND: dict[tuple[str, str], str] = {
     ("simulators.world", "contracts"): "it stands where the drivers stand",
     ("simulators.world", "turn"): "the turn that the loop runs on real clocks, on virtual ones",
     ("simulators.world", "inbox"): "it is filled by the world instead of by drivers",
+    ("simulators.world", "tracker"): "who lives in a population is drawn on both sides; laws are counted in its columns",
+    ("simulators.world", "compiled"): "a soak says whether its kernels are compiled",
 }
 """Arrows that go beyond the table, each with its reason."""
 

@@ -1,0 +1,161 @@
+"""The consumers of a region as they really are, in columns: what they want, which tree they hold, what they tell.
+
+A *place* is a slot or, after all slots, a big feed: numbers as the tracker gave them out. Peers speak through gateways,
+each for a run of whole blocks; a receiver heeds the newest assignment it was told and lets older ones pass.
+"""
+
+from __future__ import annotations
+
+import itertools
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scowl_edge.model.batch import ROWS, BatchKind
+from scowl_edge.tracker.population.chance import hashed
+from scowl_edge.tracker.population.columns import BIG, BLOCK, NO_TREE, Census, Columns, Layout
+
+MILLION = 1_000_000
+NAMEPLATE = 4
+"""A peer's nameplate, in times its mean demand."""
+_NOISE = 31
+_ENTRY = ROWS[BatchKind.HELD]
+
+
+class Lie(IntEnum):
+    """How a meter is wrong."""
+
+    NONE = 0
+    FROZEN = 1
+    """It tells the same value again and again."""
+    OVER = 2
+    """Above the nameplate."""
+    NEGATIVE = 3
+    """A consumer that says it produces."""
+    ABSURD = 4
+    """The far end of the type."""
+    NAN = 5
+    """The bits of a float that is no number, and the mark of registers that hold nothing."""
+
+
+_TOLD = {
+    Lie.OVER: 9 * NAMEPLATE,
+    Lie.NEGATIVE: -3 * NAMEPLATE,
+}
+_ENDS = (2_147_483_647, -2_147_483_648)
+_NO_NUMBERS = (0x7FC0_0000, -0x8000_0000, 0x7FFF_FFFF)
+
+
+class Peers:
+    """Everybody in one region. Powers in quanta, + consumption; all columns have one entry a place."""
+
+    def __init__(self, census: Census, columns: Columns, layout: Layout, seed: int, gateways: int) -> None:
+        """`columns` give the blocks; `gateways` share the blocks in equal runs, one more speaks for the big feeds."""
+        self.seed = seed
+        self.slots, self.feeds = len(columns.demand), len(columns.big_demand)
+        places = self.slots + self.feeds
+        owner = np.concatenate([layout.consumer, columns.big_owner]).astype(np.int64)
+        self.present: NDArray[np.bool_] = owner >= 0
+        """Whether somebody has the place."""
+        self.nominal: NDArray[np.int64] = np.concatenate([columns.demand, columns.big_demand]).astype(np.int64)
+        noise = np.where(self.present, census.noise_ppm[owner], 0)
+        self.sigma: NDArray[np.int64] = np.abs(self.nominal) * noise // MILLION
+        self.deviation: NDArray[np.int64] = np.zeros(places, np.int64)
+        self.wanted: NDArray[np.int64] = self.nominal.copy()
+        self.held: NDArray[np.uint16] = np.full(places, NO_TREE, np.uint16)
+        self.told: NDArray[np.int64] = np.zeros(places, np.int64)
+        """Stamp of the newest assignment heeded."""
+        self.lie: NDArray[np.uint8] = np.zeros(places, np.uint8)
+        self.shown: NDArray[np.int64] = self.nominal.copy()
+        """What was last told."""
+        self.level_ppm = MILLION
+        """Of the mean demand, everybody's at once: the time of day, the weather."""
+        self.block_start = columns.block_start.astype(np.int64)
+        blocks = len(self.block_start) - 1
+        edges = [blocks * g // gateways for g in range(gateways + 1)]
+        self._block_gateway = np.repeat(np.arange(gateways), np.diff(edges))
+        self._slot_gateway = np.repeat(self._block_gateway, np.diff(self.block_start))
+        self._runs = [(int(self.block_start[a]), int(self.block_start[b])) for a, b in itertools.pairwise(edges)]
+        self._runs.append((self.slots, places))
+        self._numbers = np.arange(places, dtype=np.uint64)
+        self._floor = np.minimum(0, NAMEPLATE * self.nominal)
+        self._ceiling = np.maximum(0, NAMEPLATE * self.nominal)
+
+    @property
+    def gateways(self) -> int:
+        """How many there are; the last one speaks for the big feeds."""
+        return len(self._runs)
+
+    def gateway_of_block(self, block: int) -> int:
+        """Who speaks for a block."""
+        return int(self._block_gateway[block])
+
+    def advance(self, tick: int) -> None:
+        """Everybody's demand changes: a first-order process about its own mean, noise counted by tick and place."""
+        bits = hashed(self.seed, _NOISE + tick * 64, self._numbers)
+        # Four uniform parts: variance 4 * 2^32 / 12, so that 37,837 is one sigma.
+        parts = (bits & np.uint64(0xFFFF)) + ((bits >> np.uint64(16)) & np.uint64(0xFFFF))
+        parts += ((bits >> np.uint64(32)) & np.uint64(0xFFFF)) + (bits >> np.uint64(48))
+        normal = parts.astype(np.int64) - 131_070
+        # 7/8 of what was, and sqrt(1 - 49/64) = 0.484 of new noise.
+        self.deviation += (normal * self.sigma) // 78_157 - self.deviation // 8
+        wanted = self.nominal * self.level_ppm // MILLION + self.deviation
+        np.clip(wanted, self._floor, self._ceiling, out=wanted)
+        wanted[~self.present] = 0
+        self.wanted = wanted
+
+    def report(self, gateway: int, draw: int) -> bytes:
+        """The rows of a gateway's message: DEMAND, or FEED of the last one. `draw` chooses among wrong values."""
+        first, end = self._runs[gateway]
+        at = np.flatnonzero(self.present[first:end]) + first
+        value = self.wanted[at]
+        lie = self.lie[at]
+        if lie.any():
+            value = np.where(lie == Lie.FROZEN, self.shown[at], value)
+            for kind, factor in _TOLD.items():
+                value = np.where(lie == kind, factor * np.maximum(1, np.abs(self.nominal[at])), value)
+            value = np.where(lie == Lie.ABSURD, _ENDS[draw % len(_ENDS)], value)
+            value = np.where(lie == Lie.NAN, _NO_NUMBERS[draw % len(_NO_NUMBERS)], value)
+        self.shown[at] = value
+        big = gateway == len(self._runs) - 1
+        rows = np.empty(len(at), ROWS[BatchKind.FEED if big else BatchKind.DEMAND])
+        rows["feed" if big else "slot"] = at - self.slots if big else at
+        rows["value"] = value
+        return rows.tobytes()
+
+    def by_gateway(
+        self, kind: NDArray[np.uint8], number: NDArray[np.int64], tree: NDArray[np.int64]
+    ) -> list[tuple[int, NDArray[np.void]]]:
+        """Splits an assignment into the messages for the gateways, in the form of HELD rows."""
+        entries = np.empty(len(kind), _ENTRY)
+        entries["kind"], entries["number"], entries["tree"] = kind, number, tree
+        gateway = np.full(len(kind), len(self._runs) - 1)
+        blocks, slots = kind == BLOCK, (kind != BLOCK) & (kind != BIG)
+        gateway[blocks] = self._block_gateway[number[blocks]]
+        gateway[slots] = self._slot_gateway[number[slots]]
+        return [(int(g), entries[gateway == g]) for g in np.unique(gateway)]
+
+    def heed(self, entries: NDArray[np.void], stamp: int) -> bytes:
+        """Receivers take an assignment, unless they were told a newer one; the HELD rows that they answer with.
+
+        `stamp` tells the order in which the tracker decided.
+        """
+        heeded = np.zeros(len(entries), np.bool_)
+        for i, (kind, number, tree) in enumerate(entries.tolist()):
+            if kind == BLOCK:
+                first, end = int(self.block_start[number]), int(self.block_start[number + 1])
+            else:
+                first = number + (self.slots if kind == BIG else 0)
+                end = first + 1
+            newer = self.told[first:end] <= stamp
+            # A block's message counts as heeded where nobody in it knows better.
+            heeded[i] = newer.all()
+            self.told[first:end][newer] = stamp
+            self.held[first:end][newer] = tree
+        return entries[heeded].tobytes()
+
+    def loads(self, trees: int) -> NDArray[np.int64]:
+        """What each tree's holders draw, quanta: physics, whatever the tracker believes."""
+        on = self.held < trees
+        return np.bincount(self.held[on], self.wanted[on], trees).astype(np.int64)

@@ -1,0 +1,158 @@
+"""One region in virtual time: its tracker, its peers and plants, the network between them, and what goes wrong.
+
+The tracker knows nothing but the messages that reach it. What is true is here, and every step is held against the laws.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scowl_edge.model.batch import ROWS, Assign, Batch, BatchKind
+from scowl_edge.model.effect import Effect, Inputs, Plan
+from scowl_edge.model.site import Site
+from scowl_edge.tracker.population import census
+from simulators.world.laws import LawBook
+from simulators.world.mail import Mail
+from simulators.world.peers import Peers
+from simulators.world.plants import Plants
+from simulators.world.running import RunningTracker
+from simulators.world.schedule import Schedule, mix
+from simulators.world.trouble import MINUTE_MS
+from simulators.world.watch import Watch
+
+GATEWAYS = 8
+RIDE_THROUGH_MS = 90_000
+"""Of a plant: longer than it takes from a report to the assignment that follows from it."""
+BLACK_MS = 180_000
+"""Until a plant that blacked out is back."""
+
+
+class Region:
+    """A population of a site that is told by messages. Line numbers of the mail: gateways first, then plants."""
+
+    def __init__(self, schedule: Schedule, site: Site, seed: int, book: LawBook, *, snapshot_every: int) -> None:
+        """Everything begins with the schedule's present time."""
+        self.schedule, self.book, self.seed = schedule, book, seed
+        declared = site.populations[0]
+        self.watch = Watch(declared, book)
+        self.tracker = RunningTracker(
+            site,
+            schedule,
+            book,
+            seed,
+            snapshot_every=snapshot_every,
+            on_step=self._stepped,
+            on_effect=self._leave,
+            on_start=self._started,
+        )
+        population = self.tracker.core.populations[0]
+        people = census.draw(declared.consumers, declared.seed, zones=declared.feeders, quantum_w=declared.quantum_w)
+        self.peers = Peers(people, population.columns, population.layout, seed, GATEWAYS)
+        mean = int(people.nominal.sum())
+        rated = mean * declared.supply_ppm // 1_000_000
+        self.plants = Plants(census.draw_fleet(declared.trees, rated, declared.seed), seed)
+        self.mail = Mail(schedule, seed, self.peers.gateways + declared.trees)
+        self.faults: Counter[str] = Counter()
+        """What went wrong, by kind."""
+        self.blackouts = 0
+        self.silent_plants: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
+        """Until when each plant's meter says nothing."""
+        self.lying_plants: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
+        self.kept: list[tuple[int, BatchKind, int, int, bytes]] = []
+        """Old messages, to be sent once more: line, kind, sender, sequence, rows."""
+        self._sequence: Counter[int] = Counter()
+        self._tick = 0
+        self.trees = declared.trees
+        # A tick at once: the first messages leave as the tracker starts.
+        schedule.at(schedule.now_ms, self._minute)
+        for line in range(self.peers.gateways + self.trees):
+            schedule.at(schedule.now_ms + 100 + mix(seed, line) % (MINUTE_MS // 2), partial(self._report, line))
+
+    # -- physics -----------------------------------------------------------------------------------------------------
+
+    def _minute(self) -> None:
+        now = self.schedule.now_ms
+        self._tick += 1
+        self.peers.advance(self._tick)
+        self.plants.advance(now, self._tick)
+        black = self.plants.overloaded(self.peers.loads(self.trees), now, RIDE_THROUGH_MS)
+        for tree in black.tolist():
+            self.blackouts += 1
+            self.plants.trip(tree, now, BLACK_MS)
+            self.tell_output(tree)
+        self.schedule.at(now + MINUTE_MS, self._minute)
+
+    # -- to the tracker ----------------------------------------------------------------------------------------------
+
+    def _report(self, line: int) -> None:
+        """A gateway or plant tells what it measures, once a minute."""
+        if line < self.peers.gateways:
+            big = line == self.peers.gateways - 1
+            rows = self.peers.report(line, mix(self.seed, line, self._tick))
+            self.send(line, BatchKind.FEED if big else BatchKind.DEMAND, rows)
+        else:
+            self.tell_output(line - self.peers.gateways, urgent=False)
+        self.schedule.at(self.schedule.now_ms + MINUTE_MS, partial(self._report, line))
+
+    def tell_output(self, tree: int, *, urgent: bool = True) -> None:
+        """A plant tells its output."""
+        now = self.schedule.now_ms
+        if now < self.silent_plants[tree]:
+            return
+        value = int(self.plants.output[tree])
+        if now < self.lying_plants[tree]:
+            value = (-5 * int(self.plants.rated[tree]), 7 * int(self.plants.rated[tree]), -(1 << 63))[tree % 3]
+        row = np.array([(tree, value)], ROWS[BatchKind.OUTPUT])
+        self.send(self.peers.gateways + tree, BatchKind.OUTPUT, row.tobytes(), urgent=urgent)
+
+    def send(self, line: int, kind: BatchKind, rows: bytes, *, urgent: bool = False) -> None:
+        """Sends a message to the tracker, numbered by its sender; each kind has a sender of its own."""
+        sender = line * len(BatchKind) + kind
+        self._sequence[sender] += 1
+        self.post(line, kind, sender, self._sequence[sender], rows, urgent=urgent)
+        if len(self.kept) < 64:
+            self.kept.append((line, kind, sender, self._sequence[sender], rows))
+        else:
+            self.kept[mix(self.seed, self._tick, line) % 64] = (line, kind, sender, self._sequence[sender], rows)
+
+    def post(
+        self, line: int, kind: BatchKind, sender: int, sequence: int, rows: bytes, *, urgent: bool = False
+    ) -> None:
+        """Puts a message as it is on its way."""
+        batch = Batch(population=0, kind=kind, sender=sender, sequence=sequence, at_ms=0, data=rows)
+        self.mail.to_tracker(line, lambda: self.tracker.take(batch, urgent=urgent))
+
+    # -- from the tracker --------------------------------------------------------------------------------------------
+
+    def _leave(self, effect: Effect, stamp: int) -> None:
+        if isinstance(effect, Assign):
+            for gateway, entries in self.peers.by_gateway(effect.kind, effect.number, effect.tree):
+                self.mail.to_peer(gateway, partial(self._heed, gateway, entries, stamp))
+                self.tracker.dispatch_boundary()
+
+    def _heed(self, gateway: int, entries: NDArray[np.void], stamp: int) -> None:
+        held = self.peers.heed(entries, stamp)
+        if held:
+            self.send(gateway, BatchKind.HELD, held)
+
+    # -- laws --------------------------------------------------------------------------------------------------------
+
+    def _started(self, step: int) -> None:
+        self.watch.restarted(step)
+
+    def _stepped(self, inputs: Inputs, plan: Plan) -> None:
+        self.watch.stepped(self.tracker.core.populations[0], inputs, plan)
+
+    def settled(self) -> None:
+        """All has been quiet for long."""
+        self.watch.settled(self.tracker.core.populations[0], self.peers.held)
+
+    def happened(self) -> Counter[str]:
+        """What followed from the faults: on the network, in the tracker, in the plants."""
+        told = Counter({f"messages {name}": count for name, count in self.mail.counts.items()})
+        own = Counter({"plants blacked out by their load": self.blackouts})
+        return told + self.tracker.counts + own + self.watch.counts()
