@@ -11,7 +11,7 @@ TOOLS := $(VENV)/.tools
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak soak-short stories laws polls dashboards faults screenshots clean install uninstall
+.PHONY: help demo test lint bench soak soak-short soak-virtual stories laws polls dashboards faults screenshots clean install uninstall
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -63,6 +63,10 @@ soak: $(TOOLS) ## Run the daemon an hour through random faults, and compare all 
 # The same code as `soak`, and a test of its own.
 soak-short: $(TOOLS) ## The same in a minute
 	@exec $(BIN)/python -m bench.soak --seconds 45 --clock-rate 5 --times 150 $(ARGS)
+
+# Finished seeds stay in var/soak-virtual: Ctrl-C stops it, the same command goes on.
+soak-virtual: $(TOOLS) ## Ten simulated years over a thousand seeds; writes docs/reliability.md; takes hours
+	@exec $(BIN)/python -m simulators.world.soak --years 10 --seeds 1000 --state var/soak-virtual --report docs/reliability.md $(ARGS)
 
 # The long forms of what `make test` runs, on the same code.
 stories: $(TOOLS) ## Run the stories in real time with many more kills; takes hours
