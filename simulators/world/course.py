@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
+from typing import Any
 
 from scowl_edge.assembly import assemble
 from scowl_edge.model.site import PeerKind, Site
@@ -56,9 +57,10 @@ class Figures:
     checks: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
-    def json(self) -> dict[str, object]:
+    def json(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in plain.items()}
 
 
 @cache

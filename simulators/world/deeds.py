@@ -118,6 +118,38 @@ def _forgets(region: Region, fault: Fault) -> Undo:
     return None
 
 
+def _identity(region: Region, number: int) -> tuple[int, int]:
+    """128 bits of a newcomer."""
+    return mix(region.seed, number, 1) << 32 | mix(region.seed, number, 2), mix(region.seed, number, 3) << 32 | number
+
+
+def _join(region: Region, fault: Fault) -> Undo:
+    """Newcomers, or one that is known already."""
+    known = region.newcomers
+    count = 40 if fault.kind is Trouble.BURST else 1
+    line = fault.draw % (region.peers.gateways - 1)
+    rows = np.zeros(count, ROWS[BatchKind.JOIN])
+    for k in range(count):
+        if fault.kind is Trouble.TWIN and known:
+            identity = known[fault.draw % len(known)]
+        else:
+            identity = _identity(region, len(known) + region.gone)
+            known.append(identity)
+        klass = (3, 3, 3, 2, 2, 0)[mix(fault.draw, k) % 6]
+        rows[k] = (*identity, mix(fault.draw, k, 1) % region.zones, klass, 20 + mix(fault.draw, k, 2) % 4_000)
+    region.send(line, BatchKind.JOIN, rows.tobytes())
+    return None
+
+
+def _leave(region: Region, fault: Fault) -> Undo:
+    known = region.newcomers
+    if known:
+        row = np.array([known.pop(fault.draw % len(known))], ROWS[BatchKind.LEAVE])
+        region.gone += 1
+        region.send(fault.draw % (region.peers.gateways - 1), BatchKind.LEAVE, row.tobytes())
+    return None
+
+
 def _trip(region: Region, fault: Fault) -> Undo:
     count = 1 if fault.kind is Trouble.TRIP else 3
     for k in range(count):
@@ -205,6 +237,8 @@ DEEDS: dict[Trouble, Deed] = {
     Trouble.PLANT_SILENT: _plant_silent,
     Trouble.PLANT_LIES: _plant_lies,
     Trouble.FORGETS: _forgets,
+    **dict.fromkeys((Trouble.JOIN, Trouble.TWIN, Trouble.BURST), _join),
+    Trouble.LEAVE: _leave,
     **dict.fromkeys((Trouble.TRIP, Trouble.TRIPS), _trip),
     Trouble.CALM: _calm,
     Trouble.SHORT: _short,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,91 +64,99 @@ class LawBook:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """What does not change from step to step: all slots, then all big feeds."""
+
+    block: NDArray[np.int64]
+    """[slots]"""
+    zone: NDArray[np.int64]
+    """[places]"""
+    klass: NDArray[np.int64]
+    """[places]"""
+
+    @classmethod
+    def of(cls, columns: Columns) -> Places:
+        """Looks at every block and feed."""
+        block = np.repeat(np.arange(len(columns.block_tree)), np.diff(columns.block_start))
+        zone = np.concatenate([columns.block_zone[block], columns.big_zone]).astype(np.int64)
+        klass = np.concatenate([columns.block_class[block], columns.big_class]).astype(np.int64)
+        return cls(block, zone, klass)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sight:
-    """One look at a population: who is where, counted from single places (all slots, then all big feeds)."""
+    """One look at a population: who is where, counted from single places."""
 
     tree: NDArray[np.int64]
     """[places] NO_TREE = none."""
     demand: NDArray[np.int64]
     """[places] quanta."""
-    zone: NDArray[np.int64]
-    klass: NDArray[np.int64]
+    places: Places
     load: NDArray[np.int64]
     """[trees]"""
 
     @classmethod
-    def of(cls, columns: Columns) -> Sight:
+    def of(cls, columns: Columns, places: Places | None = None) -> Sight:
         """Looks at every place."""
-        block = np.repeat(np.arange(len(columns.block_tree)), np.diff(columns.block_start))
-        whole = columns.block_tree[block]
+        places = places or Places.of(columns)
+        whole = columns.block_tree[places.block]
         slot_tree = np.where(whole == MIXED, columns.tree, whole)
         tree = np.concatenate([slot_tree, columns.big_tree]).astype(np.int64)
         demand = np.concatenate([columns.demand, columns.big_demand]).astype(np.int64)
-        zone = np.concatenate([columns.block_zone[block], columns.big_zone]).astype(np.int64)
-        klass = np.concatenate([columns.block_class[block], columns.big_class]).astype(np.int64)
-        return cls(tree, demand, zone, klass, _by(tree, demand, len(columns.tree_load)))
+        return cls(tree, demand, places, _by_tree(tree, demand, len(columns.tree_load)))
 
 
 def check_columns(book: LawBook, step: int, columns: Columns, now: Sight) -> None:
     """The laws that one look at the columns is enough for, but SAFE and PROTECTED."""
-    trees = len(columns.tree_load)
-    somewhere = now.tree != NO_TREE
-    inside = now.tree < trees
+    places, tree, demand = now.places, now.tree, now.demand
+    trees, slots, blocks = len(columns.tree_load), len(places.block), len(columns.block_tree)
+    outside = tree >= trees
+    served = np.where(outside, 0, demand)
+    wanted, in_trees, in_none = int(demand.sum()), int(now.load.sum()), int(demand[tree == NO_TREE].sum())
+    nowhere = outside & (tree != NO_TREE)
     book.hold(
         Law.CONSERVATION,
         step,
-        bool((inside | ~somewhere).all())
-        and int(now.load.sum()) + int(now.demand[~somewhere].sum()) == now.demand.sum(),
-        f"{now.demand.sum()} wanted, {now.load.sum()} in trees, {now.demand[~somewhere].sum()} in none",
+        in_trees + in_none == wanted and not nowhere.any(),
+        f"{wanted} wanted, {in_trees} in trees, {in_none} in none, {nowhere.sum()} places in trees that are not there",
     )
-    block = np.repeat(np.arange(len(columns.block_tree)), np.diff(columns.block_start))
-    slots = len(block)
-    served = np.where(somewhere[:slots], now.demand[:slots], 0)
-    block_sum = _by(block, now.demand[:slots], len(columns.block_tree))
-    block_served = _by(block, served, len(columns.block_tree))
-    own = _by(now.zone[somewhere], now.demand[somewhere], len(columns.zone_load))
+    own = _exact(np.bincount(places.zone, served, len(columns.zone_load)))
     below = np.concatenate([[0], np.cumsum(own)])
-    zone_load = below[columns.zone_end] - below[np.arange(len(own))]
+    zone_load = below[columns.zone_end] - below[: len(own)]
     for name, counted, running in (
-        ("block_sum", block_sum, columns.block_sum),
-        ("block_served", block_served, columns.block_served),
+        ("block_sum", _exact(np.bincount(places.block, demand[:slots], blocks)), columns.block_sum),
+        ("block_served", _exact(np.bincount(places.block, served[:slots], blocks)), columns.block_served),
         ("tree_load", now.load, columns.tree_load),
         ("zone_load", zone_load, columns.zone_load),
     ):
-        book.hold(Law.SUMS, step, np.array_equal(counted, running), _first(name, counted, running))
-    limited = columns.zone_limit >= 0
-    over = limited & (zone_load > columns.zone_limit)
+        same = np.array_equal(counted, running)
+        book.hold(Law.SUMS, step, same, "" if same else _first(name, counted, running))
+    over = np.flatnonzero((columns.zone_limit >= 0) & (zone_load > columns.zone_limit))
+    book.checks[Law.ZONES.name] += len(own) - len(over)
     # What is left in a zone above its limit may be of class 0 alone: that is never starved by software.
-    for z in np.flatnonzero(over):
-        there = somewhere & (now.zone >= z) & (now.zone < columns.zone_end[z]) & (now.demand > 0)
-        book.hold(
-            Law.ZONES,
-            step,
-            (now.klass[there] == PROTECTED).all(),
-            f"zone {z} carries {zone_load[z]} of {columns.zone_limit[z]}",
-        )
-    book.checks[Law.ZONES.name] += int(limited.sum()) - int(over.sum())
-    placed = somewhere & inside
-    dead = placed & (columns.tree_alive[np.where(inside, now.tree, 0)] == 0) & (now.demand != 0)
-    book.hold(Law.ALIVE, step, not dead.any(), f"{dead.sum()} in trees {np.unique(now.tree[dead])[:5]}")
-    wrong = placed & (columns.eligible[now.zone, np.where(inside, now.tree, 0)] == 0) & (now.demand != 0)
+    for z in over:
+        there = ~outside & (places.zone >= z) & (places.zone < columns.zone_end[z]) & (demand > 0)
+        only_protected = (places.klass[there] == PROTECTED).all()
+        book.hold(Law.ZONES, step, only_protected, f"zone {z} carries {zone_load[z]} of {columns.zone_limit[z]}")
+    at = np.where(outside, 0, tree)
+    counts = served != 0
+    dead = counts & (columns.tree_alive[at] == 0)
+    book.hold(Law.ALIVE, step, not dead.any(), f"{dead.sum()} places in dead trees {np.unique(tree[dead])[:5]}")
+    wrong = counts & (columns.eligible[places.zone, at] == 0)
     book.hold(Law.ELIGIBLE, step, not wrong.any(), f"{wrong.sum()} places")
-    supply = int(columns.tree_safe[columns.tree_alive != 0].sum())
-    held = int(np.maximum(0, now.load - columns.tree_safe)[columns.tree_alive != 0].sum())
-    wanted = int(now.demand[now.demand > 0].sum())
-    book.hold(
-        Law.SERVED,
-        step,
-        int(now.load.sum()) <= min(supply + held, wanted),
-        f"{now.load.sum()} served of {wanted} wanted, with a supply of {supply}",
-    )
+    alive = columns.tree_alive != 0
+    supply = int(columns.tree_safe[alive].sum())
+    held = int(np.maximum(0, now.load - columns.tree_safe)[alive].sum())
+    most = int(np.maximum(0, demand).sum())
+    text = f"{in_trees} served of {most} wanted, with a supply of {supply}"
+    book.hold(Law.SERVED, step, in_trees <= min(supply + held, most), text)
 
 
 def overloaded(columns: Columns, now: Sight) -> NDArray[np.int64]:
     """Trees above their safe load, but those in which only class 0 is left."""
     over = np.flatnonzero(now.load > columns.tree_safe)
     return np.asarray(
-        [t for t in over if (now.klass[(now.tree == t) & (now.demand > 0)] != PROTECTED).any()], dtype=np.int64
+        [t for t in over if (now.places.klass[(now.tree == t) & (now.demand > 0)] != PROTECTED).any()], dtype=np.int64
     )
 
 
@@ -157,7 +166,7 @@ def least_departures(before: Sight, demand: NDArray[np.int64], columns: Columns)
     Of an overloaded tree the fewest whose largest demands cover the excess; of a dead one all.
     """
     trees = len(columns.tree_load)
-    load = _by(before.tree, demand, trees)
+    load = _by_tree(before.tree, demand, trees)
     least = np.zeros(trees, np.int64)
     for t in np.flatnonzero((load > columns.tree_safe) | (columns.tree_alive == 0)):
         members = demand[before.tree == t]
@@ -171,10 +180,9 @@ def least_departures(before: Sight, demand: NDArray[np.int64], columns: Columns)
 
 def check_churn(book: LawBook, step: int, columns: Columns, before: Sight, now: Sight) -> tuple[int, int]:
     """CHURN; gives (departures, least departures) of the trees that had to let go and are within their limits now."""
+    # Places may have been added since.
     places = min(len(before.tree), len(now.tree))
-    earlier = Sight(
-        before.tree[:places], before.demand[:places], before.zone[:places], before.klass[:places], before.load
-    )
+    earlier = Sight(before.tree[:places], before.demand[:places], before.places, before.load)
     demand = now.demand[:places]
     least = least_departures(earlier, demand, columns)
     went, bound = 0, 0
@@ -189,11 +197,15 @@ def check_churn(book: LawBook, step: int, columns: Columns, before: Sight, now: 
     return went, bound
 
 
-def _by(index: NDArray[np.int64], value: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Exact sums by index; what lies beyond `size` is left out."""
-    # Weights of bincount are doubles: exact up to 2^53, which is a billion times what is summed here.
-    kept = index < size
-    return np.bincount(index[kept], value[kept], size).astype(np.int64)
+def _exact(sums: NDArray[Any]) -> NDArray[np.int64]:
+    # Weights of bincount are doubles: exact up to 2^53, which is a million times what is summed here.
+    return sums.astype(np.int64)
+
+
+def _by_tree(tree: NDArray[np.int64], value: NDArray[np.int64], trees: int) -> NDArray[np.int64]:
+    """Sums by tree; what is in none is left out."""
+    inside = np.minimum(tree, trees)
+    return _exact(np.bincount(inside, value, trees + 1)[:trees])
 
 
 def _first(name: str, counted: NDArray[np.int64], running: NDArray[np.int64]) -> str:

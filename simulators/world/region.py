@@ -64,6 +64,11 @@ class Region:
         self.lying_plants: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         self.kept: list[tuple[int, BatchKind, int, int, bytes]] = []
         """Old messages, to be sent once more: line, kind, sender, sequence, rows."""
+        self.newcomers: list[tuple[int, int]] = []
+        """Identities of those who came later."""
+        self.gone = 0
+        """Newcomers that left again."""
+        self.zones = len(population.columns.zone_parent)
         self._sequence: Counter[int] = Counter()
         self._tick = 0
         self.trees = declared.trees

@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,10 @@ def main() -> int:
     seeds = range(given.first, given.first + given.seeds)
     done = soak(given.state, seeds, minutes, given.workers, other_code=given.other_code)
     sums = totals(done.values())
-    print(json.dumps(asdict(sums), indent=1, sort_keys=True))
+    print(
+        f"{sums.virtual_ms / 60_000 / YEAR_MINUTES:.2f} years, {sums.seeds} seeds, {sums.steps} steps, "
+        f"{sum(sums.faults.values())} faults, {sum(sums.checks.values())} checks, {len(sums.violations)} laws broken"
+    )
     if len(done) < given.seeds:
         return 3
     if given.report is not None:

@@ -10,7 +10,7 @@ from scowl_edge.model.effect import Inputs, Plan
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population.columns import NO_TREE, PROTECTED, Columns
 from scowl_edge.tracker.population.population import Population
-from simulators.world.laws import Law, LawBook, Sight, check_churn, check_columns, overloaded
+from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, check_columns, overloaded
 
 PATIENCE = 3
 """Steps that a bounded repair may leave a tree above its safe load."""
@@ -27,6 +27,7 @@ class Watch:
         self.starved_steps = 0
         """Consumers starved, summed over steps."""
         self._before: Sight | None = None
+        self._places: Places | None = None
         self._over: dict[int, int] = {}
 
     def counts(self) -> Counter[str]:
@@ -48,7 +49,9 @@ class Watch:
         """One step was done, and nothing of it has left yet."""
         columns: Columns = population.columns
         step = plan.step
-        now = Sight.of(columns)
+        if self._places is None or len(self._places.zone) != len(columns.demand) + len(columns.big_demand):
+            self._places = Places.of(columns)
+        now = Sight.of(columns, self._places)
         check_columns(self.book, step, columns, now)
         self._check_safe(columns, now, step)
         self._check_protected(columns, now, step)
@@ -66,7 +69,7 @@ class Watch:
         self.book.hold(Law.SAFE, step, worst <= PATIENCE, f"for {worst} steps: {text}")
 
     def _check_protected(self, columns: Columns, now: Sight, step: int) -> None:
-        starved = (now.tree == NO_TREE) & (now.klass == PROTECTED) & (now.demand > 0)
+        starved = (now.tree == NO_TREE) & (now.places.klass == PROTECTED) & (now.demand > 0)
         fed = bool((columns.tree_alive != 0).any())
         self.book.hold(Law.PROTECTED, step, not starved.any() or not fed, f"{starved.sum()} of class 0 are in no tree")
 
