@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
+from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.columns import MIXED, NO_TREE, Columns
 from scowl_edge.tracker.population.largest import NO_LIMIT, SIZES, count_largest, grouped, least_covering, walk_down
 
@@ -60,7 +60,7 @@ def count_departures(columns: Columns, least: NDArray[np.int64]) -> None:
         count_small_departures(columns, feed_start, feeds, over, least)
 
 
-@kernel
+@inner_kernel
 def count_small_departures(
     columns: Columns,
     feed_start: NDArray[np.int64],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
+from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.columns import Columns
 
 SIZES = 1 << 15
@@ -19,7 +19,7 @@ NO_LIMIT = 1 << 62
 _STRETCH = 256
 
 
-@kernel
+@inner_kernel
 def grouped(key: NDArray[np.int64], groups: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(start of each group and the end, numbers in order of their group); a key of -1 is in none."""
     start = np.zeros(groups + 1, np.int64)
@@ -98,7 +98,7 @@ def walk_down(sizes: NDArray[np.int32], need: int, result: NDArray[np.int64]) ->
     result[3] = total + some * size
 
 
-@kernel
+@inner_kernel
 def count_sizes(demand: NDArray[np.int16], below: int, sizes: NDArray[np.int32]) -> None:
     """Counts slots by size, of those from 1 to `below` - 1, into int32[2, 32768]; sizes[:, 0] is of no meaning."""
     # Two tables: equal neighbours, which are many, would wait for each other's count.
@@ -108,7 +108,7 @@ def count_sizes(demand: NDArray[np.int16], below: int, sizes: NDArray[np.int32])
         sizes[1, other if other < below else 0] += 1
 
 
-@kernel
+@inner_kernel
 def count_largest(
     columns: Columns,
     block_start: NDArray[np.int64],
