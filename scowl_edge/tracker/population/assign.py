@@ -7,6 +7,7 @@ counts its members, a slot and a feed one.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scowl_edge.compiled import kernel
 from scowl_edge.tracker.population.columns import BIG, BLOCK, MIXED, NO_TREE, SLOT, Columns, Log
@@ -134,46 +135,146 @@ def move_slot(columns: Columns, log: Log, block: int, slot: int, to: int) -> Non
 
 
 @kernel
+def starve_larger(columns: Columns, log: Log, blocks: NDArray[np.int32], size: int) -> int:
+    """Starves all members of these blocks that are larger than `size`; how much that is.
+
+    Where most of a block go, it goes as a whole and the others come back: fewer entries than one for each that goes.
+    """
+    # A call with all columns costs more than moving a slot: so this is one loop over local names.
+    demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
+    block_served, tree_load = columns.block_served, columns.tree_load
+    capacity, at = len(log.kind), int(log.totals[0])
+    starved, fed, total = 0, 0, 0
+    for n in range(len(blocks)):
+        block = int(blocks[n])
+        low, high, of = int(block_start[block]), int(block_start[block + 1]), int(block_tree[block])
+        if of == NO_TREE:
+            continue
+        go, stay = 0, 0
+        for value in demand[low:high]:
+            each = int(value)
+            go += 1 if each > size else 0
+            stay += 1 if each != 0 and each <= size else 0
+        if go == 0:
+            continue
+        out = 0
+        if of != MIXED and go >= stay:
+            out = int(block_served[block])
+            if at < capacity:
+                log.kind[at], log.number[at], log.before[at], log.after[at] = BLOCK, block, of, NO_TREE
+            at += 1
+            starved += int(columns.block_members[block])
+            block_tree[block] = MIXED if stay else NO_TREE
+            if stay:
+                tree[low:high] = NO_TREE
+                for slot in range(low, high):
+                    each = int(demand[slot])
+                    if each != 0 and each <= size:
+                        tree[slot] = of
+                        out -= each
+                        if at < capacity:
+                            log.kind[at], log.number[at], log.before[at], log.after[at] = SLOT, slot, NO_TREE, of
+                        at += 1
+                        fed += 1
+            tree_load[of] -= out
+        else:
+            if of != MIXED:
+                tree[low:high] = of
+                block_tree[block] = MIXED
+            rest = 0
+            for slot in range(low, high):
+                each, of = int(demand[slot]), int(tree[slot])
+                rest += 1 if each != 0 and each <= size and of != NO_TREE else 0
+                if each > size and of != NO_TREE:
+                    tree[slot] = NO_TREE
+                    tree_load[of] -= each
+                    out += each
+                    if at < capacity:
+                        log.kind[at], log.number[at], log.before[at], log.after[at] = SLOT, slot, of, NO_TREE
+                    at += 1
+                    starved += 1
+            if rest == 0:
+                block_tree[block] = NO_TREE
+        block_served[block] -= out
+        total += out
+        add_to_zones(columns, int(columns.block_zone[block]), -out)
+    log.totals[0] = at
+    log.totals[2] += starved
+    log.totals[3] += fed
+    return total
+
+
+@kernel
+def starve_slots(columns: Columns, log: Log, blocks: NDArray[np.int32], slots: NDArray[np.int64]) -> int:
+    """Starves these slots, each given with its block; how much that is."""
+    demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
+    capacity, at, starved, total = len(log.kind), int(log.totals[0]), 0, 0
+    for n in range(len(slots)):
+        block, slot = int(blocks[n]), int(slots[n])
+        if int(block_tree[block]) != MIXED:
+            tree[int(block_start[block]) : int(block_start[block + 1])] = block_tree[block]
+            block_tree[block] = MIXED
+        of, each = int(tree[slot]), int(demand[slot])
+        if of == NO_TREE:
+            continue
+        tree[slot] = NO_TREE
+        columns.tree_load[of] -= each
+        columns.block_served[block] -= each
+        zone = int(columns.block_zone[block])
+        while zone >= 0:
+            columns.zone_load[zone] -= each
+            zone = int(columns.zone_parent[zone])
+        if at < capacity:
+            log.kind[at], log.number[at], log.before[at], log.after[at] = SLOT, slot, of, NO_TREE
+        at += 1
+        starved += 1
+        total += each
+    log.totals[0] = at
+    log.totals[2] += starved
+    return total
+
+
+@kernel
 def sum_blocks(columns: Columns) -> None:
     """Counts `block_sum` anew from the demand of every slot."""
-    for block in range(len(columns.block_tree)):
+    demand, block_start, block_sum = columns.demand, columns.block_start, columns.block_sum
+    for block in range(len(block_sum)):
         total = 0
-        for slot in range(columns.block_start[block], columns.block_start[block + 1]):
-            total += int(columns.demand[slot])
-        columns.block_sum[block] = total
+        for value in demand[int(block_start[block]) : int(block_start[block + 1])]:
+            total += int(value)
+        block_sum[block] = total
 
 
 @kernel
 def sum_trees(columns: Columns) -> None:
     """Counts `tree_load`, `zone_load` and `block_served` anew from block sums, mixed slots and big feeds."""
-    columns.tree_load[:] = 0
-    columns.zone_load[:] = 0
-    for block in range(len(columns.block_tree)):
-        tree = int(columns.block_tree[block])
-        if tree == MIXED:
-            served = 0
-            for slot in range(columns.block_start[block], columns.block_start[block + 1]):
-                demand, at = int(columns.demand[slot]), int(columns.tree[slot])
-                if at != NO_TREE:
-                    columns.tree_load[at] += demand
-                    served += demand
-        elif tree == NO_TREE:
-            served = 0
-        else:
+    demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
+    block_served, block_zone = columns.block_served, columns.block_zone
+    tree_load, zone_load = columns.tree_load, columns.zone_load
+    tree_load[:] = 0
+    zone_load[:] = 0
+    for block in range(len(block_tree)):
+        of, served = int(block_tree[block]), 0
+        if of == MIXED:
+            for slot in range(block_start[block], block_start[block + 1]):
+                each, of = int(demand[slot]), int(tree[slot])
+                if of != NO_TREE:
+                    tree_load[of] += each
+                    served += each
+        elif of != NO_TREE:
             served = int(columns.block_sum[block])
-            columns.tree_load[tree] += served
-        columns.block_served[block] = served
-        columns.zone_load[columns.block_zone[block]] += served
+            tree_load[of] += served
+        block_served[block] = served
+        zone_load[block_zone[block]] += served
     for feed in range(len(columns.big_tree)):
-        tree = int(columns.big_tree[feed])
-        if tree != NO_TREE:
-            demand = int(columns.big_demand[feed])
-            columns.tree_load[tree] += demand
-            columns.zone_load[columns.big_zone[feed]] += demand
+        of, each = int(columns.big_tree[feed]), int(columns.big_demand[feed])
+        if of != NO_TREE:
+            tree_load[of] += each
+            zone_load[columns.big_zone[feed]] += each
     for zone in range(len(columns.zone_parent) - 1, 0, -1):
-        above = columns.zone_parent[zone]
+        above = int(columns.zone_parent[zone])
         if above >= 0:
-            columns.zone_load[above] += columns.zone_load[zone]
+            zone_load[above] += zone_load[zone]
 
 
 def same_sums(columns: Columns) -> bool:

@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.compiled import kernel
-from scowl_edge.tracker.population.assign import mix, move_big, move_block, move_slot, unmix
+from scowl_edge.tracker.population.assign import (
+    mix,
+    move_big,
+    move_slot,
+    starve_larger,
+    starve_slots,
+)
 from scowl_edge.tracker.population.columns import CLASSES, DEMAND_LIMIT, MIXED, NO_TREE, PROTECTED, Columns, Log
 from scowl_edge.tracker.population.history import History
 
@@ -61,41 +67,32 @@ def relieve_zones(columns: Columns, log: Log, history: History) -> int:
 def starve_class(
     columns: Columns, log: Log, history: History, zone_from: int, zone_to: int, klass: int, deficit: int
 ) -> int:
-    """The cut within one class; what is still to be covered after it, never positive unless all are starved."""
+    """The cut within one class; what is still to be covered after it, positive only if all of the class are starved."""
     blocks = served_blocks(columns, zone_from, zone_to, klass)
     feeds = served_feeds(columns, zone_from, zone_to, klass)
     if len(blocks) + len(feeds) == 0:
         return deficit
-    threshold = threshold_of(columns, blocks, feeds, deficit)
-    left = deficit - starve_above(columns, log, blocks, feeds, threshold)
-    if threshold == 0 or left <= 0:
-        return left
-    for n in range(len(feeds)):
-        feed = int(feeds[n])
-        if left >= threshold and int(columns.big_demand[feed]) == threshold:
-            move_big(columns, log, feed, NO_TREE)
-            left -= threshold
-    for n in range(len(blocks)):
-        if left < threshold:
-            break
-        block = int(blocks[n])
-        for slot in range(int(columns.block_start[block]), int(columns.block_start[block + 1])):
-            if left >= threshold and int(columns.demand[slot]) == threshold and is_served(columns, block, slot):
-                mix(columns, block)
-                move_slot(columns, log, block, slot, NO_TREE)
-                left -= threshold
-    if left > 0:
-        left -= starve_fitting(columns, log, blocks, feeds, left)
-    return left
-
-
-@kernel
-def is_served(columns: Columns, block: int, slot: int) -> bool:
-    """Whether a slot is in a tree."""
-    tree = int(columns.block_tree[block])
-    if tree == MIXED:
-        tree = int(columns.tree[slot])
-    return tree != NO_TREE
+    size = threshold_of(columns, blocks, feeds, deficit)
+    if size == 0:
+        return deficit - starve_feeds(columns, log, feeds, 0) - starve_larger(columns, log, blocks, 0)
+    width = size // EQUAL if history.totals[0] else 0
+    number, of, need = choose(columns, history, blocks, feeds, size, width, deficit)
+    if width:
+        fewest = counted(columns, blocks, feeds, size) + len(
+            choose(columns, history, blocks, feeds, size, 0, deficit)[0]
+        )
+        # Where fairness among all equals would cost too many, the range of equals is a narrower one.
+        while width and counted(columns, blocks, feeds, size + width) + len(number) > fewest + fewest // DEARER:
+            width //= 2
+            number, of, need = choose(columns, history, blocks, feeds, size, width, deficit)
+    starve_feeds(columns, log, feeds, size + width)
+    starve_larger(columns, log, blocks, size + width)
+    starve_slots(columns, log, of[of >= 0], number[of >= 0])
+    for feed in number[of < 0]:
+        move_big(columns, log, int(feed), NO_TREE)
+    if need > 0:
+        need -= starve_fitting(columns, log, blocks, feeds, need)
+    return need
 
 
 @kernel
@@ -115,10 +112,11 @@ def first_block(columns: Columns, zone: int) -> int:
 def served_blocks(columns: Columns, zone_from: int, zone_to: int, klass: int) -> NDArray[np.int32]:
     """Blocks of a class in a range of zones of which at least a part is in a tree."""
     first, end = first_block(columns, zone_from), first_block(columns, zone_to)
+    block_class, block_tree = columns.block_class, columns.block_tree
     found = np.empty(max(0, end - first), np.int32)
     count = 0
     for block in range(first, end):
-        if int(columns.block_class[block]) == klass and int(columns.block_tree[block]) != NO_TREE:
+        if int(block_class[block]) == klass and int(block_tree[block]) != NO_TREE:
             found[count] = block
             count += 1
     return found[:count]
@@ -127,14 +125,20 @@ def served_blocks(columns: Columns, zone_from: int, zone_to: int, klass: int) ->
 @kernel
 def served_feeds(columns: Columns, zone_from: int, zone_to: int, klass: int) -> NDArray[np.int32]:
     """Big feeds of a class in a range of zones that are in a tree and consume."""
-    found = np.empty(len(columns.big_tree), np.int32)
+    big_class, big_zone, big_tree, big_demand = (
+        columns.big_class,
+        columns.big_zone,
+        columns.big_tree,
+        columns.big_demand,
+    )
+    found = np.empty(len(big_tree), np.int32)
     count = 0
-    for feed in range(len(columns.big_tree)):
+    for feed in range(len(big_tree)):
         if (
-            int(columns.big_class[feed]) == klass
-            and zone_from <= int(columns.big_zone[feed]) < zone_to
-            and int(columns.big_tree[feed]) != NO_TREE
-            and int(columns.big_demand[feed]) > 0
+            int(big_class[feed]) == klass
+            and zone_from <= int(big_zone[feed]) < zone_to
+            and int(big_tree[feed]) != NO_TREE
+            and int(big_demand[feed]) > 0
         ):
             found[count] = feed
             count += 1
@@ -142,94 +146,205 @@ def served_feeds(columns: Columns, zone_from: int, zone_to: int, klass: int) -> 
 
 
 @kernel
-def slots_from(columns: Columns, blocks: NDArray[np.int32], step: int, size: int) -> int:
-    """Sum of the served demands of at least `size` in every `step`-th block."""
-    total = 0
+def sums_from(
+    columns: Columns, blocks: NDArray[np.int32], step: int, size_0: int, size_1: int, size_2: int, size_3: int
+) -> tuple[int, int, int, int]:
+    """Sums of the served demands of at least each of four sizes, in every `step`-th block."""
+    demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
+    sum_0, sum_1, sum_2, sum_3 = 0, 0, 0, 0
     for n in range(0, len(blocks), step):
         block = int(blocks[n])
-        low, high = columns.block_start[block], columns.block_start[block + 1]
-        if int(columns.block_tree[block]) == MIXED:
+        low, high, of = int(block_start[block]), int(block_start[block + 1]), int(block_tree[block])
+        if of == NO_TREE:
+            continue
+        if of == MIXED:
             for slot in range(low, high):
-                demand = int(columns.demand[slot])
-                total += demand if demand >= size and int(columns.tree[slot]) != NO_TREE else 0
+                each = int(demand[slot]) if int(tree[slot]) != NO_TREE else 0
+                sum_0 += each if each >= size_0 else 0
+                sum_1 += each if each >= size_1 else 0
+                sum_2 += each if each >= size_2 else 0
+                sum_3 += each if each >= size_3 else 0
         else:
-            for value in columns.demand[low:high]:
-                demand = int(value)
-                total += demand if demand >= size else 0
-    return total
+            for value in demand[low:high]:
+                each = int(value)
+                sum_0 += each if each >= size_0 else 0
+                sum_1 += each if each >= size_1 else 0
+                sum_2 += each if each >= size_2 else 0
+                sum_3 += each if each >= size_3 else 0
+    return sum_0, sum_1, sum_2, sum_3
 
 
 @kernel
 def feeds_from(columns: Columns, feeds: NDArray[np.int32], size: int) -> int:
     """Sum of the demands of at least `size` among these big feeds."""
-    total = 0
+    big_demand, total = columns.big_demand, 0
     for feed in feeds:
-        demand = int(columns.big_demand[feed])
-        total += demand if demand >= size else 0
+        each = int(big_demand[feed])
+        total += each if each >= size else 0
     return total
 
 
 @kernel
 def threshold_of(columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], deficit: int) -> int:
     """The largest size such that all of at least that size cover the deficit; 0 if all together do not."""
-    low, high = 0, DEMAND_LIMIT + 1
-    for feed in feeds:
-        high = max(high, int(columns.big_demand[feed]) + 1)
-    while high - low > 1:
-        size = (low + high) // 2
-        if feeds_from(columns, feeds, size) + slots_from(columns, blocks, 1, size) >= deficit:
+    high = DEMAND_LIMIT + 1
+    if len(feeds) and feeds_from(columns, feeds, high) >= deficit:
+        # Big feeds alone cover it.
+        low = high
+        high = int(columns.big_demand[feeds].max()) + 1
+        while high - low > 1:
+            size = (low + high) // 2
+            if feeds_from(columns, feeds, size) >= deficit:
+                low = size
+            else:
+                high = size
+        return low
+    low, guess = 0, high
+    step = SAMPLE if len(blocks) > 8 * SAMPLE else 1
+    while guess - low > 1:
+        size = (low + guess) // 2
+        slots = sums_from(columns, blocks, step, size, size, size, size)[0] * step
+        if feeds_from(columns, feeds, size) + slots >= deficit:
             low = size
         else:
-            high = size
+            guess = size
+    if step == 1:
+        return low
+    # The sample is wrong by little; what it says is checked, and put right, by all.
+    guess, low = low, 0
+    near = max(2, guess // 64)
+    size_0, size_1, size_2, size_3 = max(1, guess - near), max(1, guess), guess + 1, guess + 1 + near
+    while high - low > 1:
+        sums = sums_from(columns, blocks, 1, size_0, size_1, size_2, size_3)
+        for size, total in ((size_0, sums[0]), (size_1, sums[1]), (size_2, sums[2]), (size_3, sums[3])):
+            if low < size < high:
+                if total + feeds_from(columns, feeds, size) >= deficit:
+                    low = size
+                else:
+                    high = size
+        part = max(1, (high - low) // 5)
+        size_0, size_1, size_2 = low + part, low + 2 * part, low + 3 * part
+        size_3 = low + 4 * part if high - low > 4 else high - 1
     return low
 
 
 @kernel
-def starve_above(columns: Columns, log: Log, blocks: NDArray[np.int32], feeds: NDArray[np.int32], size: int) -> int:
-    """Starves all that are larger than `size`; how much that is."""
-    total = 0
+def counted(columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], size: int) -> int:
+    """How many served slots and feeds are larger than `size`."""
+    demand, tree, count = columns.demand, columns.tree, 0
     for feed in feeds:
-        demand = int(columns.big_demand[feed])
-        if demand > size:
-            move_big(columns, log, int(feed), NO_TREE)
-            total += demand
+        count += 1 if int(columns.big_demand[feed]) > size else 0
     for n in range(len(blocks)):
-        total += starve_in_block(columns, log, int(blocks[n]), size)
-    return total
+        block = int(blocks[n])
+        low, high = int(columns.block_start[block]), int(columns.block_start[block + 1])
+        if int(columns.block_tree[block]) == MIXED:
+            for slot in range(low, high):
+                count += 1 if int(demand[slot]) > size and int(tree[slot]) != NO_TREE else 0
+        else:
+            for value in demand[low:high]:
+                count += 1 if int(value) > size else 0
+    return count
 
 
 @kernel
-def starve_in_block(columns: Columns, log: Log, block: int, size: int) -> int:
-    """Starves the members of a block that are larger than `size`; how much that is.
+def choose(
+    columns: Columns,
+    history: History,
+    blocks: NDArray[np.int32],
+    feeds: NDArray[np.int32],
+    size: int,
+    width: int,
+    deficit: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
+    """Who of the equals goes, given that all above `size` + `width` do: the least often starved, of these the largest.
 
-    Where most go, the block goes as a whole and the others come back: fewer entries than one for each that goes.
+    Returns:
+        Slot or feed of each; its block, -1 for a feed; what is still to be covered, by one more that fits well.
     """
-    low, high = int(columns.block_start[block]), int(columns.block_start[block + 1])
-    before = int(columns.block_served[block])
-    tree = int(columns.block_tree[block])
-    go, stay = 0, 0
-    for value in columns.demand[low:high]:
-        demand = int(value)
-        go += 1 if demand > size else 0
-        stay += 1 if demand != 0 and demand <= size else 0
-    if go == 0:
-        return 0
-    if tree != MIXED and go >= stay:
-        move_block(columns, log, block, NO_TREE)
-        if stay:
-            mix(columns, block)
-            for slot in range(low, high):
-                demand = int(columns.demand[slot])
-                if demand != 0 and demand <= size:
-                    move_slot(columns, log, block, slot, tree)
-    else:
-        mix(columns, block)
-        for slot in range(low, high):
-            if int(columns.demand[slot]) > size:
-                move_slot(columns, log, block, slot, NO_TREE)
-        if stay == 0:
-            unmix(columns, block)
-    return before - int(columns.block_served[block])
+    high, low = size + width, max(1, size - width)
+    need = (
+        deficit
+        - feeds_from(columns, feeds, high + 1)
+        - sums_from(columns, blocks, 1, high + 1, high + 1, high + 1, high + 1)[0]
+    )
+    number, of = equals(columns, blocks, feeds, low, high)
+    value, times = np.empty(len(number), np.int64), np.empty(len(number), np.int64)
+    by_times = np.zeros(256, np.int64)
+    for n in range(len(number)):
+        if of[n] < 0:
+            value[n], times[n] = columns.big_demand[number[n]], history.feed_times[number[n]]
+        else:
+            value[n], times[n] = columns.demand[number[n]], history.slot_times[number[n]]
+        by_times[times[n]] += value[n]
+    level = 0
+    while level < 255 and by_times[level] <= need:
+        need -= int(by_times[level])
+        level += 1
+    # Inside the level that is cut: the largest size such that all above it do not yet cover.
+    least, most = low - 1, high
+    while most - least > 1:
+        middle = (least + most) // 2
+        total = 0
+        for n in range(len(number)):
+            total += int(value[n]) if times[n] == level and value[n] > middle else 0
+        if total <= need:
+            most = middle
+        else:
+            least = middle
+    goes = np.zeros(len(number), np.bool_)
+    for n in range(len(number)):
+        goes[n] = times[n] < level or (times[n] == level and value[n] > most)
+        if goes[n] and times[n] == level:
+            need -= int(value[n])
+    for n in range(len(number)):
+        if times[n] == level and value[n] == most and most <= need:
+            goes[n] = True
+            need -= most
+    return number[goes], of[goes], need
+
+
+@kernel
+def equals(
+    columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], low: int, high: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """(slot or feed, block or -1) of all served ones with a demand from `low` to `high`."""
+    demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
+    number, of = np.empty(1024, np.int64), np.empty(1024, np.int32)
+    count = 0
+    for feed in feeds:
+        if low <= int(columns.big_demand[feed]) <= high:
+            if count == len(number):
+                number, of = np.concatenate((number, number)), np.concatenate((of, of))
+            number[count], of[count] = feed, -1
+            count += 1
+    for n in range(len(blocks)):
+        block = int(blocks[n])
+        begin, end = int(block_start[block]), int(block_start[block + 1])
+        found = 0
+        for value in demand[begin:end]:
+            found += 1 if low <= int(value) <= high else 0
+        if found == 0:
+            continue
+        while count + found > len(number):
+            number, of = np.concatenate((number, number)), np.concatenate((of, of))
+        mixed = int(block_tree[block]) == MIXED
+        for slot in range(begin, end):
+            if low <= int(demand[slot]) <= high and (not mixed or int(tree[slot]) != NO_TREE):
+                number[count], of[count] = slot, block
+                count += 1
+    return number[:count], of[:count]
+
+
+@kernel
+def starve_feeds(columns: Columns, log: Log, feeds: NDArray[np.int32], size: int) -> int:
+    """Starves the feeds that are larger than `size`; how much that is."""
+    total = 0
+    for feed in feeds:
+        each = int(columns.big_demand[feed])
+        if each > size:
+            move_big(columns, log, int(feed), NO_TREE)
+            total += each
+    return total
 
 
 @kernel
@@ -237,24 +352,35 @@ def starve_fitting(
     columns: Columns, log: Log, blocks: NDArray[np.int32], feeds: NDArray[np.int32], deficit: int
 ) -> int:
     """Starves the one that covers a deficit with the least to spare; its demand, 0 if none covers it."""
-    best, best_block, best_slot, best_feed = 0, -1, -1, -1
+    demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
+    none = 1 << 62
+    best, best_block, best_feed = none, -1, -1
     for feed in feeds:
-        demand = int(columns.big_demand[feed])
-        if demand >= deficit and (best == 0 or demand < best) and int(columns.big_tree[feed]) != NO_TREE:
-            best, best_feed = demand, int(feed)
-    for n in range(len(blocks)):
+        each = int(columns.big_demand[feed])
+        if deficit <= each < best and int(columns.big_tree[feed]) != NO_TREE:
+            best, best_feed = each, int(feed)
+    for n in range(len(blocks) - 1, -1, -1):
         if best == deficit:
             break
         block = int(blocks[n])
-        if int(columns.block_tree[block]) == NO_TREE:
-            continue
-        for slot in range(int(columns.block_start[block]), int(columns.block_start[block + 1])):
-            demand = int(columns.demand[slot])
-            if demand >= deficit and (best == 0 or demand < best) and is_served(columns, block, slot):
-                best, best_block, best_slot, best_feed = demand, block, slot, -1
+        low, high, of = int(block_start[block]), int(block_start[block + 1]), int(block_tree[block])
+        least = none
+        if of == MIXED:
+            for slot in range(low, high):
+                each = int(demand[slot])
+                least = min(least, each if each >= deficit and int(tree[slot]) != NO_TREE else none)
+        elif of != NO_TREE:
+            for value in demand[low:high]:
+                each = int(value)
+                least = min(least, each if each >= deficit else none)
+        if least < best:
+            best, best_block, best_feed = least, block, -1
     if best_feed >= 0:
         move_big(columns, log, best_feed, NO_TREE)
-    elif best_slot >= 0:
+    elif best_block >= 0:
         mix(columns, best_block)
-        move_slot(columns, log, best_block, best_slot, NO_TREE)
-    return best
+        for slot in range(int(block_start[best_block]), int(block_start[best_block + 1])):
+            if int(demand[slot]) == best and int(tree[slot]) != NO_TREE:
+                move_slot(columns, log, best_block, slot, NO_TREE)
+                break
+    return best if best < none else 0

@@ -22,7 +22,7 @@ from scowl_edge.tracker.population.seams import (
     drop_slot,
     empty_purse,
     fill_purse,
-    put_block,
+    put_blocks,
     stream,
 )
 
@@ -91,14 +91,16 @@ def served_in_all(target: Columns) -> int:
 @kernel
 def stand_all(target: Columns) -> None:
     """Puts everybody into tree 0 for the time being, so that the cut finds them served; all sums but the trees'."""
-    target.zone_load[:] = 0
+    zone_load, block_zone, block_sum = target.zone_load, target.block_zone, target.block_sum
+    big_zone, big_demand = target.big_zone, target.big_demand
+    zone_load[:] = 0
     target.block_tree[:] = 0
-    target.block_served[:] = target.block_sum
+    target.block_served[:] = block_sum
     target.big_tree[:] = 0
-    for block in range(len(target.block_tree)):
-        target.zone_load[target.block_zone[block]] += target.block_sum[block]
-    for feed in range(len(target.big_tree)):
-        target.zone_load[target.big_zone[feed]] += int(target.big_demand[feed])
+    for block in range(len(block_sum)):
+        zone_load[block_zone[block]] += block_sum[block]
+    for feed in range(len(big_demand)):
+        zone_load[big_zone[feed]] += int(big_demand[feed])
     for zone in range(len(target.zone_parent) - 1, 0, -1):
         above = int(target.zone_parent[zone])
         if above >= 0:
@@ -175,16 +177,13 @@ def fill_group(
     trees = share_out(sizes, order, want)
     if len(trees) < len(feeds):
         trees = fit(sizes, order, want)
-    for n in range(len(feeds)):
-        put_feed(target, crumbs, int(feeds[n]), int(trees[n]), want)
+    put_feeds(target, crumbs, feeds, trees, want)
     coarse, fine = by_grain(target, blocks)
     sizes = np.empty(len(coarse), np.int64)
     for n in range(len(coarse)):
         sizes[n] = target.block_served[coarse[n]]
     trees = share_out(sizes, order, want)
-    for n in range(len(trees)):
-        put_block(target, int(coarse[n]), int(trees[n]))
-        want[trees[n]] -= sizes[n]
+    put_blocks(target, coarse, trees, want)
     kept, stock = choose_purse(target, fine, order, want, slack)
     purse = fill_purse(target, stock, int(order[len(order) - 1]))
     if len(trees) < len(coarse):
@@ -263,7 +262,7 @@ def by_grain(target: Columns, blocks: NDArray[np.int32]) -> tuple[NDArray[np.int
 
 @kernel
 def share_out(sizes: NDArray[np.int64], order: NDArray[np.int64], want: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A tree for each of many items: the same share of each tree's want, to within one item; none if they are too large.
+    """A tree for each of many items, the same share of each tree's want to within one item; none if they are too large.
 
     Only trees take part that are roomy enough for the largest item, so that what this gives is never above a want.
     """
@@ -292,14 +291,19 @@ def share_out(sizes: NDArray[np.int64], order: NDArray[np.int64], want: NDArray[
 
 
 @kernel
-def put_feed(target: Columns, crumbs: Crumbs, feed: int, tree: int, want: NDArray[np.int64]) -> None:
-    """Gives a big feed to a tree; to none if that is negative."""
-    if tree < 0:
-        drop_feed(target, crumbs, feed)
-    else:
-        target.big_tree[feed] = tree
-        target.tree_load[tree] += int(target.big_demand[feed])
-        want[tree] -= int(target.big_demand[feed])
+def put_feeds(
+    target: Columns, crumbs: Crumbs, feeds: NDArray[np.int32], trees: NDArray[np.int64], want: NDArray[np.int64]
+) -> None:
+    """Gives each big feed to a tree; to none where that is negative."""
+    big_tree, big_demand, tree_load = target.big_tree, target.big_demand, target.tree_load
+    for n in range(len(feeds)):
+        feed, to = int(feeds[n]), int(trees[n])
+        if to < 0:
+            drop_feed(target, crumbs, feed)
+        else:
+            big_tree[feed] = to
+            tree_load[to] += int(big_demand[feed])
+            want[to] -= int(big_demand[feed])
 
 
 @kernel

@@ -41,16 +41,25 @@ class Crumbs(NamedTuple):
 
 
 @kernel
-def put_block(target: Columns, block: int, tree: int) -> None:
-    """Gives all that are still served of a block to a tree."""
-    if int(target.block_tree[block]) == MIXED:
-        low, high = int(target.block_start[block]), int(target.block_start[block + 1])
-        for slot in range(low, high):
-            if int(target.tree[slot]) != NO_TREE:
-                target.tree[slot] = tree
-    else:
-        target.block_tree[block] = tree
-    target.tree_load[tree] += target.block_served[block]
+def put_blocks(target: Columns, blocks: NDArray[np.int32], trees: NDArray[np.int64], want: NDArray[np.int64]) -> None:
+    """Gives all that are still served of each block to a tree."""
+    # As everywhere here: a call with all columns costs more than a block, so loops are over local names.
+    block_tree, block_served, tree_load = target.block_tree, target.block_served, target.tree_load
+    for n in range(len(trees)):
+        block, to = int(blocks[n]), int(trees[n])
+        if int(block_tree[block]) == MIXED:
+            put_rest(target.tree, int(target.block_start[block]), int(target.block_start[block + 1]), to)
+        else:
+            block_tree[block] = to
+        tree_load[to] += block_served[block]
+        want[to] -= block_served[block]
+
+
+@kernel
+def put_rest(tree: NDArray[np.uint16], low: int, high: int, to: int) -> None:
+    """Gives those of a range of slots that are in any tree to one."""
+    for slot in range(low, high):
+        tree[slot] = to if int(tree[slot]) != NO_TREE else NO_TREE
 
 
 @kernel
@@ -242,53 +251,53 @@ def stream(
         purse: for exact ends.
         crumbs: receives who found no room.
     """
-    at = 0
-    floor = int(purse.range[2])
+    block_tree, block_served, tree_load = target.block_tree, target.block_served, target.tree_load
+    at, last, floor = 0, len(order) - 1, int(purse.range[2])
     for n in range(len(blocks)):
         block = int(blocks[n])
-        if int(target.block_tree[block]) != NO_TREE:
-            placed, at = put_whole(target, block, order, at, want, slack, usable, floor)
-            if not placed:
-                at = split(target, block, order, at, want, slack, usable, purse, crumbs)
+        if int(block_tree[block]) == NO_TREE:
+            continue
+        at, whole = seam(int(block_served[block]), order, at, want, slack, usable, tree_load, floor)
+        if not whole:
+            at = split(target, block, order, at, want, slack, usable, purse, crumbs)
+            continue
+        to = int(order[at])
+        if int(block_tree[block]) == MIXED:
+            put_rest(target.tree, int(target.block_start[block]), int(target.block_start[block + 1]), to)
+        else:
+            block_tree[block] = to
+        tree_load[to] += block_served[block]
+        want[to] -= block_served[block]
+        if at < last and want[to] < 0:
+            # Up to half a block more here is so much less for the next.
+            want[order[at + 1]] = max(0, int(want[order[at + 1]]) + int(want[to]))
+            want[to] = 0
 
 
 @kernel
-def put_whole(
-    target: Columns,
-    block: int,
+def seam(
+    served: int,
     order: NDArray[np.int64],
     at: int,
     want: NDArray[np.int64],
     slack: NDArray[np.int64],
     usable: NDArray[np.int64],
+    tree_load: NDArray[np.int64],
     floor: int,
-) -> tuple[bool, int]:
-    """(whether a block found room as a whole, place in the order of the tree that is filled now)."""
-    served, last = int(target.block_served[block]), len(order) - 1
+) -> tuple[int, bool]:
+    """(place in the order of the tree that is next, whether a block fits there as a whole)."""
+    last = len(order) - 1
     while at < last:
-        tree, after = int(order[at]), int(order[at + 1])
-        rest = int(want[tree]) - served
-        if rest >= 0 and (rest == 0 or rest >= floor or rest <= int(slack[after])):
-            put_block(target, block, tree)
-            want[tree] = rest
-            return True, at
-        if rest < 0 and -rest <= min(int(want[tree]), int(slack[tree])):
-            # Up to half a block more here is so much less for the next.
-            put_block(target, block, tree)
-            want[tree] = 0
-            want[after] = max(0, int(want[after]) + rest)
-            return True, at + 1
-        if int(want[tree]) > int(slack[after]):
-            return False, at
-        want[after] += max(0, int(want[tree]))
-        want[tree] = 0
+        left, room, after = int(want[order[at]]), int(slack[order[at]]), int(slack[order[at + 1]])
+        rest = left - served
+        if rest == 0 or rest >= floor or 0 < rest <= after or (rest < 0 and -rest <= min(left, room)):
+            return at, True
+        if left > after:
+            return at, False
+        want[order[at + 1]] += left
+        want[order[at]] = 0
         at += 1
-    tree = int(order[last])
-    if served > int(usable[tree]) - int(target.tree_load[tree]):
-        return False, at
-    put_block(target, block, tree)
-    want[tree] -= served
-    return True, at
+    return at, served <= int(usable[order[last]]) - int(tree_load[order[last]])
 
 
 @kernel
@@ -304,27 +313,29 @@ def split(
     crumbs: Crumbs,
 ) -> int:
     """Gives a block to the trees member by member; the place in the order of the tree that is filled now."""
-    last = len(order) - 1
+    demand, tree, tree_load, last = target.demand, target.tree, target.tree_load, len(order) - 1
+    middle = int(purse.range[2])
     mix(target, block)
     for slot in range(int(target.block_start[block]), int(target.block_start[block + 1])):
-        demand = int(target.demand[slot])
-        if demand == 0 or int(target.tree[slot]) == NO_TREE:
+        each = int(demand[slot])
+        if each == 0 or int(tree[slot]) == NO_TREE:
             continue
         while at < last:
-            tree, after = int(order[at]), int(order[at + 1])
-            exact = int(slack[after]) < int(purse.range[2])
-            if demand < 0 or demand <= int(want[tree]) - (int(purse.range[2]) if exact else 0):
+            to, after = int(order[at]), int(order[at + 1])
+            # What is left for the purse is of a size that it can pay.
+            if each < 0 or each <= int(want[to]) - (middle if int(slack[after]) < middle else 0):
                 break
-            if 0 < int(want[tree]) <= int(slack[after]):
-                want[after] += want[tree]
-                want[tree] = 0
-            elif int(want[tree]) > 0:
-                want[tree] = pay(target, purse, tree, int(want[tree]))
+            if 0 < int(want[to]) <= int(slack[after]):
+                want[after] += want[to]
+                want[to] = 0
+            elif int(want[to]) > 0:
+                want[to] = pay(target, purse, to, int(want[to]))
             at += 1
-        tree = int(order[at])
-        if at == last and demand > int(usable[tree]) - int(target.tree_load[tree]):
+        to = int(order[at])
+        if at == last and each > int(usable[to]) - int(tree_load[to]):
             drop_slot(target, crumbs, block, slot)
         else:
-            put_slot(target, slot, tree)
-            want[tree] -= demand
+            tree[slot] = to
+            tree_load[to] += each
+            want[to] -= each
     return at
