@@ -38,13 +38,15 @@ class _Watts(int):
 
 
 def watts(value_w: int) -> str:
-    """Power for people: 950 W, 3.2 kW, 1.25 MW."""
+    """Power for people: 950 W, 3.2 kW, 1.25 MW, 32.4 GW."""
     size = abs(value_w)
     if size < 1_000:
         return f"{value_w} W"
     if size < 1_000_000:
         return f"{value_w / 1_000:.4g} kW"
-    return f"{value_w / 1_000_000:.4g} MW"
+    if size < 1_000_000_000:
+        return f"{value_w / 1_000_000:.4g} MW"
+    return f"{value_w / 1_000_000_000:.4g} GW"
 
 
 def words(reason: Reason) -> str:

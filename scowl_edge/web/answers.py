@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scowl_edge.web.population_wire import PopulationOut
 from scowl_edge.web.wire import (
     CLOSED,
     AlarmOut,
@@ -156,6 +157,7 @@ class LiveOut:
 
     region: RegionOut
     trees: list[TreeOut]
+    """Those of devices; those of populations are in `/api/v1/trees`."""
     devices: list[DeviceOut]
     freshness: list[FreshnessOut]
     ratings: list[RatingOut]
@@ -163,6 +165,7 @@ class LiveOut:
     decisions: list[DecisionOut]
     events: list[EventOut]
     """The newest ones, newest first."""
+    populations: list[PopulationOut]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

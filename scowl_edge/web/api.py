@@ -19,6 +19,7 @@ from scowl_edge.web.names import unknown
 from scowl_edge.web.openapi import document
 from scowl_edge.web.order_api import OrderApi
 from scowl_edge.web.origin import OriginCheck
+from scowl_edge.web.population_api import PopulationApi
 from scowl_edge.web.problem import Refused
 from scowl_edge.web.published import Published
 from scowl_edge.web.queries import LiveQuery, read_query
@@ -53,7 +54,8 @@ class Api:
         self._age = feed.age
         orders = OrderApi(published, self._view, authority, origin)
         history = HistoryApi(published, self._view, self._index_of)
-        self.endpoints = (*self._endpoints(), *history.endpoints, *orders.endpoints)
+        of_populations = PopulationApi(self._view, feed)
+        self.endpoints = (*self._endpoints(), *of_populations.endpoints, *history.endpoints, *orders.endpoints)
         self._document = b""
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
@@ -83,7 +85,7 @@ class Api:
             Endpoint(
                 path=f"{v1}/trees",
                 handler=self.trees,
-                summary="Distribution trees with load against safe load",
+                summary="Distribution trees with load against safe load: those of devices, then those of populations",
                 answer=answers.TreesOut,
                 problems=_NOT_YET,
             ),
@@ -202,7 +204,7 @@ class Api:
     async def trees(self, request: web.Request) -> web.Response:
         """All trees."""
         lists = await self._feed.renderer.lists(self._view())
-        return _list("trees", lists.view.step, lists.trees)
+        return _list("trees", lists.view.step, await self._feed.renderer.all_trees(lists.view))
 
     async def devices(self, request: web.Request) -> web.Response:
         """All devices."""

@@ -281,6 +281,7 @@ class LiveFeed:
                 b',"alarms":', lists.alarms,
                 b',"decisions":', lists.decisions,
                 b',"events":', lists.events,
+                b',"populations":', lists.populations,
                 b"}\n\n",
             )
         )  # fmt: skip

@@ -99,6 +99,7 @@ def tree(view: TreeView) -> wire.TreeOut:
         members=list(view.members),
         blackout=view.blackout,
         fresh=view.fresh,
+        member_count=len(view.members),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import orjson
 
 from scowl_edge.model.view import DecisionView, RegionView
-from scowl_edge.web import present
+from scowl_edge.web import populations, present, wire
 
 AT_A_STRETCH = 16
 """Objects rendered without a pause: less than a ms."""
@@ -58,6 +58,7 @@ class Rendered:
     alarms: bytes
     decisions: bytes
     events: bytes
+    populations: bytes
 
 
 class Renderer:
@@ -70,6 +71,8 @@ class Renderer:
         self._alarms = _Kept(lambda view: view.key, present.alarm)
         self._decisions: _Kept[tuple[int, DecisionView]] = _Kept(lambda at: at, lambda at: present.decision(at[1]))
         self._events = _Kept(lambda view: view.seq, present.event)
+        self._populations = _Kept(lambda view: view.name, populations.population)
+        self._among_trees: _Kept[wire.TreeOut] = _Kept(lambda tree: tree.name, lambda tree: tree)
         self._one_at_a_time = asyncio.Lock()
         self._last: Rendered | None = None
 
@@ -87,8 +90,18 @@ class Renderer:
                     alarms=await self._alarms.render(present.worst_first(view.alarms)),
                     decisions=await self._decisions.render(_counted(view.decisions)),
                     events=await self._events.render(view.events),
+                    populations=await self._populations.render(view.populations),
                 )
             return self._last
+
+    async def all_trees(self, view: RegionView) -> bytes:
+        """Those of devices, then those of populations: hundreds, and so not part of what goes out with each step."""
+        lists = await self.lists(view)
+        if not lists.view.populations:
+            return lists.trees
+        async with self._one_at_a_time:
+            more = await self._among_trees.render(populations.among_trees(lists.view))
+        return more if lists.trees == b"[]" else lists.trees[:-1] + b"," + more[1:]
 
 
 def _counted(decisions: Iterable[DecisionView]) -> Iterable[tuple[int, DecisionView]]:

@@ -99,6 +99,10 @@ class TreeOut:
     blackout: bool
     fresh: bool
     """Whether this rests on fresh measurements."""
+    population: str = ""
+    """Population whose tree it is; empty for a device's."""
+    member_count: int = 0
+    """How many hang on it; of a population's tree they have no names, and `members` is empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

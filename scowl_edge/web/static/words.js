@@ -6,7 +6,8 @@ const four = (x) => String(Number(x.toPrecision(4)));
 const scaled = (x, unit) => {
   const size = Math.abs(x);
   if (size < 1e3) return `${x} ${unit}`;
-  return size < 1e6 ? `${four(x / 1e3)} k${unit}` : `${four(x / 1e6)} M${unit}`;
+  if (size < 1e6) return `${four(x / 1e3)} k${unit}`;
+  return size < 1e9 ? `${four(x / 1e6)} M${unit}` : `${four(x / 1e9)} G${unit}`;
 };
 
 export const watts = (w) => scaled(w, "W");

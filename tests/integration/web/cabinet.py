@@ -23,6 +23,9 @@ from scowl_edge.model.view import (
     DecisionView,
     DeviceView,
     EventView,
+    FeederView,
+    PopulationTreeView,
+    PopulationView,
     RatingView,
     RegionView,
     TreeView,
@@ -201,6 +204,46 @@ def event(seq: int, **changes: object) -> EventView:
         "text": Reason("test-stale", ("hall-a",)),
     }
     return EventView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def population_tree(**changes: object) -> PopulationTreeView:
+    """A tree that is half full, but for the changes."""
+    fields: dict[str, object] = {
+        "plant": "wind", "output_w": 1_000_000, "safe_w": 900_000, "load_w": 450_000, "members": 300, "alive": True,
+        "fresh": True,
+    }  # fmt: skip
+    return PopulationTreeView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def population(name: str = "town", **changes: object) -> PopulationView:
+    """A thousand consumers on four trees in a shortage, but for the changes."""
+    fields: dict[str, object] = {
+        "name": name,
+        "kind": "simulated",
+        "compiled": True,
+        "members": (20, 0, 80, 1_140, 0, 0, 0, 0),
+        "starved": (0, 0, 0, 37, 0, 0, 0, 0),
+        "wanted_w": 2_000_000,
+        "served_w": 1_950_000,
+        "unserved_w": (0, 0, 0, 50_000, 0, 0, 0, 0),
+        "generation_w": 3_000_000,
+        "safe_w": 2_700_000,
+        "trees": (
+            population_tree(), population_tree(plant="sun", load_w=880_000), population_tree(alive=False, safe_w=0,
+            output_w=0, load_w=0, members=0), population_tree(plant="fixed", load_w=901_000, fresh=False),
+        ),
+        "feeders": (
+            FeederView(name="connection", load_w=1_950_000, limit_w=3_000_000),
+            FeederView(name="feeder-1", load_w=990_000, limit_w=1_000_000),
+            FeederView(name="feeder-2", load_w=960_000, limit_w=-1),
+        ),
+        "margin": Reason("test-margin", ("10 %",)),
+        "score": (
+            ("served-over-bound-ppm", 999_950), ("unserved-wh", 12_500), ("worst-starved-s", 61), ("moves", 1_234),
+        ),
+        "refused": (("unknown-slot", 2), ("clamped", 1_005)),
+    }  # fmt: skip
+    return PopulationView(**(fields | changes))  # type: ignore[arg-type]
 
 
 def region_view(**changes: object) -> RegionView:

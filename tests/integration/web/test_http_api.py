@@ -50,6 +50,8 @@ async def test_openapi_document_is_valid_and_lists_all_paths(site: Site) -> None
         "/api/v1/events.csv",
         "/api/v1/freshness",
         "/api/v1/decisions",
+        "/api/v1/populations",
+        "/api/v1/populations/{population}",
     }
 
 

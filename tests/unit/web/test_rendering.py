@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from scowl_edge.model.reason import Reason
 from scowl_edge.model.view import DecisionView, RegionView
-from scowl_edge.web import present
+from scowl_edge.web import populations, present
 from scowl_edge.web.rendering import AT_A_STRETCH, Renderer
-from tests.integration.web.cabinet import device, event, region_view
+from tests.integration.web.cabinet import device, event, population, region_view
 
 
 def expected(view: RegionView) -> dict[str, bytes]:
@@ -25,6 +25,7 @@ def expected(view: RegionView) -> dict[str, bytes]:
         "alarms": orjson.dumps(present.alarms(view.alarms)),
         "decisions": orjson.dumps([present.decision(decision) for decision in view.decisions]),
         "events": orjson.dumps([present.event(event) for event in view.events]),
+        "populations": orjson.dumps([populations.population(each) for each in view.populations]),
     }
 
 
@@ -42,13 +43,14 @@ def decision(step: int, device_name: str) -> DecisionView:
 
 names = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True)
 views = st.builds(
-    lambda devices, powers, decisions, first, shelved: region_view(
+    lambda devices, powers, decisions, first, shelved, moves: region_view(
         devices=tuple(device(name, "consumer", power_w=power) for name, power in zip(devices, powers, strict=False)),
         decisions=tuple(decision(step, name) for step, name in decisions),
         events=tuple(event(seq) for seq in range(first + 3, first, -1)),
         alarms=tuple(
             replace(alarm, shelved_until_utc_ms=1_800_000_000_000 * shelved) for alarm in region_view().alarms
         ),
+        populations=tuple(population(f"p{n}", score=(("moves", of),)) for n, of in enumerate(moves)),
     ),
     names,
     st.lists(st.integers(0, 2), min_size=4, max_size=4),
@@ -56,6 +58,7 @@ views = st.builds(
     st.lists(st.tuples(st.integers(1, 2), st.sampled_from("ab")), max_size=5),
     st.integers(0, 5),
     st.booleans(),
+    st.lists(st.integers(0, 1), max_size=2),
 )
 
 
