@@ -11,7 +11,7 @@ from scowl_edge.model.batch import ROWS, BatchKind
 from scowl_edge.tracker.population.columns import NO_TREE
 from simulators.world.mail import CALM_DELAY_MS
 from simulators.world.peers import Lie
-from simulators.world.region import Region
+from simulators.world.region import STATIONS, Region
 from simulators.world.schedule import mix
 from simulators.world.trouble import MINUTE_MS, Fault, Trouble
 
@@ -79,7 +79,7 @@ def _torn(region: Region, fault: Fault) -> Undo:
 
 def _stranger(region: Region, fault: Fault) -> Undo:
     gateways = region.peers.gateways
-    line = fault.draw % (gateways + region.trees)
+    line = fault.draw % (gateways + STATIONS)
     numbers = [2**32 - 1, region.peers.slots, region.peers.slots + region.peers.feeds, region.trees, 2**31]
     kind = BatchKind.OUTPUT if line >= gateways else BatchKind.FEED if line == gateways - 1 else BatchKind.DEMAND
     rows = np.zeros(len(numbers), ROWS[kind])
@@ -155,7 +155,7 @@ def _trip(region: Region, fault: Fault) -> Undo:
     for k in range(count):
         tree = mix(fault.draw, k) % region.trees
         region.plants.trip(tree, region.schedule.now_ms, fault.lasts_ms)
-        region.tell_output(tree)
+        region.tell_output(tree % STATIONS)
     return None
 
 

@@ -22,6 +22,7 @@ class Law(StrEnum):
     CONSERVATION = "what is wanted is served or starved, and each consumer is in at most one tree"
     SUMS = "running sums equal a recount"
     SAFE = "no tree is loaded above what is safe"
+    MARGIN = "what a tree may carry is its plant's latest output less the margin, at most"
     ZONES = "no feeder, substation or connection is loaded above its limit"
     ALIVE = "a dead plant keeps nobody"
     ELIGIBLE = "a tree feeds only zones that it may feed"

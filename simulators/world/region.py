@@ -25,6 +25,8 @@ from simulators.world.trouble import MINUTE_MS
 from simulators.world.watch import Watch
 
 GATEWAYS = 8
+STATIONS = 5
+"""Each tells the output of every fifth plant."""
 RIDE_THROUGH_MS = 90_000
 """Of a plant: longer than it takes from a report to the assignment that follows from it."""
 BLACK_MS = 180_000
@@ -32,13 +34,13 @@ BLACK_MS = 180_000
 
 
 class Region:
-    """A population of a site that is told by messages. Line numbers of the mail: gateways first, then plants."""
+    """A population that is told by messages. Line numbers of the mail: gateways first, then stations of plants."""
 
     def __init__(self, schedule: Schedule, site: Site, seed: int, book: LawBook, *, snapshot_every: int) -> None:
         """Everything begins with the schedule's present time."""
         self.schedule, self.book, self.seed = schedule, book, seed
         declared = site.populations[0]
-        self.watch = Watch(declared, book)
+        self._watch: Watch | None = None
         self.tracker = RunningTracker(
             site,
             schedule,
@@ -55,7 +57,8 @@ class Region:
         mean = int(people.nominal.sum())
         rated = mean * declared.supply_ppm // 1_000_000
         self.plants = Plants(census.draw_fleet(declared.trees, rated, declared.seed), seed)
-        self.mail = Mail(schedule, seed, self.peers.gateways + declared.trees)
+        self._watch = Watch(declared, book, population.columns, self.plants.rated)
+        self.mail = Mail(schedule, seed, self.peers.gateways + STATIONS)
         self.faults: Counter[str] = Counter()
         """What went wrong, by kind."""
         self.blackouts = 0
@@ -74,7 +77,7 @@ class Region:
         self.trees = declared.trees
         # A tick at once: the first messages leave as the tracker starts.
         schedule.at(schedule.now_ms, self._minute)
-        for line in range(self.peers.gateways + self.trees):
+        for line in range(self.peers.gateways + STATIONS):
             schedule.at(schedule.now_ms + 100 + mix(seed, line) % (MINUTE_MS // 2), partial(self._report, line))
 
     # -- physics -----------------------------------------------------------------------------------------------------
@@ -88,13 +91,13 @@ class Region:
         for tree in black.tolist():
             self.blackouts += 1
             self.plants.trip(tree, now, BLACK_MS)
-            self.tell_output(tree)
+            self.tell_output(tree % STATIONS)
         self.schedule.at(now + MINUTE_MS, self._minute)
 
     # -- to the tracker ----------------------------------------------------------------------------------------------
 
     def _report(self, line: int) -> None:
-        """A gateway or plant tells what it measures, once a minute."""
+        """A gateway or station tells what it measures, once a minute."""
         if line < self.peers.gateways:
             big = line == self.peers.gateways - 1
             rows = self.peers.report(line, mix(self.seed, line, self._tick))
@@ -103,16 +106,18 @@ class Region:
             self.tell_output(line - self.peers.gateways, urgent=False)
         self.schedule.at(self.schedule.now_ms + MINUTE_MS, partial(self._report, line))
 
-    def tell_output(self, tree: int, *, urgent: bool = True) -> None:
-        """A plant tells its output."""
-        now = self.schedule.now_ms
-        if now < self.silent_plants[tree]:
-            return
-        value = int(self.plants.output[tree])
-        if now < self.lying_plants[tree]:
-            value = (-5 * int(self.plants.rated[tree]), 7 * int(self.plants.rated[tree]), -(1 << 63))[tree % 3]
-        row = np.array([(tree, value)], ROWS[BatchKind.OUTPUT])
-        self.send(self.peers.gateways + tree, BatchKind.OUTPUT, row.tobytes(), urgent=urgent)
+    def tell_output(self, station: int, *, urgent: bool = True) -> None:
+        """A station tells the output of its plants; urgent if the tracker should not wait for its next minute."""
+        now, plants = self.schedule.now_ms, self.plants
+        mine = np.arange(station, self.trees, STATIONS)
+        rows = np.empty(len(mine), ROWS[BatchKind.OUTPUT])
+        rows["tree"], rows["value"] = mine, plants.output[mine]
+        for i in np.flatnonzero(now < self.lying_plants[mine]):
+            rated = int(plants.rated[mine[i]])
+            rows["value"][i] = (-5 * rated, 7 * rated, -(1 << 63))[mine[i] % 3]
+        rows = rows[now >= self.silent_plants[mine]]
+        if len(rows):
+            self.send(self.peers.gateways + station, BatchKind.OUTPUT, rows.tobytes(), urgent=urgent)
 
     def send(self, line: int, kind: BatchKind, rows: bytes, *, urgent: bool = False) -> None:
         """Sends a message to the tracker, numbered by its sender; each kind has a sender of its own."""
@@ -128,8 +133,17 @@ class Region:
         self, line: int, kind: BatchKind, sender: int, sequence: int, rows: bytes, *, urgent: bool = False
     ) -> None:
         """Puts a message as it is on its way."""
-        batch = Batch(population=0, kind=kind, sender=sender, sequence=sequence, at_ms=0, data=rows)
-        self.mail.to_tracker(line, lambda: self.tracker.take(batch, urgent=urgent))
+
+        def arrive() -> None:
+            tracker = self.tracker
+            if tracker.alive:
+                at_ms = tracker.mono_ms
+                tracker.take(
+                    Batch(population=0, kind=kind, sender=sender, sequence=sequence, at_ms=at_ms, data=rows),
+                    urgent=urgent,
+                )
+
+        self.mail.to_tracker(line, arrive)
 
     # -- from the tracker --------------------------------------------------------------------------------------------
 
@@ -146,11 +160,18 @@ class Region:
 
     # -- laws --------------------------------------------------------------------------------------------------------
 
-    def _started(self, step: int) -> None:
-        self.watch.restarted(step)
+    @property
+    def watch(self) -> Watch:
+        """Who holds this region against the laws."""
+        assert self._watch is not None
+        return self._watch
+
+    def _started(self, step: int, whole: bool) -> None:
+        if self._watch is not None:
+            self._watch.restarted(step, whole=whole)
 
     def _stepped(self, inputs: Inputs, plan: Plan) -> None:
-        self.watch.stepped(self.tracker.core.populations[0], inputs, plan)
+        self.watch.stepped(self.tracker.core.populations[0], inputs, plan, self.schedule.now_ms)
 
     def settled(self) -> None:
         """All has been quiet for long."""

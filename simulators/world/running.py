@@ -51,7 +51,7 @@ class RunningTracker:
         snapshot_every: int,
         on_step: Callable[[Inputs, Plan], None],
         on_effect: Callable[[Effect, int], None],
-        on_start: Callable[[int], None],
+        on_start: Callable[[int, bool], None],
     ) -> None:
         """Starts it on an empty journal.
 
@@ -63,7 +63,7 @@ class RunningTracker:
             snapshot_every: steps.
             on_step: sees every step, before anything of it leaves.
             on_effect: carries out an effect; the stamp grows with every decision.
-            on_start: told the last step whose inputs the state holds, after every start.
+            on_start: told, after every start, the last step that the state holds, and whether it holds all before it.
         """
         self.site, self.schedule, self.book = site, schedule, book
         self.counts: Counter[str] = Counter()
@@ -130,7 +130,9 @@ class RunningTracker:
             held = self.core.digests()
             differing = [name for (name, a), (_, b) in zip(recorded, held, strict=True) if a != b]
             self.book.hold(Law.RECOVERY, recovery.step, not differing, f"other digests of {', '.join(differing)}")
-        self._on_start(recovery.step)
+        # What a full journal did not take is forgotten, until the next snapshot.
+        whole = self.schedule.now_ms > self.full_until_ms + self._snapshot_every * 60_000
+        self._on_start(recovery.step, whole or self.full_until_ms == 0)
         self.journal.make_durable()
         self.alive = True
         self.counts["starts"] += 1
@@ -175,10 +177,8 @@ class RunningTracker:
     # -- steps -------------------------------------------------------------------------------------------------------
 
     def take(self, batch: Batch, *, urgent: bool) -> None:
-        """A message arrives; while the process is down nobody takes it."""
-        if not self.alive:
-            return
-        self.inbox.batch(replace(batch, at_ms=self.mono_ms))
+        """A message arrives at the living process."""
+        self.inbox.batch(batch)
         if urgent:
             self.turn_by(self.schedule.now_ms + 1)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scowl_edge.model.effect import Inputs, Plan
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population.columns import NO_TREE, PROTECTED, Columns
 from scowl_edge.tracker.population.population import Population
 from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, check_columns, overloaded
+from simulators.world.peers import NAMEPLATE
+from simulators.world.witness import Witness
 
 PATIENCE = 3
 """Steps that a bounded repair may leave a tree above its safe load."""
@@ -19,8 +22,13 @@ PATIENCE = 3
 class Watch:
     """Keeps what the laws compare a step with."""
 
-    def __init__(self, declared: Declared, book: LawBook) -> None:
+    def __init__(self, declared: Declared, book: LawBook, columns: Columns, rated: NDArray[np.int64]) -> None:
+        """`columns` as drawn, before the first step; `rated` is int64[trees], quanta."""
         self.declared, self.book = declared, book
+        nominal = np.concatenate([columns.demand, columns.big_demand]).astype(np.int64)
+        most = np.concatenate([np.full(len(columns.demand), 2**15 - 1), np.full(len(columns.big_demand), 2**31 - 1)])
+        nameplate = np.minimum(NAMEPLATE * np.abs(nominal), most)
+        self.witness = Witness(nominal, nameplate, rated, len(columns.demand))
         self.went = 0
         self.least = 0
         """Departures from trees that had to let go, and the fewest that would have done."""
@@ -40,13 +48,14 @@ class Watch:
             }
         )
 
-    def restarted(self, step: int) -> None:
-        """The tracker started again: what it did last is not compared."""
+    def restarted(self, step: int, *, whole: bool) -> None:
+        """The tracker started again and knows the steps up to this one, `whole` or with holes."""
+        self.witness.restarted(step, whole=whole)
         self._before = None
         self._over.clear()
 
-    def stepped(self, population: Population, inputs: Inputs, plan: Plan) -> None:
-        """One step was done, and nothing of it has left yet."""
+    def stepped(self, population: Population, inputs: Inputs, plan: Plan, now_ms: int) -> None:
+        """One step was done, and nothing of it has left yet. `now_ms` is the world's time."""
         columns: Columns = population.columns
         step = plan.step
         if self._places is None or len(self._places.zone) != len(columns.demand) + len(columns.big_demand):
@@ -55,11 +64,41 @@ class Watch:
         check_columns(self.book, step, columns, now)
         self._check_safe(columns, now, step)
         self._check_protected(columns, now, step)
+        self.witness.take(step, now_ms, inputs.batches)
+        if self.witness.certain:
+            self._check_told(columns, now, step)
+        else:
+            self.witness.believe(now.demand, columns.tree_safe)
         if self._before is not None:
+            self._check_stale(now, self._before, step, now_ms)
             went, least = check_churn(self.book, step, columns, self._before, now)
             self.went, self.least = self.went + went, self.least + least
         self.starved_steps += int(((now.tree == NO_TREE) & (now.demand > 0)).sum())
         self._before = now
+
+    def _check_told(self, columns: Columns, now: Sight, step: int) -> None:
+        told, nameplate = self.witness.told, self.witness.nameplate
+        places = len(told.value)
+        counted = now.demand[:places]
+        over = np.flatnonzero(np.abs(counted) > nameplate)
+        self.book.hold(Law.NAMEPLATE, step, not len(over), f"{len(over)} places, the first is {over[:1]}")
+        differing = np.flatnonzero(told.value != counted)
+        text = ", ".join(f"place {p} counts {counted[p]}, told {told.value[p]}" for p in differing[:3])
+        self.book.hold(Law.LATEST, step, not len(differing), f"{len(differing)} differ: {text}")
+        usable = told.output - told.output * self.declared.margin_ppm // 1_000_000
+        above = np.flatnonzero(columns.tree_safe > usable)
+        text = ", ".join(f"tree {t}: {columns.tree_safe[t]} of an output of {told.output[t]}" for t in above[:3])
+        self.book.hold(Law.MARGIN, step, not len(above), text)
+
+    def _check_stale(self, now: Sight, before: Sight, step: int, now_ms: int) -> None:
+        told = self.witness.told
+        places = min(len(now.tree), len(before.tree))
+        trees = len(told.output)
+        stale = np.append((told.output_ms < 0) | (now_ms - told.output_ms > self.declared.fresh_ms), False)
+        came = (now.tree[:places] != before.tree[:places]) & (now.demand[:places] > 0)
+        came &= stale[np.minimum(now.tree[:places], trees)]
+        text = f"{came.sum()} came into trees {np.unique(now.tree[:places][came])[:5]}, whose plants are silent"
+        self.book.hold(Law.STALE, step, not came.any(), text)
 
     def _check_safe(self, columns: Columns, now: Sight, step: int) -> None:
         over = overloaded(columns, now).tolist()
@@ -73,7 +112,7 @@ class Watch:
         fed = bool((columns.tree_alive != 0).any())
         self.book.hold(Law.PROTECTED, step, not starved.any() or not fed, f"{starved.sum()} of class 0 are in no tree")
 
-    def settled(self, population: Population, held: np.ndarray[tuple[int], np.dtype[np.uint16]]) -> None:
+    def settled(self, population: Population, held: NDArray[np.uint16]) -> None:
         """All has been quiet for long: CONVERGED."""
         columns = population.columns
         now = Sight.of(columns)
