@@ -133,19 +133,18 @@ def plants_of(fleet: Fleet) -> Plants:
 
 def goal(plants: Plants) -> NDArray[np.int64]:
     """int64[plants]: what each gives when all orders have been carried out."""
-    return np.minimum(plants.target, plants.potential) * plants.on
+    return np.asarray(np.minimum(plants.target, plants.potential) * plants.on, np.int64)
 
 
 def arrival(plants: Plants, target: NDArray[np.int64], now_ms: int, horizon_ms: int) -> NDArray[np.int64]:
     """int64[plants]: what each gives at the end of a horizon if it is online and sent towards `target` now."""
     left_ms = now_ms + horizon_ms - np.maximum(plants.ready_at_ms, now_ms)
     # A plant comes online at its stable minimum and ramps from there.
-    base = np.where(
-        plants.output < np.minimum(plants.minimum, target), np.minimum(plants.minimum, target), plants.output
-    )
+    least = np.minimum(plants.minimum, target)
+    base = np.where(plants.output < least, least, plants.output)
     step = np.where(plants.ramp == 0, _EVER, plants.ramp * np.maximum(left_ms, 0) // 1000)
     reached = base + np.clip(target - base, -step, step)
-    return np.where(left_ms >= 0, reached, plants.output)
+    return np.asarray(np.where(left_ms >= 0, reached, plants.output), np.int64)
 
 
 def under_way(plants: Plants, now_ms: int, horizon_ms: int) -> Relief:
@@ -164,13 +163,13 @@ def advance_plants(plants: Plants, dt_ms: int, now_ms: int) -> None:
 def _merit(plants: Plants) -> NDArray[np.int64]:
     """Order in which plants are loaded: the cheapest at full load first, then the larger ones."""
     per_quantum = plants.cost * 1_000 + plants.idle_cost * 1_000 // np.maximum(plants.rated, 1)
-    return np.lexsort((np.arange(len(plants.rated)), -plants.rated, per_quantum))
+    return np.asarray(np.lexsort((np.arange(len(plants.rated)), -plants.rated, per_quantum)), np.int64)
 
 
 def _poured(amount: int, room: NDArray[np.int64]) -> NDArray[np.int64]:
     """`amount` dealt out to `room` in order, each as much as fits."""
     before = np.cumsum(room) - room
-    return np.clip(amount - before, 0, room)
+    return np.asarray(np.clip(amount - before, 0, room), np.int64)
 
 
 def _raise(plants: Plants, which: NDArray[np.bool_], need: Relief, now_ms: int, horizon_ms: int) -> Relief:
@@ -216,7 +215,7 @@ def room_up(plants: Plants) -> int:
 
 def _startable(plants: Plants, kind: int, now_ms: int) -> NDArray[np.bool_]:
     rested = now_ms - plants.switched_at_ms >= plants.min_down_ms
-    return (plants.kind == kind) & (plants.able == 1) & (plants.on == 0) & (plants.output == 0) & rested
+    return np.asarray((plants.kind == kind) & (plants.able == 1) & (plants.on == 0) & (plants.output == 0) & rested)
 
 
 def start(
