@@ -33,7 +33,7 @@ from scowl_edge.tracker.population.columns import (
     lay_out,
 )
 from scowl_edge.tracker.population.history import History
-from scowl_edge.tracker.population.intake import Intake
+from scowl_edge.tracker.population.intake import REFUSALS, Intake
 
 STARVED = declare("population-starved", "{} consumers go without: {:W} is wanted, the plants may carry {:W}")
 FED = declare("population-fed", "{} consumers are fed again")
@@ -220,7 +220,18 @@ class Population:
 
     def view(self) -> PopulationView:
         """For people."""
-        return telling.view(self)
+        reported = self.declared.kind is PeerKind.REPORTED
+        refused = tuple(zip(REFUSALS, self.intake.refused.tolist(), strict=True)) if reported else ()
+        return telling.view(
+            self.declared,
+            self.columns,
+            self.standing,
+            self.fleet,
+            self.output,
+            self.fresh,
+            self.score(),
+            refused,
+        )
 
     def digest(self) -> str:
         """Of who is in which tree, what each block draws and what each plant gives."""

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from scowl_edge.compiled import COMPILED
 from scowl_edge.model.reason import Reason, declare
-from scowl_edge.model.site import PeerKind
+from scowl_edge.model.site import Population as Declared
 from scowl_edge.model.view import FeederView, PopulationTreeView, PopulationView
-from scowl_edge.tracker.population.census import Plant
-from scowl_edge.tracker.population.intake import REFUSALS
-
-if TYPE_CHECKING:
-    from scowl_edge.tracker.population.population import Population
+from scowl_edge.tracker.population.census import Fleet, Plant
+from scowl_edge.tracker.population.columns import Columns
+from scowl_edge.tracker.population.standing import Standing
 
 FIXED = declare("population-margin", "{} % of each plant's output is kept free, as configured")
 _PLANTS = {Plant.WIND: "wind", Plant.SUN: "sun", Plant.FIXED: "fixed", Plant.CONTINUOUS: "continuous"}
 
 
-def view(population: Population) -> PopulationView:
-    """Everything that is published of a population."""
-    declared, columns, now = population.declared, population.columns, population.standing
+def view(
+    declared: Declared,
+    columns: Columns,
+    now: Standing,
+    fleet: Fleet,
+    output: NDArray[np.int64],
+    fresh: NDArray[np.bool_],
+    score: tuple[tuple[str, int], ...],
+    refused: tuple[tuple[str, int], ...],
+) -> PopulationView:
+    """Everything that is published of a population; `output` (quanta) and `fresh` have one entry a plant."""
     quantum = declared.quantum_w
-    fresh = population.fresh.tolist()
     return PopulationView(
         name=declared.name,
         kind=declared.kind.value,
@@ -34,28 +38,27 @@ def view(population: Population) -> PopulationView:
         wanted_w=int(now.wanted.sum()) * quantum,
         served_w=int(now.served.sum()) * quantum,
         unserved_w=_of(np.maximum(0, now.unserved) * quantum),
-        generation_w=int(population.output.sum()) * quantum,
+        generation_w=int(output.sum()) * quantum,
         safe_w=int(columns.tree_safe.sum()) * quantum,
         trees=tuple(
             PopulationTreeView(
                 plant=_PLANTS[Plant(plant)],
-                output_w=output * quantum,
+                output_w=gives * quantum,
                 safe_w=safe * quantum,
                 load_w=load * quantum,
                 members=members,
                 alive=bool(alive),
-                fresh=fresh[t],
+                fresh=is_fresh,
             )
-            for t, (plant, output, safe, load, members, alive) in enumerate(
-                zip(
-                    population.fleet.plant.tolist(),
-                    population.output.tolist(),
-                    columns.tree_safe.tolist(),
-                    columns.tree_load.tolist(),
-                    now.tree_members.tolist(),
-                    columns.tree_alive.tolist(),
-                    strict=True,
-                )
+            for plant, gives, safe, load, members, alive, is_fresh in zip(
+                fleet.plant.tolist(),
+                output.tolist(),
+                columns.tree_safe.tolist(),
+                columns.tree_load.tolist(),
+                now.tree_members.tolist(),
+                columns.tree_alive.tolist(),
+                fresh.tolist(),
+                strict=True,
             )
         ),
         feeders=tuple(
@@ -68,10 +71,8 @@ def view(population: Population) -> PopulationView:
             )
         ),
         margin=Reason(FIXED, (declared.margin_ppm // 10_000,)),
-        score=population.score(),
-        refused=tuple(zip(REFUSALS, population.intake.refused.tolist(), strict=True))
-        if declared.kind is PeerKind.REPORTED
-        else (),
+        score=score,
+        refused=refused,
     )
 
 
