@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from scowl_edge.metrics.populations import population_chunks, tree_samples
 from scowl_edge.model.event import DeviceMode, RegionMode
-from scowl_edge.model.view import AlarmView, RegionView
+from scowl_edge.model.view import AlarmView, PopulationTreeView, RegionView, TreeView
 from scowl_edge.web.exposition import Family, Sample, labels
 
 PRIORITIES = ("critical", "high", "medium", "low")
@@ -53,6 +54,12 @@ def _standing(view: RegionView) -> Iterator[Sample]:
         kind, _, source = alarm.key.partition(":")
         where = labels(("kind", kind), ("source", alarm.source or source), ("priority", alarm.priority))
         yield where, 0 if _shelved(alarm) else 1
+
+
+def _trees(view: RegionView, value: Callable[[TreeView | PopulationTreeView], int]) -> Iterator[Sample]:
+    for tree in view.trees:
+        yield labels(("tree", tree.name)), value(tree)
+    yield from tree_samples(view, value)
 
 
 def _rungs(view: RegionView) -> Iterator[Sample]:
@@ -148,11 +155,11 @@ _OF_REGION: tuple[tuple[Family, Callable[[RegionView], Iterable[Sample]]], ...] 
     ),
     (
         Family("scowl_tree_load_watts", "gauge", "Load assigned to a tree."),
-        lambda v: ((labels(("tree", t.name)), t.load_w) for t in v.trees),
+        lambda v: _trees(v, lambda t: t.load_w),
     ),
     (
         Family("scowl_tree_safe_watts", "gauge", "Load that a tree bears with its margin."),
-        lambda v: ((labels(("tree", t.name)), t.safe_w) for t in v.trees),
+        lambda v: _trees(v, lambda t: t.safe_w),
     ),
     (
         Family("scowl_tree_over_assigned_watts", "gauge", "Load of a tree beyond its output."),
@@ -228,3 +235,4 @@ def region_chunks(view: RegionView) -> Iterator[bytes]:
     """The families of one view."""
     for family, samples in _OF_REGION:
         yield from family.chunks(samples(view))
+    yield from population_chunks(view)

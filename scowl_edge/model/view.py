@@ -197,6 +197,11 @@ class FeederView:
     limit_w: int
     """-1 = none."""
 
+    @property
+    def use_ppm(self) -> int:
+        """Load of the limit; -1 where there is none."""
+        return max(0, self.load_w) * 1_000_000 // max(1, self.limit_w) if self.limit_w >= 0 else -1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PopulationView:
@@ -224,6 +229,10 @@ class PopulationView:
     """(what, number) since the start, or now: see docs of the metrics."""
     refused: tuple[tuple[str, int], ...]
     """(why, how many) rows of batches that were refused or clamped."""
+
+    def tree_name(self, number: int) -> str:
+        """How one of its trees is called wherever trees of devices stand beside it."""
+        return f"{self.name}/{number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,10 +91,9 @@ def _named(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:_NAMED_TREES])) + more
 
 
-def fullest(feeders: Sequence[FeederView], most: int = NAMED_FEEDERS) -> list[FeederView]:
+def fullest(feeders: Sequence[FeederView]) -> list[FeederView]:
     """Feeders nearest to their limits, the fullest first; one without a limit is near none."""
-    limited = [f for f in feeders if f.limit_w >= 0]
-    return heapq.nlargest(most, limited, key=lambda f: f.load_w * 1_000_000 // max(1, f.limit_w))
+    return heapq.nlargest(NAMED_FEEDERS, (f for f in feeders if f.limit_w >= 0), key=lambda f: f.use_ppm)
 
 
 def feeder(view: FeederView) -> PopulationFeederOut:
@@ -117,16 +116,11 @@ def score(what: str, value: int) -> PopulationScoreOut:
     return PopulationScoreOut(what=what, value=value, label=" ".join(words), text=told())
 
 
-def tree_name(population_name: str, number: int) -> str:
-    """How a population's tree is called wherever trees of devices stand beside it."""
-    return f"{population_name}/{number}"
-
-
 def trees(view: PopulationView) -> Iterator[PopulationTreeOut]:
     """Every tree."""
     for n, tree in enumerate(view.trees):
         yield PopulationTreeOut(
-            name=tree_name(view.name, n),
+            name=view.tree_name(n),
             plant=tree.plant,
             output_w=tree.output_w,
             safe_w=tree.safe_w,
@@ -142,7 +136,7 @@ def among_trees(view: RegionView) -> Iterator[wire.TreeOut]:
     for each in view.populations:
         for n, tree in enumerate(each.trees):
             yield wire.TreeOut(
-                name=tree_name(each.name, n),
+                name=each.tree_name(n),
                 bus=each.name,
                 output_w=tree.output_w,
                 safe_w=tree.safe_w,

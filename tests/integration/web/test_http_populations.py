@@ -70,6 +70,38 @@ async def test_without_a_population_nothing_is_different(site: Site) -> None:
         assert "population" not in await answer.text()
 
 
+async def test_series_by_class_and_state_and_two_for_a_tree(site: Site) -> None:
+    async with site.http.get(site.url + "/metrics") as answer:
+        lines = set((await answer.text()).splitlines())
+    assert {
+        'scowl_population_info{population="town",kind="simulated",kernels="compiled"} 1',
+        'scowl_population_consumers{population="town",class="3",state="served"} 1103',
+        'scowl_population_consumers{population="town",class="3",state="starved"} 37',
+        'scowl_population_consumers{population="town",class="0",state="starved"} 0',
+        'scowl_population_unserved_watts{population="town",class="0"} 0',
+        'scowl_population_unserved_watts{population="town",class="3"} 50000',
+        'scowl_population_wanted_watts{population="town"} 2000000',
+        'scowl_population_served_watts{population="town"} 1950000',
+        'scowl_population_generation_watts{population="town"} 3000000',
+        'scowl_population_safe_watts{population="town"} 2700000',
+        'scowl_population_trees{population="town",state="in-service"} 3',
+        'scowl_population_trees{population="town",state="out-of-service"} 1',
+        'scowl_population_fullest_feeder_ratio{population="town"} 0.99',
+        'scowl_population_score{population="town",what="served-over-bound-ppm"} 999950',
+        'scowl_population_refused_total{population="town",reason="clamped"} 1005',
+        'scowl_tree_load_watts{tree="wind-1"} 18000',
+        'scowl_tree_load_watts{tree="town/1"} 880000',
+        'scowl_tree_safe_watts{tree="town/2"} 0',
+    } <= lines
+    assert not any('class="1"' in line and "population" in line for line in lines), "nobody is in class 1"
+    series = [line for line in lines if "town" in line]
+    site.state.view = region_view(populations=(population(members=(9_000_000,) * 8),))
+    async with site.http.get(site.url + "/metrics") as answer:
+        more = [line for line in (await answer.text()).splitlines() if "town" in line]
+    # Three series for each of the five classes that were empty before.
+    assert len(more) == len(series) + 15, "consumers have no series"
+
+
 async def message_bytes(site: Site, step: int) -> tuple[int, dict[str, object]]:
     """Length of the live stream's message about a step, and what it says; a viewer gets an earlier one first."""
     async with site.http.get(site.url + "/api/v1/live", read_bufsize=2**22, max_line_size=2**22) as answer:
