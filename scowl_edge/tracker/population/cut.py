@@ -72,19 +72,19 @@ def starve_class(
     feeds = served_feeds(columns, zone_from, zone_to, klass)
     if len(blocks) + len(feeds) == 0:
         return deficit
-    size = threshold_of(columns, blocks, feeds, deficit)
+    size, above = threshold_of(columns, blocks, feeds, deficit)
     if size == 0:
         return deficit - starve_feeds(columns, log, feeds, 0) - starve_larger(columns, log, blocks, 0)
     width = size // EQUAL if history.totals[0] else 0
-    number, of, need = choose(columns, history, blocks, feeds, size, width, deficit)
+    number, of, need = choose(columns, history, blocks, feeds, size, width, deficit - above)
     if width:
         fewest = counted(columns, blocks, feeds, size) + len(
-            choose(columns, history, blocks, feeds, size, 0, deficit)[0]
+            choose(columns, history, blocks, feeds, size, 0, deficit - above)[0]
         )
         # Where fairness among all equals would cost too many, the range of equals is a narrower one.
         while width and counted(columns, blocks, feeds, size + width) + len(number) > fewest + fewest // DEARER:
             width //= 2
-            number, of, need = choose(columns, history, blocks, feeds, size, width, deficit)
+            number, of, need = choose(columns, history, blocks, feeds, size, width, deficit - above)
     starve_feeds(columns, log, feeds, size + width)
     starve_larger(columns, log, blocks, size + width)
     starve_slots(columns, log, of[of >= 0], number[of >= 0])
@@ -151,27 +151,38 @@ def sums_from(
 ) -> tuple[int, int, int, int]:
     """Sums of the served demands of at least each of four sizes, in every `step`-th block."""
     demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
-    sum_0, sum_1, sum_2, sum_3 = 0, 0, 0, 0
+    total_0, total_1, total_2, total_3 = 0, 0, 0, 0
+    # No slot is larger than 16 bits, and 32 bits hold the sum of a block: twice as many of them fit a register.
+    none = np.int32(0)
+    least_0, least_1 = np.int32(min(size_0, DEMAND_LIMIT + 1)), np.int32(min(size_1, DEMAND_LIMIT + 1))
+    least_2, least_3 = np.int32(min(size_2, DEMAND_LIMIT + 1)), np.int32(min(size_3, DEMAND_LIMIT + 1))
     for n in range(0, len(blocks), step):
         block = int(blocks[n])
         low, high, of = int(block_start[block]), int(block_start[block + 1]), int(block_tree[block])
         if of == NO_TREE:
             continue
+        sum_0, sum_1, sum_2, sum_3 = none, none, none, none
+        part = demand[low:high]
         if of == MIXED:
-            for slot in range(low, high):
-                each = int(demand[slot]) if int(tree[slot]) != NO_TREE else 0
-                sum_0 += each if each >= size_0 else 0
-                sum_1 += each if each >= size_1 else 0
-                sum_2 += each if each >= size_2 else 0
-                sum_3 += each if each >= size_3 else 0
+            trees = tree[low:high]
+            for i in range(len(part)):
+                each = np.int32(part[i]) if int(trees[i]) != NO_TREE else none
+                sum_0 = np.int32(sum_0 + (each if each >= least_0 else none))
+                sum_1 = np.int32(sum_1 + (each if each >= least_1 else none))
+                sum_2 = np.int32(sum_2 + (each if each >= least_2 else none))
+                sum_3 = np.int32(sum_3 + (each if each >= least_3 else none))
         else:
-            for value in demand[low:high]:
-                each = int(value)
-                sum_0 += each if each >= size_0 else 0
-                sum_1 += each if each >= size_1 else 0
-                sum_2 += each if each >= size_2 else 0
-                sum_3 += each if each >= size_3 else 0
-    return sum_0, sum_1, sum_2, sum_3
+            for i in range(len(part)):
+                each = np.int32(part[i])
+                sum_0 = np.int32(sum_0 + (each if each >= least_0 else none))
+                sum_1 = np.int32(sum_1 + (each if each >= least_1 else none))
+                sum_2 = np.int32(sum_2 + (each if each >= least_2 else none))
+                sum_3 = np.int32(sum_3 + (each if each >= least_3 else none))
+        total_0 += int(sum_0)
+        total_1 += int(sum_1)
+        total_2 += int(sum_2)
+        total_3 += int(sum_3)
+    return total_0, total_1, total_2, total_3
 
 
 @kernel
@@ -185,64 +196,78 @@ def feeds_from(columns: Columns, feeds: NDArray[np.int32], size: int) -> int:
 
 
 @kernel
-def threshold_of(columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], deficit: int) -> int:
-    """The largest size such that all of at least that size cover the deficit; 0 if all together do not."""
-    high = DEMAND_LIMIT + 1
-    if len(feeds) and feeds_from(columns, feeds, high) >= deficit:
-        # Big feeds alone cover it.
-        low = high
+def threshold_of(
+    columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], deficit: int
+) -> tuple[int, int]:
+    """(the largest size such that all of at least that size cover the deficit, how much all above it are).
+
+    The size is 0 if all together do not cover it.
+    """
+    low, high, above = DEMAND_LIMIT + 1, 0, 0
+    if len(feeds):
         high = int(columns.big_demand[feeds].max()) + 1
+    if high > low and feeds_from(columns, feeds, low) >= deficit:
+        # Big feeds alone do.
         while high - low > 1:
             size = (low + high) // 2
-            if feeds_from(columns, feeds, size) >= deficit:
+            total = feeds_from(columns, feeds, size)
+            if total >= deficit:
                 low = size
             else:
-                high = size
-        return low
-    low, guess = 0, high
-    step = SAMPLE if len(blocks) > 8 * SAMPLE else 1
-    while guess - low > 1:
-        size = (low + guess) // 2
-        slots = sums_from(columns, blocks, step, size, size, size, size)[0] * step
-        if feeds_from(columns, feeds, size) + slots >= deficit:
-            low = size
-        else:
-            guess = size
-    if step == 1:
-        return low
-    # The sample is wrong by little; what it says is checked, and put right, by all.
-    guess, low = low, 0
-    near = max(2, guess // 64)
-    size_0, size_1, size_2, size_3 = max(1, guess - near), max(1, guess), guess + 1, guess + 1 + near
+                high, above = size, total
+        return low, above
+    if len(blocks) < 8 * SAMPLE:
+        return search(columns, blocks, feeds, deficit, 1, 0)
+    # The guess of a sample is off by little; all together check it and put it right.
+    guess, above = search(columns, blocks, feeds, deficit, SAMPLE, 0)
+    return search(columns, blocks, feeds, deficit, 1, guess)
+
+
+@kernel
+def search(
+    columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], deficit: int, step: int, guess: int
+) -> tuple[int, int]:
+    """`threshold_of` by every `step`-th block, beginning near a guess that is above 0."""
+    low, high, part = 0, DEMAND_LIMIT + 1, DEMAND_LIMIT // 5
+    above = feeds_from(columns, feeds, high)
+    size_0, size_1, size_2, size_3 = part, 2 * part, 3 * part, 4 * part
+    if guess:
+        part = max(2, guess // 64)
+        size_0, size_1, size_2, size_3 = guess - part, guess, guess + 1, guess + 1 + part
     while high - low > 1:
-        sums = sums_from(columns, blocks, 1, size_0, size_1, size_2, size_3)
-        for size, total in ((size_0, sums[0]), (size_1, sums[1]), (size_2, sums[2]), (size_3, sums[3])):
+        sums = sums_from(columns, blocks, step, size_0, size_1, size_2, size_3)
+        for size, slots in ((size_0, sums[0]), (size_1, sums[1]), (size_2, sums[2]), (size_3, sums[3])):
             if low < size < high:
-                if total + feeds_from(columns, feeds, size) >= deficit:
+                total = slots * step + feeds_from(columns, feeds, size)
+                if total >= deficit:
                     low = size
                 else:
-                    high = size
+                    high, above = size, total
         part = max(1, (high - low) // 5)
         size_0, size_1, size_2 = low + part, low + 2 * part, low + 3 * part
         size_3 = low + 4 * part if high - low > 4 else high - 1
-    return low
+    return low, above
 
 
 @kernel
 def counted(columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], size: int) -> int:
     """How many served slots and feeds are larger than `size`."""
-    demand, tree, count = columns.demand, columns.tree, 0
+    demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
+    one, none, limit = np.int32(1), np.int32(0), np.int32(min(size, DEMAND_LIMIT))
+    big_demand, count = columns.big_demand, 0
     for feed in feeds:
-        count += 1 if int(columns.big_demand[feed]) > size else 0
+        count += 1 if int(big_demand[feed]) > size else 0
     for n in range(len(blocks)):
         block = int(blocks[n])
-        low, high = int(columns.block_start[block]), int(columns.block_start[block + 1])
-        if int(columns.block_tree[block]) == MIXED:
+        low, high = int(block_start[block]), int(block_start[block + 1])
+        if int(block_tree[block]) == MIXED:
             for slot in range(low, high):
                 count += 1 if int(demand[slot]) > size and int(tree[slot]) != NO_TREE else 0
         else:
-            for value in demand[low:high]:
-                count += 1 if int(value) > size else 0
+            found, part = none, demand[low:high]
+            for i in range(len(part)):
+                found = np.int32(found + (one if np.int32(part[i]) > limit else none))
+            count += int(found)
     return count
 
 
@@ -254,20 +279,29 @@ def choose(
     feeds: NDArray[np.int32],
     size: int,
     width: int,
-    deficit: int,
+    need: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], int]:
     """Who of the equals goes, given that all above `size` + `width` do: the least often starved, of these the largest.
+
+    Args:
+        columns: the site.
+        history: who was starved how often.
+        blocks: where to look.
+        feeds: which feeds there are.
+        size: the threshold.
+        width: those are equals whose demand is at most so far from it.
+        need: what is to be covered beyond all that are larger than `size`.
 
     Returns:
         Slot or feed of each; its block, -1 for a feed; what is still to be covered, by one more that fits well.
     """
     high, low = size + width, max(1, size - width)
-    need = (
-        deficit
-        - feeds_from(columns, feeds, high + 1)
-        - sums_from(columns, blocks, 1, high + 1, high + 1, high + 1, high + 1)[0]
-    )
-    number, of = equals(columns, blocks, feeds, low, high)
+    most_wanted = need // size if history.totals[0] == 0 else len(columns.demand) + len(feeds)
+    if width:
+        for which in (size + 1, high + 1):
+            part = feeds_from(columns, feeds, which) + sums_from(columns, blocks, 1, which, which, which, which)[0]
+            need += part if which == size + 1 else -part
+    number, of = equals(columns, blocks, feeds, low, high, most_wanted)
     value, times = np.empty(len(number), np.int64), np.empty(len(number), np.int64)
     by_times = np.zeros(256, np.int64)
     for n in range(len(number)):
@@ -305,33 +339,39 @@ def choose(
 
 @kernel
 def equals(
-    columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], low: int, high: int
+    columns: Columns, blocks: NDArray[np.int32], feeds: NDArray[np.int32], low: int, high: int, wanted: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """(slot or feed, block or -1) of all served ones with a demand from `low` to `high`."""
+    """(slot or feed, block or -1) of the first `wanted` served ones with a demand from `low` to `high`."""
     demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
     number, of = np.empty(1024, np.int64), np.empty(1024, np.int32)
+    one, none = np.int32(1), np.int32(0)
+    least, most = np.int32(min(low, DEMAND_LIMIT + 1)), np.int32(min(high, DEMAND_LIMIT + 1))
     count = 0
     for feed in feeds:
-        if low <= int(columns.big_demand[feed]) <= high:
+        if low <= int(columns.big_demand[feed]) <= high and count < wanted:
             if count == len(number):
                 number, of = np.concatenate((number, number)), np.concatenate((of, of))
             number[count], of[count] = feed, -1
             count += 1
     for n in range(len(blocks)):
+        if count >= wanted:
+            break
         block = int(blocks[n])
         begin, end = int(block_start[block]), int(block_start[block + 1])
-        found = 0
-        for value in demand[begin:end]:
-            found += 1 if low <= int(value) <= high else 0
-        if found == 0:
-            continue
-        while count + found > len(number):
+        found, part = none, demand[begin:end]
+        for i in range(len(part)):
+            found = np.int32(found + (one if np.int32(part[i]) >= least and np.int32(part[i]) <= most else none))
+        while count + int(found) > len(number):
             number, of = np.concatenate((number, number)), np.concatenate((of, of))
-        mixed = int(block_tree[block]) == MIXED
+        left, mixed = int(found), int(block_tree[block]) == MIXED
         for slot in range(begin, end):
-            if low <= int(demand[slot]) <= high and (not mixed or int(tree[slot]) != NO_TREE):
-                number[count], of[count] = slot, block
-                count += 1
+            if left == 0 or count >= wanted:
+                break
+            if low <= int(demand[slot]) <= high:
+                left -= 1
+                if not mixed or int(tree[slot]) != NO_TREE:
+                    number[count], of[count] = slot, block
+                    count += 1
     return number[:count], of[:count]
 
 
@@ -354,6 +394,7 @@ def starve_fitting(
     """Starves the one that covers a deficit with the least to spare; its demand, 0 if none covers it."""
     demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree
     none = 1 << 62
+    limit, beyond = np.int32(min(deficit, DEMAND_LIMIT + 1)), np.int32(DEMAND_LIMIT + 1)
     best, best_block, best_feed = none, -1, -1
     for feed in feeds:
         each = int(columns.big_demand[feed])
@@ -364,17 +405,18 @@ def starve_fitting(
             break
         block = int(blocks[n])
         low, high, of = int(block_start[block]), int(block_start[block + 1]), int(block_tree[block])
-        least = none
+        least, part = beyond, demand[low:high]
         if of == MIXED:
-            for slot in range(low, high):
-                each = int(demand[slot])
-                least = min(least, each if each >= deficit and int(tree[slot]) != NO_TREE else none)
+            trees = tree[low:high]
+            for i in range(len(part)):
+                one = np.int32(part[i]) if int(trees[i]) != NO_TREE else np.int32(0)
+                least = min(least, one if one >= limit else beyond)
         elif of != NO_TREE:
-            for value in demand[low:high]:
-                each = int(value)
-                least = min(least, each if each >= deficit else none)
-        if least < best:
-            best, best_block, best_feed = least, block, -1
+            for i in range(len(part)):
+                one = np.int32(part[i])
+                least = min(least, one if one >= limit else beyond)
+        if int(least) < best and least != beyond:
+            best, best_block, best_feed = int(least), block, -1
     if best_feed >= 0:
         move_big(columns, log, best_feed, NO_TREE)
     elif best_block >= 0:

@@ -350,7 +350,7 @@ def drop_block(target: Columns, crumbs: Crumbs, block: int) -> None:
 @kernel
 def place_crumbs(target: Columns, usable: NDArray[np.int64], crumbs: Crumbs) -> None:
     """Gives those who found no room to the eligible tree with the most, if it has enough."""
-    for n in range(int(crumbs.count[0])):
+    for n in range(int(crumbs.used[0])):
         block, number = int(crumbs.block[n]), int(crumbs.slot[n])
         zone = int(target.big_zone[number]) if block < 0 else int(target.block_zone[block])
         demand = int(target.big_demand[number]) if block < 0 else int(target.demand[number])

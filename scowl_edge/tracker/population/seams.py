@@ -25,7 +25,7 @@ class Purse(NamedTuple):
     """[entries] The next one with the same demand."""
     slot: NDArray[np.int64]
     """[entries]"""
-    range: NDArray[np.int64]
+    bounds: NDArray[np.int64]
     """[3] Least and greatest demand, the one in the middle; 0 if it is empty from the start."""
 
 
@@ -36,7 +36,7 @@ class Crumbs(NamedTuple):
     """[capacity] -1 = a big feed."""
     slot: NDArray[np.int64]
     """[capacity] Or the feed."""
-    count: NDArray[np.int64]
+    used: NDArray[np.int64]
     """[1]"""
 
 
@@ -90,11 +90,11 @@ def drop_feed(target: Columns, crumbs: Crumbs, feed: int) -> None:
 @kernel
 def remember(crumbs: Crumbs, block: int, number: int) -> None:
     """Notes who found no room, as long as there is place for the note."""
-    at = int(crumbs.count[0])
+    at = int(crumbs.used[0])
     if at < len(crumbs.slot):
         crumbs.block[at] = block
         crumbs.slot[at] = number
-        crumbs.count[0] = at + 1
+        crumbs.used[0] = at + 1
 
 
 @kernel
@@ -144,13 +144,13 @@ def take(target: Columns, purse: Purse, demand: int, tree: int) -> None:
 @kernel
 def pay(target: Columns, purse: Purse, tree: int, want: int) -> int:
     """Gives slots from the purse to a tree; what is still wanted, 0 nearly always."""
-    least, greatest = int(purse.range[0]), int(purse.range[1])
+    least, greatest = int(purse.bounds[0]), int(purse.bounds[1])
     if greatest == 0:
         return want
     while want > 2 * greatest and greatest >= least:
         if purse.head[greatest] < 0:
             greatest -= 1
-            purse.range[1] = greatest
+            purse.bounds[1] = greatest
         else:
             take(target, purse, greatest, tree)
             want -= greatest
@@ -189,8 +189,8 @@ def empty_purse(
     usable: NDArray[np.int64],
 ) -> None:
     """Gives what is left in the purse to trees that still want, then to any with room, largest first."""
-    demand, last = int(purse.range[1]), int(order[len(order) - 1])
-    while demand > 0 and demand >= int(purse.range[0]):
+    demand, last = int(purse.bounds[1]), int(order[len(order) - 1])
+    while demand > 0 and demand >= int(purse.bounds[0]):
         entry = int(purse.head[demand])
         if entry < 0:
             demand -= 1
@@ -252,7 +252,7 @@ def stream(
         crumbs: receives who found no room.
     """
     block_tree, block_served, tree_load = target.block_tree, target.block_served, target.tree_load
-    at, last, floor = 0, len(order) - 1, int(purse.range[2])
+    at, last, floor = 0, len(order) - 1, int(purse.bounds[2])
     for n in range(len(blocks)):
         block = int(blocks[n])
         if int(block_tree[block]) == NO_TREE:
@@ -314,7 +314,7 @@ def split(
 ) -> int:
     """Gives a block to the trees member by member; the place in the order of the tree that is filled now."""
     demand, tree, tree_load, last = target.demand, target.tree, target.tree_load, len(order) - 1
-    middle = int(purse.range[2])
+    middle = int(purse.bounds[2])
     mix(target, block)
     for slot in range(int(target.block_start[block]), int(target.block_start[block + 1])):
         each = int(demand[slot])
