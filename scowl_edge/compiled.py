@@ -51,7 +51,8 @@ if COMPILED:
 
     def inner_kernel(function: F) -> F:
         """Marks a kernel that only kernels call: without the way in from Python, it compiles in a third of the time."""
-        return cast(F, numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+        compiled: Any = numba.njit
+        return cast(F, compiled(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
 
     def parallel_kernel(function: F) -> F:
         """Marks a kernel whose `prange` loops run on all cores."""

@@ -1,4 +1,4 @@
-"""Who is in some trees: feeds, blocks and single slots, listed by tree and picked by size.
+"""Who is in some trees: feeds, blocks and single slots, listed by tree.
 
 No lists are kept from step to step: they are made for the few trees that need it, in one pass over blocks and feeds.
 """
@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.compiled import inner_kernel
-from scowl_edge.tracker.population.columns import DEMAND_LIMIT, MIXED, ROW, Columns
+from scowl_edge.tracker.population.columns import MIXED, ROW, Columns
 
 _TREES = 65_536
 _HALF = 1 << 31
-NO_CLASS = -1
-"""Instead of a class: all of them."""
 
 
 class Members(NamedTuple):
@@ -148,105 +146,3 @@ def zone_of(columns: Columns, number: int) -> int:
     if number >= slots:
         return int(columns.big_zone[number - slots])
     return int(columns.block_zone[block_of(columns, number)])
-
-
-@inner_kernel
-def picked(
-    columns: Columns,
-    members: Members,
-    tree: int,
-    klass: int,
-    low: int,
-    high: int,
-    most: NDArray[np.int64],
-    keys: NDArray[np.int64],
-) -> tuple[int, int]:
-    """Members of a tree whose demand is in `low` .. `high` and not above `most` of their zone.
-
-    Args:
-        columns: the state.
-        members: lists that cover the tree; who has left it since is passed over.
-        tree: whose members.
-        klass: only this class; NO_CLASS for all.
-        low: least demand, quanta; positive.
-        high: most demand.
-        most: [zones] most demand by zone.
-        keys: their keys are written here as long as there is room; an empty array only counts.
-
-    Returns:
-        How many, and the sum of their demand.
-    """
-    count, total, slots = 0, 0, len(columns.demand)
-    for at in range(int(members.first_feed[tree]), int(members.first_feed[tree + 1])):
-        feed = int(members.feeds[at])
-        demand = int(columns.big_demand[feed])
-        top = min(high, int(most[columns.big_zone[feed]]))
-        if (
-            low <= demand <= top
-            and int(columns.big_tree[feed]) == tree
-            and (klass == NO_CLASS or klass == int(columns.big_class[feed]))
-        ):
-            if count < len(keys):
-                keys[count] = key_of(demand, slots + feed)
-            count += 1
-            total += demand
-    if low > DEMAND_LIMIT:
-        return count, total
-    for at in range(int(members.first_block[tree]), int(members.first_block[tree + 1])):
-        block = int(members.blocks[at])
-        top = min(high, int(most[columns.block_zone[block]]))
-        if top < low or not (klass == NO_CLASS or klass == int(columns.block_class[block])):
-            continue
-        at_tree = int(columns.block_tree[block])
-        begin, end = int(columns.block_start[block]), int(columns.block_start[block + 1])
-        hits, held = 0, 0
-        if at_tree == tree:
-            for value in columns.demand[begin:end]:
-                demand = int(value)
-                inside = low <= demand <= top
-                hits += 1 if inside else 0
-                held += demand if inside else 0
-        elif at_tree == MIXED:
-            hits = 1
-        if hits == 0:
-            continue
-        if at_tree == tree and len(keys) == 0:
-            count += hits
-            total += held
-            continue
-        for slot in range(begin, end):
-            demand = int(columns.demand[slot])
-            if low <= demand <= top and tree_of_slot(columns, block, slot) == tree:
-                if count < len(keys):
-                    keys[count] = key_of(demand, slot)
-                count += 1
-                total += demand
-    for at in range(int(members.first_slot[tree]), int(members.first_slot[tree + 1])):
-        slot = int(members.slots[at])
-        demand = int(columns.demand[slot])
-        if demand < low or demand > high:
-            continue
-        block = block_of(columns, slot)
-        if (
-            demand <= int(most[columns.block_zone[block]])
-            and tree_of_slot(columns, block, slot) == tree
-            and (klass == NO_CLASS or klass == int(columns.block_class[block]))
-        ):
-            if count < len(keys):
-                keys[count] = key_of(demand, slot)
-            count += 1
-            total += demand
-    return count, total
-
-
-@inner_kernel
-def sorted_keys(
-    columns: Columns, members: Members, tree: int, klass: int, low: int, high: int, most: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Keys of the members that `picked` finds, the smallest demand first."""
-    count, _ = picked(columns, members, tree, klass, low, high, most, np.empty(0, np.int64))
-    keys = np.empty(count, np.int64)
-    if count:
-        picked(columns, members, tree, klass, low, high, most, keys)
-        keys.sort()
-    return keys

@@ -1,6 +1,7 @@
 """Trees that are over their safe load: as few members as can be leave for trees that have room.
 
-The fewest are the largest; the last one that leaves is the smallest that still covers what is left. Where the room is
+The fewest are the largest; the last one that leaves is the smallest that still covers what is left. Where room is
+scarce, whoever leaves goes where it fits best, so that large pieces of room stay for large members. Where the room is
 in pieces too small for anybody, a larger member is exchanged for a smaller one, so that exactly that piece is used.
 """
 
@@ -11,28 +12,33 @@ from numpy.typing import NDArray
 
 from scowl_edge.compiled import inner_kernel
 from scowl_edge.tracker.population.assign import move_block
-from scowl_edge.tracker.population.columns import CLASSES, DEMAND_LIMIT, NO_TREE, PROTECTED, ROW, Columns, Log
+from scowl_edge.tracker.population.columns import CLASSES, DEMAND_LIMIT, NO_TREE, PROTECTED, Columns, Log
 from scowl_edge.tracker.population.members import (
-    NO_CLASS,
     Members,
     demand_of,
     key_of,
     list_members,
     listed,
     number_of,
-    picked,
-    sorted_keys,
-    tree_of_slot,
     wanted_trees,
     zone_of,
 )
 from scowl_edge.tracker.population.rehome import move_one
-from scowl_edge.tracker.population.room import Room, most_room, room_of, roomiest, settle
+from scowl_edge.tracker.population.room import Room, room_of, roomiest, settle, tightest
+from scowl_edge.tracker.population.sizes import NO_CLASS, NOBODY, Sizes, largest_to, sizes_of, smallest_from
 
 MANY = 1 << 30
 """More than any demand."""
-_WINDOW = 512
-"""How far above a piece of room a member is looked for to exchange."""
+SCARCE = 8
+"""Room is scarce if less than one part in so many of the overload would be left over."""
+CLOSE = 64
+"""One that covers by no more than one part in so many above the overload is taken instead of two that fit better."""
+THRIFT = 16
+"""While a deeper cut may still help, so many members may leave a tree beyond twice the fewest."""
+_PIECE = 256
+"""Largest piece of room that is filled by an exchange."""
+_BLOCKS = 48
+"""How many blocks of a tree are looked at, at first, for members that may leave."""
 _SAMPLE = 2_048
 """How many slots of a tree are looked at for a partner in an exchange."""
 
@@ -72,12 +78,11 @@ def over_trees(columns: Columns) -> NDArray[np.int64]:
 
 
 @inner_kernel
-def leave(columns: Columns, log: Log, room: Room, number: int, demand: int, starving: int) -> bool:
-    """Lets one leave for where there is most room, or starve; whether it could."""
-    if starving:
-        move_one(columns, log, room, number, NO_TREE)
-        return True
-    to = roomiest(columns, room, zone_of(columns, number))
+def leave(columns: Columns, log: Log, room: Room, key: int, scarce: bool) -> bool:
+    """Lets one leave for where there is most room or, where that is scarce, where it fits best; whether it could."""
+    number, demand = number_of(key), demand_of(key)
+    zone = zone_of(columns, number)
+    to = tightest(columns, zone, demand) if scarce else roomiest(columns, room, zone)
     if to < 0 or demand > room_of(columns, to):
         return False
     move_one(columns, log, room, number, to)
@@ -102,113 +107,109 @@ def leave_feed(
             if to >= 0 and demand <= room_of(columns, to):
                 best, best_demand = feed, demand
     if best >= 0:
-        leave(columns, log, room, len(columns.demand) + best, best_demand, 0)
+        leave(columns, log, room, key_of(best_demand, len(columns.demand) + best), False)
 
 
 @inner_kernel
-def leave_blocks(columns: Columns, log: Log, room: Room, members: Members, tree: int, size: int) -> None:
-    """Moves blocks of which every member is larger than `size`: all of them leave anyway, so they leave together."""
+def leave_blocks(columns: Columns, log: Log, room: Room, members: Members, tree: int) -> None:
+    """Moves whole blocks out of a tree that can keep next to nothing: almost all leave, so they leave together."""
+    if 8 * int(columns.tree_safe[tree]) > int(columns.tree_load[tree]):
+        return
     for at in range(int(members.first_block[tree]), int(members.first_block[tree + 1])):
         block = int(members.blocks[at])
-        total, count = int(columns.block_sum[block]), int(columns.block_members[block])
-        if int(columns.block_tree[block]) != tree or total <= size * count or total > over_of(columns, tree):
-            continue
-        larger = 0
-        for value in columns.demand[columns.block_start[block] : columns.block_start[block + 1]]:
-            larger += 1 if int(value) > size else 0
+        total = int(columns.block_sum[block])
         to = roomiest(columns, room, int(columns.block_zone[block]))
-        if larger == count and to >= 0 and total <= room_of(columns, to):
+        if (
+            int(columns.block_tree[block]) == tree
+            and 0 < total <= over_of(columns, tree)
+            and to >= 0
+            and total <= room_of(columns, to)
+        ):
             move_block(columns, log, block, to)
             settle(columns, room, to)
             settle(columns, room, tree)
 
 
 @inner_kernel
-def leave_fitting(
-    columns: Columns,
-    log: Log,
-    room: Room,
-    members: Members,
-    tree: int,
-    klass: int,
-    most: NDArray[np.int64],
-    starving: int,
-) -> bool:
-    """Cures a tree by the smallest member that covers its overload; whether there is one."""
-    left = over_of(columns, tree)
-    width = left // 64 + 1
-    low = left
-    while low < MANY:
-        keys = sorted_keys(columns, members, tree, klass, low, low + width, most)
-        for at in range(len(keys)):
-            key = int(keys[at])
-            if leave(columns, log, room, number_of(key), demand_of(key), starving):
-                return True
-        low += width + 1
-        width *= 8
-    return False
+def fewest(sizes: Sizes, over: int) -> int:
+    """How many of the largest members cover an overload, by piles as they stand; all of them if they do not."""
+    left, count = over, 0
+    keys = np.sort(sizes.large)
+    for at in range(len(keys) - 1, -1, -1):
+        if left <= 0:
+            return count
+        left -= demand_of(int(keys[at]))
+        count += 1
+    for demand in range(int(sizes.top[0]), 0, -1):
+        entry = int(sizes.pile[demand])
+        while entry and left > 0:
+            left -= demand
+            count += 1
+            entry = int(sizes.below[entry - 1])
+        if left <= 0:
+            return count
+    return count
 
 
 @inner_kernel
 def cure(
-    columns: Columns, log: Log, room: Room, members: Members, tree: int, klass: int, starving: int, end: int
+    columns: Columns, log: Log, room: Room, members: Members, tree: int, end: int, scarce: bool, thrifty: bool
 ) -> None:
-    """Lets members of a tree leave, or starve, until it is not over, nothing fits, or the log counts `end` moves."""
-    nothing = np.empty(0, np.int64)
-    while over_of(columns, tree) > 0 and int(log.totals[1]) < end:
-        left = over_of(columns, tree)
-        most = np.full(len(columns.zone_parent), MANY, np.int64) if starving else most_room(columns, room)
-        count, _ = picked(columns, members, tree, klass, left, MANY, most, nothing)
-        if count and leave_fitting(columns, log, room, members, tree, klass, most, starving):
+    """Lets members of a tree leave until it is not over, nothing fits, or the log counts `end` moves.
+
+    Args:
+        columns: the state.
+        log: what changed hands is added.
+        room: of all trees.
+        members: lists that cover the tree.
+        tree: the one that is over.
+        end: of the moves counted in the log.
+        scarce: whether members go where they fit best.
+        thrifty: whether to stop where it takes many more than the fewest.
+    """
+    leave_blocks(columns, log, room, members, tree)
+    left = over_of(columns, tree)
+    if left <= 0:
+        return
+    most_blocks = _BLOCKS
+    sizes = sizes_of(columns, members, tree, NO_CLASS, most_blocks)
+    if thrifty:
+        end = min(end, int(log.totals[1]) + 2 * fewest(sizes, left) + THRIFT)
+    while left > 0 and int(log.totals[1]) < end and len(room.heap):
+        key = next_to_leave(sizes, left, room_of(columns, int(room.heap[0])))
+        if key != NOBODY:
+            leave(columns, log, room, key, scarce)
+            left = over_of(columns, tree)
+        elif most_blocks == MANY:
             return
-        low = max(1, min(left, DEMAND_LIMIT) // 2)
-        total = 0
-        while True:
-            count, total = picked(columns, members, tree, klass, low, MANY, most, nothing)
-            if total >= left or low == 1:
-                break
-            low = max(1, low // 2)
-        keys = sorted_keys(columns, members, tree, klass, low, MANY, most)
-        last, rest = len(keys) - 1, left
-        while last > 0 and demand_of(int(keys[last])) < rest:
-            rest -= demand_of(int(keys[last]))
-            last -= 1
-        if len(keys) - last > ROW and not starving:
-            leave_blocks(columns, log, room, members, tree, demand_of(int(keys[last])))
-        moved = False
-        for at in range(len(keys) - 1, -1, -1):
-            key = int(keys[at])
-            left, number, demand = over_of(columns, tree), number_of(key), demand_of(key)
-            if left <= 0 or int(log.totals[1]) >= end:
-                return
-            if demand >= left:
-                break
-            if stands_in(columns, number, tree) and leave(columns, log, room, number, demand, starving):
-                moved = True
-        left = over_of(columns, tree)
-        if not moved:
-            # What is left may be smaller than before: blocks have left. Else nobody fits.
-            most = np.full(len(columns.zone_parent), MANY, np.int64) if starving else most_room(columns, room)
-            if left <= 0 or not leave_fitting(columns, log, room, members, tree, klass, most, starving):
-                return
+        else:
+            most_blocks = MANY
+            sizes = sizes_of(columns, members, tree, NO_CLASS, most_blocks)
 
 
 @inner_kernel
-def stands_in(columns: Columns, number: int, tree: int) -> bool:
-    """Whether a slot or, from the count of slots on, a feed is in a tree."""
-    slots = len(columns.demand)
-    if number >= slots:
-        return int(columns.big_tree[number - slots]) == tree
-    block = int(columns.row_block[number // ROW])
-    return tree_of_slot(columns, block, number) == tree
+def next_to_leave(sizes: Sizes, left: int, most: int) -> int:
+    """Who leaves next of those not above `most`: one that covers closely, else the largest that does not.
+
+    Where that is less than half, one that covers too much costs fewer moves.
+    """
+    key = smallest_from(sizes, left, min(most, left + left // CLOSE))
+    if key != NOBODY:
+        return key
+    key = largest_to(sizes, min(most, left))
+    if key == NOBODY or 2 * demand_of(key) < left:
+        other = smallest_from(sizes, left, most)
+        if other != NOBODY:
+            return other
+    return key
 
 
 @inner_kernel
-def sizes_in(columns: Columns, tree: int, fed: int) -> NDArray[np.int32]:
+def partners(columns: Columns, tree: int, fed: int) -> NDArray[np.int32]:
     """[demand] 1 + a slot of a tree that has that demand, 0 if none was met; only slots that tree `fed` may feed."""
     found = np.zeros(DEMAND_LIMIT + 1, np.int32)
     seen = 0
-    for block in range(len(columns.block_tree)):
+    for block in range(len(columns.block_tree) - 1, -1, -1):
         if int(columns.block_tree[block]) == tree and columns.eligible[columns.block_zone[block], fed]:
             for slot in range(int(columns.block_start[block]), int(columns.block_start[block + 1])):
                 demand = int(columns.demand[slot])
@@ -223,37 +224,28 @@ def sizes_in(columns: Columns, tree: int, fed: int) -> NDArray[np.int32]:
 @inner_kernel
 def exchange(columns: Columns, log: Log, room: Room, members: Members, tree: int, end: int) -> None:
     """Swaps members of a tree for smaller ones of the roomiest trees until it is not over or no pair is found."""
-    most = np.full(len(columns.zone_parent), MANY, np.int64)
     while over_of(columns, tree) > 0 and int(log.totals[1]) + 2 <= end and len(room.heap):
         other = int(room.heap[0])
         piece = min(over_of(columns, tree), room_of(columns, other))
         if piece <= 0:
             return
-        sizes = sizes_in(columns, other, tree)
-        keys = sorted_keys(columns, members, tree, NO_CLASS, piece + 1, piece + _WINDOW, most)
-        done = False
-        for use in range(piece, max(0, piece - ROW), -1):
-            for at in range(len(keys)):
-                key = int(keys[at])
-                number, smaller = number_of(key), demand_of(key) - use
-                if (
-                    0 < smaller <= DEMAND_LIMIT
-                    and sizes[smaller]
-                    and number < len(columns.demand)
-                    and columns.eligible[zone_of(columns, number), other]
-                ):
-                    move_one(columns, log, room, int(sizes[smaller]) - 1, tree)
-                    move_one(columns, log, room, number, other)
-                    done = True
-                    break
-            if done:
+        piece = min(piece, _PIECE)
+        smaller = partners(columns, other, tree)
+        sizes = sizes_of(columns, members, tree, NO_CLASS, _BLOCKS)
+        key = smallest_from(sizes, piece + 1, DEMAND_LIMIT)
+        while key != NOBODY:
+            number, partner = number_of(key), int(smaller[demand_of(key) - piece])
+            if partner and number < len(columns.demand) and columns.eligible[zone_of(columns, number), other]:
+                move_one(columns, log, room, partner - 1, tree)
+                move_one(columns, log, room, number, other)
                 break
-        if not done:
+            key = smallest_from(sizes, demand_of(key), DEMAND_LIMIT)
+        if key == NOBODY:
             return
 
 
 @inner_kernel
-def relieve_trees(columns: Columns, log: Log, room: Room, budget: int) -> int:
+def relieve_trees(columns: Columns, log: Log, room: Room, budget: int, thrifty: bool) -> int:
     """Relieves the trees that are over, by at most about `budget` consumers moved.
 
     Returns:
@@ -265,13 +257,13 @@ def relieve_trees(columns: Columns, log: Log, room: Room, budget: int) -> int:
     end = int(log.totals[1]) + budget
     flags = np.zeros(len(columns.tree_safe), np.uint8)
     free = 0
-    for tree in range(len(flags)):
-        if columns.tree_alive[tree]:
-            free += room_of(columns, tree)
+    for at in range(len(room.heap)):
+        free += room_of(columns, int(room.heap[at]))
     for tree in trees:
         flags[tree] = 1
     first, feeds = listed(columns.big_tree, wanted_trees(flags), len(flags))
     spare = max(0, free) // len(trees)
+    scarce = SCARCE * free < overload(columns)
     left = 0
     for tree in trees:
         if int(log.totals[1]) >= end:
@@ -284,10 +276,11 @@ def relieve_trees(columns: Columns, log: Log, room: Room, budget: int) -> int:
     members = list_members(columns, wanted_trees(flags))
     for tree in trees:
         if flags[tree]:
-            cure(columns, log, room, members, int(tree), NO_CLASS, 0, end)
-    for tree in trees:
-        if flags[tree]:
-            exchange(columns, log, room, members, int(tree), end)
+            cure(columns, log, room, members, int(tree), end, scarce, thrifty)
+    if not thrifty:
+        for tree in trees:
+            if flags[tree]:
+                exchange(columns, log, room, members, int(tree), end)
     return overload(columns)
 
 
@@ -308,6 +301,15 @@ def starve_over(columns: Columns, log: Log, room: Room) -> int:
     for tree in trees:
         klass = CLASSES - 1
         while klass > PROTECTED and over_of(columns, int(tree)) > 0:
-            cure(columns, log, room, members, int(tree), klass, 1, MANY)
+            sizes = sizes_of(columns, members, int(tree), klass, MANY)
+            left = over_of(columns, int(tree))
+            while left > 0:
+                key = smallest_from(sizes, left, MANY)
+                if key == NOBODY:
+                    key = largest_to(sizes, left)
+                if key == NOBODY:
+                    break
+                move_one(columns, log, room, number_of(key), NO_TREE)
+                left = over_of(columns, int(tree))
             klass -= 1
     return overload(columns)

@@ -23,7 +23,7 @@ from scowl_edge.tracker.population.room import open_room
 
 ROUNDS = 3
 """How often a shortage is cut a little deeper because of pieces of room that nobody fits in."""
-WASTE_PPM = 100
+WASTE_PPM = 30
 """Most of the supply that is given up as pieces."""
 FORGET = 64
 """In so many steps without need, what was learnt about pieces has worn off."""
@@ -88,10 +88,10 @@ def anybody_anywhere(columns: Columns) -> bool:
 @inner_kernel
 def reaches(columns: Columns, zone: int, end: int, tree: int) -> bool:
     """Whether a tree may feed any zone of a range."""
+    found = 0
     for z in range(zone, end):
-        if columns.eligible[z, tree]:
-            return True
-    return False
+        found += int(columns.eligible[z, tree])
+    return found > 0
 
 
 @inner_kernel
@@ -151,6 +151,7 @@ def repair(columns: Columns, log: Log, history: History, learnt: Learnt, budget:
     supply = supply_of(columns)
     stuck, left, before = 0, 0, int(log.totals[1])
     end = before + budget
+    wasted = supply * WASTE_PPM // 1_000_000
     for turn in range(ROUNDS):
         short = served_of(columns) - supply
         if short + int(learnt.numbers[0]) > 0:
@@ -159,10 +160,12 @@ def repair(columns: Columns, log: Log, history: History, learnt: Learnt, budget:
         moved = int(log.totals[1])
         stuck += rehome(columns, log, room)
         end += int(log.totals[1]) - moved
-        left = relieve_trees(columns, log, room, max(0, end - int(log.totals[1])))
+        # The last round has no other way left.
+        thrifty = free and turn + 1 < ROUNDS and int(learnt.numbers[0]) < wasted
+        left = relieve_trees(columns, log, room, max(0, end - int(log.totals[1])), thrifty)
         if left == 0 or not free or int(log.totals[1]) >= end:
             break
-        learnt.numbers[0] = min(int(learnt.numbers[0]) + left, supply * WASTE_PPM // 1_000_000)
+        learnt.numbers[0] = min(int(learnt.numbers[0]) + left, wasted)
     if left == 0:
         learnt.numbers[0] -= (int(learnt.numbers[0]) + FORGET - 1) // FORGET
     uncovered = 0

@@ -111,12 +111,11 @@ def roomiest(columns: Columns, room: Room, zone: int) -> int:
 
 
 @inner_kernel
-def most_room(columns: Columns, room: Room) -> NDArray[np.int64]:
-    """[zones] The largest member that each zone could still place, quanta; -1 where no tree may feed it."""
-    zones = len(columns.zone_parent)
-    found = np.full(zones, -1, np.int64)
-    for zone in range(zones):
-        tree = roomiest(columns, room, zone)
-        if tree >= 0:
-            found[zone] = room_of(columns, tree)
-    return found
+def tightest(columns: Columns, zone: int, demand: int) -> int:
+    """The living tree with the least room that is enough for a demand and may feed a zone; -1 if there is none."""
+    best, least = -1, 0
+    for tree in range(len(columns.tree_safe)):
+        room = room_of(columns, tree)
+        if room >= demand and (best < 0 or room < least) and columns.tree_alive[tree] and columns.eligible[zone, tree]:
+            best, least = tree, room
+    return best
