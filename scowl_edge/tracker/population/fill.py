@@ -31,7 +31,7 @@ ROOMY = 4
 """A tree takes part in the stream of coarse items if it wants so many times the largest of them."""
 PURSE_ENTRIES = 12
 """Members kept in the purse, per tree."""
-PURSE_BLOCKS = 16
+PURSE_BLOCKS = 64
 
 
 def blank(columns: Columns) -> Columns:
@@ -329,7 +329,7 @@ def choose_purse(
     chosen, kept = np.empty(stock, np.int32), np.empty(len(fine) - stock, np.int32)
     count = 0
     for n in range(len(fine)):
-        if count < stock and n == (2 * count + 1) * len(fine) // (2 * stock):
+        if count < stock and n == count * (len(fine) - 1) // max(1, stock - 1):
             chosen[count] = fine[n]
             count += 1
         else:

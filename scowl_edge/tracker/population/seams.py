@@ -16,6 +16,10 @@ from scowl_edge.tracker.population.assign import add_to_zones, mix
 from scowl_edge.tracker.population.columns import DEMAND_LIMIT, MIXED, NO_TREE, ROW, Columns
 
 
+TRIES = 32
+"""Sizes that are tried as the first of three."""
+
+
 class Purse(NamedTuple):
     """Slots kept aside, in lists by demand."""
 
@@ -26,7 +30,8 @@ class Purse(NamedTuple):
     slot: NDArray[np.int64]
     """[entries]"""
     bounds: NDArray[np.int64]
-    """[3] Least and greatest demand, the one in the middle; 0 if it is empty from the start."""
+    """[3] Least and greatest demand; what a tree should still want where the purse is to pay: twice the median. Zeros if
+    it is empty from the start."""
 
 
 class Crumbs(NamedTuple):
@@ -129,7 +134,7 @@ def fill_purse(target: Columns, blocks: NDArray[np.int32], tree: int) -> Purse:
         middle += 1
     bounds = np.zeros(3, np.int64)
     if count:
-        bounds[0], bounds[1], bounds[2] = least, greatest, middle
+        bounds[0], bounds[1], bounds[2] = least, greatest, 2 * middle
     return Purse(head, following, slots, bounds)
 
 
@@ -154,29 +159,58 @@ def pay(target: Columns, purse: Purse, tree: int, want: int) -> int:
         else:
             take(target, purse, greatest, tree)
             want -= greatest
-    # Three slots, the first of them chosen freely: one, two or three of the purse meet nearly any sum.
-    for turn in range(8):
-        if want <= 0:
+    if want > 0 and pay_exactly(target, purse, tree, want, 0):
+        return 0
+    # Three slots: the first is chosen freely until two others meet the rest.
+    head, tried = purse.head, 0
+    for first in range(min(want - 1, greatest), max(0, least - 1), -1):
+        if tried == TRIES:
             break
-        if want <= greatest and purse.head[want] >= 0:
-            take(target, purse, want, tree)
-            return 0
-        for one in range(max(least, want - greatest), want // 2 + 1):
-            other = want - one
-            if purse.head[one] >= 0 and purse.head[other] >= 0:
-                if one == other and purse.following[purse.head[one]] < 0:
-                    continue
+        if head[first] >= 0:
+            tried += 1
+            if pay_exactly(target, purse, tree, want - first, first):
+                take(target, purse, first, tree)
+                return 0
+    while want >= least:
+        each = min(want, greatest)
+        while each >= least and head[each] < 0:
+            each -= 1
+        if each < least:
+            break
+        take(target, purse, each, tree)
+        want -= each
+    return want
+
+
+@kernel
+def pay_exactly(target: Columns, purse: Purse, tree: int, want: int, spare: int) -> bool:
+    """Whether one or two slots of the purse make a sum; if so they are given to the tree. One of size `spare` stays."""
+    head, following = purse.head, purse.following
+    least, greatest = int(purse.bounds[0]), int(purse.bounds[1])
+    if want <= greatest and has(head, following, want, 1 + (1 if want == spare else 0)):
+        take(target, purse, want, tree)
+        return True
+    for one in range(max(least, want - greatest), want // 2 + 1):
+        other = want - one
+        if head[one] >= 0 and head[other] >= 0:
+            needed = 1 + (1 if one == other else 0)
+            if has(head, following, one, needed + (1 if one == spare else 0)) and has(
+                head, following, other, needed + (1 if other == spare else 0)
+            ):
                 take(target, purse, one, tree)
                 take(target, purse, other, tree)
-                return 0
-        first = min(want - 1, max(least, want // 3 + turn))
-        while first >= least and (first > greatest or purse.head[first] < 0):
-            first -= 1
-        if first < least:
-            break
-        take(target, purse, first, tree)
-        want -= first
-    return want
+                return True
+    return False
+
+
+@kernel
+def has(head: NDArray[np.int32], following: NDArray[np.int32], demand: int, needed: int) -> bool:
+    """Whether there are so many of a demand."""
+    entry, count = int(head[demand]), 0
+    while entry >= 0 and count < needed:
+        entry = int(following[entry])
+        count += 1
+    return count >= needed
 
 
 @kernel
@@ -314,7 +348,7 @@ def split(
 ) -> int:
     """Gives a block to the trees member by member; the place in the order of the tree that is filled now."""
     demand, tree, tree_load, last = target.demand, target.tree, target.tree_load, len(order) - 1
-    middle = int(purse.bounds[2])
+    floor = int(purse.bounds[2])
     mix(target, block)
     for slot in range(int(target.block_start[block]), int(target.block_start[block + 1])):
         each = int(demand[slot])
@@ -323,7 +357,7 @@ def split(
         while at < last:
             to, after = int(order[at]), int(order[at + 1])
             # What is left for the purse is of a size that it can pay.
-            if each < 0 or each <= int(want[to]) - (middle if int(slack[after]) < middle else 0):
+            if each < 0 or each <= int(want[to]) - (floor if int(slack[after]) < floor else 0):
                 break
             if 0 < int(want[to]) <= int(slack[after]):
                 want[after] += want[to]
