@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scowl_edge.contracts import Clock, JournalFull, PointWrite, Sink, WriteRequest
 from scowl_edge.drivers.bound import PROBE_SHARE_PPM, UnitTimes
+from scowl_edge.drivers.cancelling import heed_cancellation
 from scowl_edge.drivers.errors import DriverError, LinkLost, NotAdmitted, NoTurn, Refused, ReplyTimeout, Unsendable
 from scowl_edge.drivers.schedule import Job, Schedule, Ticket, Turn, TurnKind, jitter
 from scowl_edge.drivers.waking import Waker
@@ -328,8 +329,10 @@ class Bus:
                 self._progress_ms = self._now()
                 await self._port.open(lambda result: self._count(sink, result), self._waker.wake)
             except DriverError as error:
+                heed_cancellation()
                 self._link_down(sink, str(error), refused=isinstance(error, NotAdmitted))
                 continue
+            heed_cancellation()
             self._fruitless += 1
             now_ms = self._now()
             self._schedule.opened(now_ms, afresh=self._afresh)
@@ -385,6 +388,7 @@ class Bus:
         self._work.clear()
         self._pump()
         while self._port.is_open:
+            heed_cancellation()
             if self._work:
                 await self._carry_out(self._work.popleft())
                 self._under_way -= 1

@@ -20,6 +20,7 @@ from scowl_edge.drivers.bus import (
     SILENT_BEFORE_REOPEN,
     failed,
 )
+from scowl_edge.drivers.cancelling import heed_cancellation
 from scowl_edge.drivers.errors import DriverError, NotAdmitted
 from scowl_edge.drivers.opcua.places import Place, Stock
 from scowl_edge.drivers.schedule import jitter
@@ -205,6 +206,7 @@ class Parts:
     async def _keep(self) -> None:
         """Opens what is not open, one after the other."""
         while True:
+            heed_cancellation()
             waiting = [part for part in self.parts if not part.is_open]
             if not waiting:
                 await self._gone.wait()
@@ -230,10 +232,16 @@ class Parts:
         try:
             conversation = await self._open(part)
         except DriverError as error:
+            heed_cancellation()
             part.retry_ms = self._clock.mono_ms() + part.refused(error, self._link, self._reconnect_ms)
             self._out(part, str(error))
             return True
         part.opened(conversation, self._clock.mono_ms())
+        try:
+            heed_cancellation()
+        except asyncio.CancelledError:
+            self._say_farewell(part)
+            raise
         if conversation.namespaces != self._namespaces(part):
             # Names would mean other nodes on one session than on the next: all begin anew.
             self.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from asyncua_peer import Plant, plant
 from opcua_site import SITE, Running, device, link, point, running
 
 from scowl_edge.devices.declaration import OpcuaLink
+from scowl_edge.drivers.errors import LinkLost
+from scowl_edge.drivers.opcua.conversation import Conversation
 from scowl_edge.drivers.opcua.parts import share_out
 from scowl_edge.drivers.opcua.places import Stock
 from scowl_edge.model.command import OutcomeKind
@@ -198,6 +201,36 @@ async def test_the_link_is_down_only_when_all_are() -> None:
             await it.sink.until(lambda: it.sink.flips("") == [True, False])
             assert {it.sink.last[n][1:] for n in range(3)} == {(Quality.BAD, Cause.LINK_DOWN)}
             assert all(it.sink.flips(name) == [True, False] for name in NAMES)
+        await it_there.server.start()
+
+
+async def test_an_attempt_that_forgets_its_cancellation_does_not_hold_up_the_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `asyncio.wait_for` of Python 3.11 does where the connection fails in the very moment of the cancellation."""
+    tried, usual = asyncio.Event(), Conversation.open
+    held = False
+
+    async def forgetful(*given: Any, **options: Any) -> Conversation:
+        if not held or options["first"]:
+            return await usual(*given, **options)
+        tried.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            raise LinkLost("connection reset", sent=False) from None
+        raise AssertionError
+
+    monkeypatch.setattr(Conversation, "open", forgetful)
+    async with plant() as it_there:
+        it_there.add_many(NAMES)
+        async with running(three(it_there.endpoint)) as it:
+            await all_three(it, it_there)
+            held = True
+            await _kick(it_there, 2)
+            await tried.wait()
+            await it_there.server.stop()
+            await it.sink.until(lambda: it.sink.flips("") == [True, False])
         await it_there.server.start()
 
 
