@@ -25,6 +25,10 @@ COMPILED = find_spec("numba") is not None and os.environ.get("SCOWL_KERNELS", ""
 class NotCompiled(ScowlError):
     """A population is too large for uncompiled kernels."""
 
+    def __init__(self, what: str, todo: str) -> None:
+        super().__init__(f"{what}; {todo}")
+        self.what, self.todo = what, todo
+
 
 def require_compiled(consumers: int) -> None:
     """Refuses a population that uncompiled kernels could not keep up with.
@@ -34,8 +38,8 @@ def require_compiled(consumers: int) -> None:
     """
     if not COMPILED and consumers > PLAIN_LIMIT:
         raise NotCompiled(
-            f"{consumers:,} consumers are too many for uncompiled kernels (at most {PLAIN_LIMIT:,}); "
-            "install the extra `scale`: pip install 'scowl-edge[scale]'"
+            f"{consumers:,} consumers are too many for uncompiled kernels (at most {PLAIN_LIMIT:,})",
+            "install the extra `scale`: pip install 'scowl-edge[scale]'",
         )
 
 

@@ -12,6 +12,7 @@ from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRo
 from scowl_edge.assembly.schema import RatingSection
 from scowl_edge.assembly.signals import phases_of
 from scowl_edge.assembly.structure import Structure
+from scowl_edge.compiled import NotCompiled, require_compiled
 from scowl_edge.config import Fault
 from scowl_edge.model.quantity import APPARENT
 from scowl_edge.model.site import NONE, PPM
@@ -22,7 +23,17 @@ IMPORT, EXPORT = "import", "export"
 def conflict_faults(structure: Structure) -> Iterator[Fault]:
     """All faults of this sort in the valid part of a file."""
     yield from _units(structure)
+    yield from _populations(structure)
     yield from (excess.fault for excess in excesses(structure) if excess.declared)
+
+
+def _populations(structure: Structure) -> Iterator[Fault]:
+    for name, population in structure.configuration.populations.items():
+        try:
+            require_compiled(population.consumers)
+        except NotCompiled as refused:
+            path = ("populations", name, "consumers")
+            yield structure.document.fault(path, refused.what, refused.todo)
 
 
 def _units(structure: Structure) -> Iterator[Fault]:

@@ -26,6 +26,8 @@ PLAIN, ALONE, CONTINUED, BEGINS = 0, 1, 2, 3
 
 _WORTH_PACKING = 128
 """Bytes below which zlib's head eats what it saves."""
+_TOO_LARGE = 4 << 20
+"""Bytes above which it would take too long: columns of a population, half of which is noise anyway."""
 _LEVEL = 6
 _FLUSHED = b"\x00\x00\xff\xff"
 """What every flushed block ends with; not stored."""
@@ -153,7 +155,7 @@ class Unpacker:
 
 
 def _alone(payload: bytes) -> tuple[int, bytes]:
-    if len(payload) > _WORTH_PACKING:
+    if _WORTH_PACKING < len(payload) <= _TOO_LARGE:
         packed = zlib.compress(payload, _LEVEL)
         if len(packed) < len(payload):
             return ALONE, packed

@@ -39,6 +39,8 @@ STARVED = declare("population-starved", "{} consumers go without: {:W} is wanted
 FED = declare("population-fed", "{} consumers are fed again")
 LOST = declare("population-plants-lost", "{} plants went dark; {} consumers were moved")
 
+REPAIR_BUDGET = 100_000
+"""Most consumers that one step moves out of trees that are over: the rest waits for the next."""
 Changes = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 """(kind, number, tree) of all that changed hands: arrays of one length."""
 
@@ -72,11 +74,12 @@ class Population:
         """
         require_compiled(declared.consumers)
         self.declared = declared
-        self.columns, self.layout, people = laid_out(declared)
+        self.columns, layout, people = laid_out(declared)
         usable = max(1, int(people.nominal.sum())) * declared.supply_ppm // PPM
         self.fleet = census.draw_fleet(declared.trees, usable, declared.seed)
-        self.living = noise.populate(people, self.layout, self.columns)
-        self.intake = Intake(declared, self.columns, self.fleet.rated)
+        simulated = declared.kind is PeerKind.SIMULATED
+        self.living = noise.populate(people, layout, self.columns) if simulated else None
+        self.intake = None if simulated else Intake(declared, self.columns, self.fleet.rated)
         self.history = History.empty(self.columns)
         self.learnt = repair.Learnt.empty()
         self.output: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
@@ -111,9 +114,9 @@ class Population:
         log, columns = self._log, self.columns
         log.totals[:] = 0
         self.decisions.clear()
-        if self.declared.kind is PeerKind.SIMULATED:
-            self._live(now_ms)
-        elif self.intake.take(columns, batches, now_ms):
+        if self.living is not None:
+            self._live(now_ms, self.living)
+        elif self.intake is not None and self.intake.take(columns, batches, now_ms):
             assign.sum_blocks(columns)
             assign.sum_trees(columns)
         dark = self._judge_plants(now_ms)
@@ -124,32 +127,32 @@ class Population:
             if kept is not None:
                 self._put_back(kept)
         self.standing = standing.look(columns)
-        return None if self.declared.kind is PeerKind.SIMULATED else self._told(now_ms)
+        return None if self.intake is None else self._told(now_ms, self.intake)
 
-    def _live(self, now_ms: int) -> None:
+    def _live(self, now_ms: int, living: noise.Living) -> None:
         """Everybody's demand and every plant's output, one tick on."""
         if now_ms < self.wake_at:
             return
         tick = now_ms // self.declared.period_ms
         self.wake_at = (tick + 1) * self.declared.period_ms
-        noise.advance(self.columns, self.living, self.declared.seed, tick)
+        noise.advance(self.columns, living, self.declared.seed, tick)
         assign.sum_trees(self.columns)
         self.output[:] = self.fleet.rated
 
     def _judge_plants(self, now_ms: int) -> int:
         """What each tree may carry now; how many plants have just gone dark."""
-        columns, declared = self.columns, self.declared
-        if declared.kind is PeerKind.REPORTED:
-            self.output[:] = self.intake.output
+        columns, declared, intake = self.columns, self.declared, self.intake
+        if intake is not None:
+            self.output[:] = intake.output
             self.wake_at = now_ms + declared.fresh_ms
         safe = self.output * (PPM - declared.margin_ppm) // PPM
         was_alive = columns.tree_alive.astype(np.bool_)
         alive = self.output > 0
-        if declared.kind is PeerKind.REPORTED:
-            fresh = self.fresh = self.intake.fresh_plants(now_ms)
+        if intake is not None:
+            fresh = self.fresh = intake.fresh_plants(now_ms)
             # What is not known does no harm: it keeps whom it has, whatever they draw, and takes nobody.
             alive = np.where(fresh, alive, was_alive)
-            held_back = np.maximum(columns.tree_load, safe - self.intake.reserve(columns, now_ms))
+            held_back = np.maximum(columns.tree_load, safe - intake.reserve(columns, now_ms))
             safe = np.where(fresh, np.minimum(safe, held_back), columns.tree_load)
         columns.tree_alive[:] = alive
         columns.tree_safe[:] = np.where(alive, safe, 0)
@@ -164,7 +167,7 @@ class Population:
             fill.rebuild(columns, log, self.history)
             log.totals[0] = len(log.kind) + 1
             return
-        self.repaired = repair.repair(columns, log, self.history, self.learnt, max(1, self.declared.move_budget))
+        self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
 
     def _explain(self, dark: int) -> None:
         _, moved, starved, fed = self._log.totals.tolist()
@@ -178,7 +181,7 @@ class Population:
         if fed and not starved:
             self.decisions.append(("feed", 0, Reason(FED, (fed,))))
 
-    def _told(self, now_ms: int) -> Changes | None:
+    def _told(self, now_ms: int, intake: Intake) -> Changes | None:
         """What the peers have to hear: what changed, and what nobody has confirmed."""
         columns, log = self.columns, self._log
         count = int(log.totals[0])
@@ -187,11 +190,11 @@ class Population:
         elif count:
             changes = latest(columns, log.kind[:count], log.number[:count].astype(np.int64))
         else:
-            again = self.intake.unconfirmed(columns, now_ms)
+            again = intake.unconfirmed(columns, now_ms)
             if again is None:
                 return None
             changes = again
-        self.intake.note_sent(columns, changes[0], changes[1], now_ms)
+        intake.note_sent(columns, changes[0], changes[1], now_ms)
         return changes
 
     def _kept(self) -> tuple[NDArray[np.generic], ...]:
@@ -220,8 +223,8 @@ class Population:
 
     def view(self) -> PopulationView:
         """For people."""
-        reported = self.declared.kind is PeerKind.REPORTED
-        refused = tuple(zip(REFUSALS, self.intake.refused.tolist(), strict=True)) if reported else ()
+        intake = self.intake
+        refused = tuple(zip(REFUSALS, intake.refused.tolist(), strict=True)) if intake is not None else ()
         return telling.view(
             self.declared,
             self.columns,
@@ -262,9 +265,15 @@ class Population:
         columns, mixed = self.columns, _mixed_slots(self.columns)
         arrays: dict[str, NDArray[np.generic]] = dict(zip(_STATE, _state(columns), strict=True))
         arrays |= {"mixed_tree": columns.tree[mixed], "output": self.output, "learnt": self.learnt.numbers}
-        arrays |= {"deviation": self.living.deviation, "big_deviation": self.living.big_deviation}
-        arrays |= dict(zip(_HISTORY, _columns(self.history), strict=True))
-        arrays |= {f"intake {name}": a for name, a in self.intake.arrays().items()}
+        if self.living is not None:
+            arrays |= {"deviation": self.living.deviation, "big_deviation": self.living.big_deviation}
+        if self.intake is not None:
+            arrays |= {f"intake {name}": a for name, a in self.intake.arrays().items()}
+        # Few were ever starved: only those are written.
+        slots, feeds = np.flatnonzero(self.history.slot_times), np.flatnonzero(self.history.feed_times)
+        arrays |= {"starved_slots": slots, "starved_feeds": feeds, "history": self.history.totals}
+        arrays |= {name: getattr(self.history, name)[slots] for name in _OF_SLOTS}
+        arrays |= {name: getattr(self.history, name)[feeds] for name in _OF_FEEDS}
         arrays["numbers"] = np.asarray([self.wake_at, self._begun, *self.repaired], np.int64)
         return packing.pack(arrays)
 
@@ -278,11 +287,18 @@ class Population:
             columns.tree[_mixed_slots(columns)] = arrays["mixed_tree"]
             self.output[:] = arrays["output"]
             self.learnt.numbers[:] = arrays["learnt"]
-            self.living.deviation[:] = arrays["deviation"]
-            self.living.big_deviation[:] = arrays["big_deviation"]
-            for name, array in zip(_HISTORY, _columns(self.history), strict=True):
-                array[:] = arrays[name]
-            self.intake.restore({n.removeprefix("intake "): a for n, a in arrays.items() if n.startswith("intake ")})
+            if self.living is not None:
+                self.living.deviation[:] = arrays["deviation"]
+                self.living.big_deviation[:] = arrays["big_deviation"]
+            if self.intake is not None:
+                told = {n.removeprefix("intake "): a for n, a in arrays.items() if n.startswith("intake ")}
+                self.intake.restore(told)
+            self.history = History.empty(columns)
+            self.history.totals[:] = arrays["history"]
+            for name in _OF_SLOTS:
+                getattr(self.history, name)[arrays["starved_slots"]] = arrays[name]
+            for name in _OF_FEEDS:
+                getattr(self.history, name)[arrays["starved_feeds"]] = arrays[name]
             wake_at, begun, *repaired = arrays["numbers"].tolist()
         except (KeyError, ValueError) as error:
             raise packing.TornArrays(
@@ -296,7 +312,8 @@ class Population:
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time, after a restart on another clock base."""
         self.wake_at = max(0, self.wake_at + by_ms)
-        self.intake.shift_times(by_ms)
+        if self.intake is not None:
+            self.intake.shift_times(by_ms)
 
 
 _STATE = (
@@ -311,11 +328,8 @@ _STATE = (
     "eligible",
 )
 
-_HISTORY = tuple(f"history {name}" for name in History._fields)
-
-
-def _columns(history: History) -> tuple[NDArray[np.generic], ...]:
-    return tuple(history)
+_OF_SLOTS = ("slot_times", "slot_since", "slot_total")
+_OF_FEEDS = ("feed_times", "feed_since", "feed_total")
 
 
 def _state(columns: Columns) -> tuple[NDArray[np.generic], ...]:
