@@ -19,8 +19,10 @@ import orjson
 from aiohttp import web
 
 from scowl_edge.model.view import RegionView
-from scowl_edge.web import present, words
+from scowl_edge.web import populations, present, words
 from scowl_edge.web.live import LiveFeed
+from scowl_edge.web.markup import table_inside, terms
+from scowl_edge.web.population_page import sections, title_of
 from scowl_edge.web.problem import Refused
 from scowl_edge.web.published import Published
 from scowl_edge.web.tables import (
@@ -28,12 +30,9 @@ from scowl_edge.web.tables import (
     LADDER,
     TABLES,
     VITALS,
-    Column,
     Table,
-    cell,
     layout,
     rows_of,
-    tone,
     with_freshness,
 )
 from scowl_edge.web.wire import FreshnessOut
@@ -45,8 +44,6 @@ _POLICY = (
 """Nothing comes from elsewhere, and nothing that stands in the page itself runs."""
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_ROWS_AT_ONCE = 100
-"""Rendered between two breaths of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +90,8 @@ class Page:
             site=site,
             tone="" if view is not None else "warn",
             status=status,
-            vitals=_entries("vitals", VITALS, data.get("region")),
-            links="".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in _sections()),
+            vitals=terms(VITALS, data.get("region"), name="vitals"),
+            links="".join(f'<li><a href="#{escape(name)}">{escape(title)}</a></li>' for name, title in _sections(data)),
             body="".join(body),
             layout=self._layout,
         )
@@ -127,12 +124,14 @@ _BEFORE_LADDER = "trees"
 """The table after which the ladder stands."""
 
 
-def _sections() -> Iterator[tuple[str, str]]:
+def _sections(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(name, title) in the order of the page."""
     for table in TABLES:
         yield table.name, table.title
         if table.name == _BEFORE_LADDER:
             yield "ladder", "Ladder"
+            for population in data.get("populations", ()):
+                yield f"population-{population['name']}", title_of(population["name"])
 
 
 def state_of(view: RegionView, oldest_data_s: float | None, freshness: list[FreshnessOut]) -> dict[str, Any]:
@@ -148,6 +147,7 @@ def state_of(view: RegionView, oldest_data_s: float | None, freshness: list[Fres
                 "ratings": [present.rating(rating) for rating in view.ratings],
                 "decisions": [present.decision(decision) for decision in view.decisions],
                 "events": [present.event(event) for event in view.events],
+                "populations": [populations.population(each) for each in view.populations],
             }
         )
     )
@@ -160,15 +160,7 @@ def _body(data: dict[str, Any]) -> Iterator[str]:
         yield from _table(table, data)
         if table.name == _BEFORE_LADDER:
             yield _ladder(data.get("region"))
-
-
-def _entries(name: str, columns: tuple[Column, ...], region: dict[str, Any] | None) -> str:
-    entries = "".join(
-        f'<div data-entry="{entry.key}"><dt>{escape(entry.title)}</dt>'
-        f'<dd data-key="{entry.key}" data-kind="{entry.kind}">{escape(cell(entry, region))}</dd></div>'
-        for entry in columns
-    )
-    return f'<dl id="{name}" class="{name}">{entries}</dl>'
+            yield from sections(data.get("populations", []))
 
 
 def _ladder(region: dict[str, Any] | None) -> str:
@@ -180,7 +172,7 @@ def _ladder(region: dict[str, Any] | None) -> str:
         groups.append(f"<div><h3>{escape(group.title)}</h3><ol>{rungs}</ol></div>")
     return (
         '<section id="ladder" aria-labelledby="ladder-title"><h2 id="ladder-title" tabindex="-1">Ladder</h2>'
-        f'<div class="ladder">{"".join(groups)}</div>{_entries("balance", BALANCE, region)}</section>\n'
+        f'<div class="ladder">{"".join(groups)}</div>{terms(BALANCE, region, name="balance")}</section>\n'
     )
 
 
@@ -189,31 +181,9 @@ def _current(region: dict[str, Any] | None, name: str) -> str:
 
 
 def _table(table: Table, data: dict[str, Any]) -> Iterator[str]:
-    rows = rows_of(table, data)
-    heads = "".join(
-        f'<th scope="col" data-kind="{column.kind}">{escape(column.title)}</th>' for column in table.columns
-    )
     yield (
         f'<section id="{table.name}" aria-labelledby="{table.name}-title">'
         f'<h2 id="{table.name}-title" tabindex="-1">{escape(table.title)}</h2>'
-        f'<p class="empty"{" hidden" if rows else ""}>{escape(table.empty)}</p>'
-        f'<div class="scroll" tabindex="0" role="group" aria-labelledby="{table.name}-title"'
-        f"{'' if rows else ' hidden'}>"
-        f'<table data-table="{table.name}"><caption>{escape(table.caption or table.title)}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>"
     )
-    for begin in range(0, len(rows), _ROWS_AT_ONCE):
-        yield "".join(_row(table, row) for row in rows[begin : begin + _ROWS_AT_ONCE])
-    yield "</tbody></table></div></section>\n"
-
-
-def _row(table: Table, row: dict[str, Any]) -> str:
-    cells = "".join(_cell(n, column, cell(column, row)) for n, column in enumerate(table.columns))
-    key = f' data-row="{escape(str(row[table.row_key]))}"' if table.row_key else ""
-    return f'<tr{key} data-tone="{tone(table, row)}">{cells}</tr>'
-
-
-def _cell(n: int, column: Column, text: str) -> str:
-    none = " data-none" if text == "–" else ""
-    attributes = f'data-kind="{column.kind}" data-title="{escape(column.title)}"{none}'
-    return f"<td {attributes}>{escape(text)}</td>" if n else f"<th scope=row {attributes}>{escape(text)}</th>"
+    yield from table_inside(table, rows_of(table, data), f"{table.name}-title")
+    yield "</section>\n"

@@ -120,6 +120,8 @@ TABLES = (
         "There is no tree.",
         "name",
         (("blackout", True, "bad"), ("fresh", False, "warn")),
+        # Those of populations are many: each population shows its own.
+        where=("population", ("",)),
         caption="Who feeds whom: each tree's load against the load that it bears safely",
     ),
     Table(
@@ -206,6 +208,71 @@ TABLES = (
 )
 
 
+POPULATION = (
+    Column("Wanted", "wanted_w", "watts"),
+    Column("Served", "served_w", "served"),
+    Column("Not served", "unserved_w", "watts"),
+    Column("Starved", "starved", "count"),
+    Column("Generation", "generation_w", "watts"),
+    Column("Borne safely", "safe_w", "watts"),
+    Column("Consumers", "consumers", "population"),
+    Column("Refused reports", "refused", "counts"),
+    Column("Margin", "margin", "reason"),
+)
+"""A population at a glance."""
+
+POPULATION_TABLES = (
+    Table(
+        "classes",
+        "By class",
+        (
+            Column("Class", "load_class", "class"),
+            Column("Consumers", "consumers", "count"),
+            Column("Served", "served", "count"),
+            Column("Starved", "starved", "count"),
+            Column("Not served", "unserved_w", "watts"),
+        ),
+        "There is nobody.",
+        "load_class",
+        caption="Consumers by class: who is served and who is starved",
+    ),
+    Table(
+        "fullest_feeders",
+        "Feeders nearest to their limits",
+        (Column("Feeder", "name"), Column("Load of limit", "load_w", "feeder-load")),
+        "No feeder has a limit.",
+        "name",
+    ),
+    Table(
+        "score",
+        "How well it is balanced",
+        (Column("Measure", "label"), Column("Value", "text")),
+        "There is no score yet.",
+        "what",
+        caption="How well it is balanced, against bounds that no plan can beat",
+    ),
+)
+"""Tables over the lists of one population."""
+
+POPULATION_TREES = Table(
+    "trees",
+    "Trees in numbers",
+    (
+        Column("Tree", "name"),
+        Column("Plant", "plant"),
+        Column("Load of safe load", "load_w", "tree-load"),
+        Column("Output", "output_w", "watts"),
+        Column("Consumers", "members", "count"),
+        Column("State", "alive", "plant-state"),
+    ),
+    "There is no tree.",
+    "name",
+    (("alive", False, "warn"), ("fresh", False, "warn")),
+    caption="Trees of the population: each one's load against the load that it bears safely",
+)
+"""Asked for when somebody opens it, since they are hundreds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rungs:
     """One direction of the ladder."""
@@ -277,6 +344,11 @@ def layout() -> dict[str, Any]:
     return {
         "tables": [{**asdict(table), "list": table.list_name} for table in TABLES],
         "entries": [asdict(entry) for entry in (*VITALS, *BALANCE)],
+        "population": {
+            "entries": [asdict(entry) for entry in POPULATION],
+            "tables": [{**asdict(table), "list": table.list_name} for table in POPULATION_TABLES],
+            "trees": {**asdict(POPULATION_TREES), "list": POPULATION_TREES.list_name},
+        },
         "rungs": RUNGS,
         "words": WORDS,
         "power_verbs": POWER_VERBS,

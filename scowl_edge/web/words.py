@@ -108,6 +108,8 @@ def share(kind: str, row: Row) -> float | None:
     """How full the bar of a cell is, 0 to 1 and above; None for kinds without a bar."""
     if kind == "tree-load":
         load, safe = row["load_w"], row["safe_w"]
+    elif kind == "feeder-load":
+        load, safe = row["load_w"], row["limit_w"]
     elif kind == "worst-phase":
         load, safe, _ = worst_phase(row)
     else:
@@ -194,6 +196,22 @@ def _uses(value: list[Row] | None, _: Row) -> str:
     return ", ".join(told + more) or "–"
 
 
+def _served(served_w: int, row: Row) -> str:
+    if row["wanted_w"] <= 0:
+        return watts(served_w)
+    # Rounded down: only what is whole is called so.
+    return f"{watts(served_w)} ({served_w * 10_000 // row['wanted_w'] / 100:.2f} %)"
+
+
+def _population(consumers: int, row: Row) -> str:
+    kernels = "compiled" if row["compiled"] else "plain Python"
+    return f"{consumers:,}, {row['kind']}, {kernels}"
+
+
+def _counts(value: Row, _: Row) -> str:
+    return ", ".join(f"{word(why)} {count:,}" for why, count in value.items() if count) or "none"
+
+
 KINDS: dict[str, Callable[[Any, Row], str]] = {
     "text": lambda value, _: str(value),
     "word": lambda value, _: word(value),
@@ -211,6 +229,14 @@ KINDS: dict[str, Callable[[Any, Row], str]] = {
     "mode": _mode,
     "starved": _starved,
     "tree-load": _tree_load,
+    "feeder-load": lambda load_w, row: (
+        f"{watts(load_w)} of {watts(row['limit_w'])} ({percent(load_w, row['limit_w'])})"
+    ),
+    "count": lambda value, _: f"{value:,}",
+    "class": lambda value, _: f"{value} (protected)" if value == 0 else str(value),
+    "served": _served,
+    "population": _population,
+    "counts": _counts,
     "limits": _limits,
 }
 """Kinds that say a dash for what is not known."""
@@ -222,6 +248,9 @@ KINDS_THAT_KNOW_NOTHING_TOO: dict[str, Callable[[Any, Row], str]] = {
     "worst-phase": _worst_phase,
     "uses": _uses,
     "tree-state": lambda value, row: "without power" if value else "fed" if row["fresh"] else "not measured freshly",
+    "plant-state": lambda value, row: (
+        ("in service" if value else "out of service") + ("" if row["fresh"] else ", not measured freshly")
+    ),
     "meter": lambda value, row: ("measured" if row["metered"] else "summed up") + ("" if value else ", not fresh"),
 }
 """Kinds that have a word for it."""

@@ -3,7 +3,7 @@
 import * as orders from "./orders.js";
 import { Entries, put } from "./rows.js";
 import { onChange, person, signIn, signOut, token } from "./session.js";
-import { textOf } from "./words.js";
+import { layout, textOf } from "./words.js";
 
 const THEMES = ["system", "light", "dark"];
 const THEME = "scowl-edge.theme";
@@ -18,7 +18,7 @@ function tone(node, name) {
 
 export class Header {
   constructor() {
-    this.entries = new Entries();
+    this.entries = new Entries(document.querySelectorAll(":is(#vitals, #balance) dd[data-key]"), layout.entries);
     this.region = null;
     this.alarms = null;
     this.shownAt = 0;

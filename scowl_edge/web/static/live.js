@@ -144,7 +144,7 @@ export class Live {
 
   /** Asks for everything again and again, for a minute; raises what went wrong. */
   async look(everyMs) {
-    const lists = [...new Set(layout.tables.map((table) => table.list)), "freshness"];
+    const lists = [...new Set(layout.tables.map((table) => table.list)), "freshness", "populations"];
     const { signal } = this.attempt;
     for (const until = performance.now() + 60000; performance.now() < until && !signal.aborted; ) {
       const [region, ...answers] = await Promise.all([

@@ -4,6 +4,7 @@ import { DevicePanel } from "./device.js";
 import { Header } from "./header.js";
 import { Live } from "./live.js";
 import * as orders from "./orders.js";
+import { Populations } from "./populations.js";
 import { KeyedTable, make, put } from "./rows.js";
 import { download, onChange, token } from "./session.js";
 import { notice } from "./dialogs.js";
@@ -16,6 +17,7 @@ let drawn = null;
 
 const header = new Header();
 const panel = new DevicePanel();
+const populations = new Populations();
 const openDevice = (name) => panel.open(state?.devices.find((device) => device.name === name));
 
 /** Acknowledge and shelve, as far as they fit the alarm. */
@@ -49,6 +51,7 @@ function draw() {
   drawn = state;
   header.update(state);
   for (const table of tables) table.update(state[table.declared.list]);
+  populations.update(state.populations);
   panel.update(state.devices);
   countShown();
 }

@@ -1,6 +1,6 @@
 // Tables that follow a list: rows are kept by their keys, and only what has changed is touched.
 
-import { layout, share, textOf } from "./words.js";
+import { share, textOf } from "./words.js";
 
 /** Sets a text only if it is another one. */
 export function put(node, text) {
@@ -31,7 +31,7 @@ class Cell {
     this.shown = node.textContent;
     this.target = node;
     this.bar = null;
-    if (share(column.kind, { load_w: 0, safe_w: 0, load_va: [0, 0, 0], import_va: -1, export_va: -1 }) !== null) {
+    if (share(column.kind, { load_w: 0, safe_w: 0, limit_w: 0, load_va: [0, 0, 0], import_va: -1, export_va: -1 }) !== null) {
       node.replaceChildren(make("span", "", { class: "bar", "aria-hidden": "true" }), make("span"));
       this.bar = node.firstChild;
       this.bar.append(make("span"));
@@ -59,13 +59,14 @@ class Cell {
 export class KeyedTable {
   /**
    * @param {object} table one of layout.tables
-   * @param {{open?: (device: string) => void, controls?: (row: object) => HTMLElement[]}} actions
-   *   `controls` makes the buttons of a row, once; they get the present row from their `row` property.
+   * @param {{open?: (device: string) => void, controls?: (row: object) => HTMLElement[], place?: HTMLElement}} actions
+   *   `controls` makes the buttons of a row, once; they get the present row from their `row` property. `place` holds
+   *   the table, where that is not the section of its name.
    */
   constructor(table, actions = {}) {
     this.declared = table;
     this.actions = actions;
-    this.section = document.getElementById(table.name);
+    this.section = actions.place ?? document.getElementById(table.name);
     const node = this.section.querySelector("table");
     this.body = node.tBodies[0];
     this.scroll = this.section.querySelector(".scroll");
@@ -135,7 +136,7 @@ export class KeyedTable {
     this.applyFilter();
     if (focused && document.activeElement !== focused) {
       // A moved row keeps its focus; that of a row that is gone goes to the table's heading.
-      const home = focused.isConnected ? focused : this.section.querySelector("h2");
+      const home = focused.isConnected ? focused : this.section.querySelector("h2, h3, summary");
       home.focus({ preventScroll: true });
     }
   }
@@ -169,15 +170,15 @@ export class KeyedTable {
   }
 }
 
-/** Entries of the header and of the balance, by their keys. */
+/** Entries of a list of terms, by their keys. */
 export class Entries {
-  constructor() {
-    this.nodes = [...document.querySelectorAll("dd[data-key]")];
-    const declared = new Map(layout.entries.map((entry) => [entry.key, entry]));
+  constructor(nodes, entries) {
+    this.nodes = [...nodes];
+    const declared = new Map(entries.map((entry) => [entry.key, entry]));
     this.kinds = this.nodes.map((node) => declared.get(node.dataset.key).kind);
   }
 
-  update(region) {
-    this.nodes.forEach((node, n) => put(node, textOf(this.kinds[n], region[node.dataset.key], region)));
+  update(row) {
+    this.nodes.forEach((node, n) => put(node, textOf(this.kinds[n], row[node.dataset.key], row)));
   }
 }

@@ -37,6 +37,7 @@ export function worstPhase(row) {
 export function share(kind, row) {
   let load, safe;
   if (kind === "tree-load") [load, safe] = [row.load_w, row.safe_w];
+  else if (kind === "feeder-load") [load, safe] = [row.load_w, row.limit_w];
   else if (kind === "worst-phase") [load, safe] = worstPhase(row);
   else return null;
   return load <= 0 || safe < 0 ? 0 : safe ? load / safe : 2;
@@ -98,6 +99,18 @@ function limits(row) {
   return sides.map(([limit, side]) => `${voltAmperes(limit)} ${side}`).join(", ") || "none";
 }
 
+export const count = (n) => n.toLocaleString("en");
+
+function served(value, row) {
+  if (row.wanted_w <= 0) return watts(value);
+  return `${watts(value)} (${(Math.floor((value * 1e4) / row.wanted_w) / 100).toFixed(2)} %)`;
+}
+
+function counts(value) {
+  const told = Object.entries(value).filter(([, n]) => n);
+  return told.map(([why, n]) => `${word(why)} ${count(n)}`).join(", ") || "none";
+}
+
 /** Kinds that have a word for what is not known. */
 const knowNothingToo = {
   "worst": (value, row) => {
@@ -109,6 +122,7 @@ const knowNothingToo = {
   "worst-phase": (_, row) => worstPhaseText(row),
   "uses": uses,
   "tree-state": (value, row) => (value ? "without power" : row.fresh ? "fed" : "not measured freshly"),
+  "plant-state": (value, row) => (value ? "in service" : "out of service") + (row.fresh ? "" : ", not measured freshly"),
   "meter": (value, row) => (row.metered ? "measured" : "summed up") + (value ? "" : ", not fresh"),
 };
 
@@ -131,6 +145,12 @@ const kinds = {
   "starved": starved,
   "tree-load": (value, row) => `${watts(value)} of ${watts(row.safe_w)} (${percent(value, row.safe_w)})`,
   "limits": (_, row) => limits(row),
+  "feeder-load": (value, row) => `${watts(value)} of ${watts(row.limit_w)} (${percent(value, row.limit_w)})`,
+  "count": count,
+  "class": (value) => (value === 0 ? "0 (protected)" : String(value)),
+  "served": served,
+  "population": (value, row) => `${count(value)}, ${row.kind}, ${row.compiled ? "compiled" : "plain Python"}`,
+  "counts": counts,
 };
 
 /** One value of an API object in words. */

@@ -13,7 +13,7 @@ import pytest
 from scowl_edge.model.view import AlarmView, RatingView, Reason, TreeView
 from scowl_edge.web.tables import LADDER, TABLES
 from scowl_edge.web.words import RUNGS
-from tests.integration.web.cabinet import NOON_UTC_MS, Site, device, region_view
+from tests.integration.web.cabinet import NOON_UTC_MS, Site, device, population, region_view
 
 CODE = Path(__file__).parents[3] / "scowl_edge"
 
@@ -31,6 +31,7 @@ class Shown(HTMLParser):
         self.inline: list[str] = []
         self.rung = ""
         self.layout = ""
+        self._in_template = False
         self._table = ""
         self._into: str | None = None
         self._entry = ""
@@ -39,6 +40,10 @@ class Shown(HTMLParser):
         given = dict(attrs)
         self.loads += [value or "" for key, value in attrs if key in ("src", "href")]
         self.inline += [f"{tag} {key}" for key in given if key.startswith("on") or key == "style"]
+        if tag == "template" or self._in_template:
+            # Not part of what is seen.
+            self._in_template = True
+            return
         if tag == "table":
             self._table = given["data-table"] or ""
             self.rows[self._table], self.tones[self._table] = [], []
@@ -59,6 +64,8 @@ class Shown(HTMLParser):
             self.inline.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "template":
+            self._in_template = False
         if tag in ("td", "th", "dt", "dd", "caption", "script"):
             self._into = None
 
@@ -185,6 +192,38 @@ async def test_rows_are_toned_and_names_escaped(site: Site) -> None:
     assert shown.tones["devices"][1:] == ["bad"]
     assert row(shown, "devices", "<script>alert(1)</script>")["State"] == "starved"
     assert row(shown, "trees", dark.name)["Load of safe load"] == "9 W of 0 W (over)"
+
+
+async def test_a_population_has_a_section_of_its_own(site: Site) -> None:
+    _, text, _ = await read(site)
+    assert "#population" not in text.partition('<template id="population-template">')[0], "there is none"
+    site.state.view = region_view(populations=(population("town"), population("isle", starved=(0,) * 8)))
+    shown, text, _ = await read(site)
+    assert text.index('<a href="#ladder">') < text.index('<a href="#population-town">Population town</a>')
+    assert text.index('<section id="ladder"') < text.index('<section id="population-town"')
+    assert text.index('<section id="population-isle"') < text.index('<section id="ratings"')
+    told = text[text.index('<section id="population-town"') : text.index('<section id="population-isle"')]
+    town = Shown()
+    town.feed(told)
+    assert town.entries == {
+        "Wanted": "2 MW",
+        "Served": "1.95 MW (97.50 %)",
+        "Not served": "50 kW",
+        "Starved": "37",
+        "Generation": "3 MW",
+        "Borne safely": "2.7 MW",
+        "Consumers": "1,240, simulated, compiled",
+        "Refused reports": "unknown-slot 2, clamped 1,005",
+        "Margin": "test-margin 10 %",
+    }
+    assert town.rows["classes"][1] == ["0 (protected)", "20", "20", "0", "0 W"]
+    assert town.rows["fullest_feeders"][1] == ["feeder-1", "990 kW of 1 MW (99 %)"]
+    assert town.rows["score"][1] == ["served over bound", "99.995 %"]
+    assert re.findall(r'height="(\d+)" data-tone="(\w*)"', told) == [
+        ("500", ""), ("977", ""), ("1200", "out"), ("1001", "bad"),
+    ]  # fmt: skip
+    assert "4 trees, 3 in service; the fullest, 3, carries 901 kW of 900 kW" in told
+    assert [cells[0] for cells in shown.rows["trees"]] == ["Tree"], "in the population's own section"
 
 
 async def test_nothing_foreign(site: Site) -> None:

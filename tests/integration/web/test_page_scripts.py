@@ -16,13 +16,24 @@ from scowl_edge.model.view import ActuatorView, AlarmView, EventView, RatingView
 from scowl_edge.web import TokenSource
 from scowl_edge.web.published import TrendRow
 from scowl_edge.web.tables import LADDER
-from tests.integration.web.cabinet import NOON_UTC_MS, TOKEN, Site, State, device, region_view, serving, serving_site
+from tests.integration.web.cabinet import (
+    NOON_UTC_MS,
+    TOKEN,
+    Site,
+    State,
+    device,
+    population,
+    population_tree,
+    region_view,
+    serving,
+    serving_site,
+)
 from tests.system.chromium import Browser, Page, browser
 
 IS_LIVE = "document.getElementById('connection-text').textContent === 'Live'"
-TEXTS = (
-    """[...document.querySelectorAll('dd, tbody tr > :not(.orders), [aria-current]')].map((node) => node.textContent)"""
-)
+TEXTS = """[...document.querySelectorAll('nav li, h2, h3, dd, figcaption, tbody tr > :not(.orders), [aria-current]')]
+    .map((node) => node.textContent)"""
+BARS = "[...document.querySelectorAll('.strip rect')].map((bar) => bar.outerHTML).join('')"
 NASTY = "<img src=x onerror=alert(1)>"
 
 
@@ -100,6 +111,14 @@ def of_everything() -> dict[str, object]:
             )
             for n, kind in enumerate(("alarm-raised", "no-such-kind"))
         ),
+        "populations": (
+            population(),
+            population(
+                "isle", wanted_w=-5, served_w=32_400_000_000, refused=(), score=(), feeders=(), compiled=False,
+                starved=(0,) * 8, trees=tuple(population_tree(load_w=999 * n) for n in range(900)),
+            ),
+            population("third", wanted_w=3, served_w=2, members=(1_234_567,) * 8),
+        ),
     }  # fmt: skip
 
 
@@ -120,17 +139,23 @@ async def test_scripts_say_what_the_server_says(site: Site, chromium: Browser) -
     await page.send("Emulation.setScriptExecutionDisabled", value=True)
     await page.go(site.url)
     said_by_server = await page.run(TEXTS)
+    drawn_by_server = await page.run(BARS)
+    assert drawn_by_server.count("<rect") == 4 + 300 + 4
     assert len(said_by_server) > 200
     await page.send("Emulation.setScriptExecutionDisabled", value=False)
     await page.go(site.url)
     await page.until(IS_LIVE, "the page is live")
     assert await page.run(TEXTS) == said_by_server
+    assert await page.run(BARS) == drawn_by_server
     # Once more with rows that the scripts make themselves.
-    site.state.step(trees=(), devices=(), ratings=(), alarms=(), decisions=(), events=())
+    site.state.step(trees=(), devices=(), ratings=(), alarms=(), decisions=(), events=(), populations=())
     await page.until("document.querySelectorAll('tbody tr').length === 0", "all rows are gone")
     site.state.step(**(of_everything() | {"step": 44}))
     await page.until("document.querySelectorAll('tbody tr').length > 30", "all rows are back")
     assert await page.run(TEXTS) == said_by_server
+    assert [sorted(bar) for bar in (await page.run(BARS)).split("<rect")] == [
+        sorted(bar) for bar in drawn_by_server.split("<rect")
+    ], "the same attributes in any order"
     assert await page.run("document.querySelectorAll('img').length") == 0, "a name became an element"
     for n, name in enumerate(LADDER[0].names[:2]):
         site.state.step(rung=name, step=45 + n)
@@ -138,6 +163,30 @@ async def test_scripts_say_what_the_server_says(site: Site, chromium: Browser) -
         await page.until(
             f"document.querySelectorAll('[aria-current=step]').length === 1 && {marked}", f"{name} is marked"
         )
+    assert page.troubles == []
+
+
+async def test_a_population_lives_and_shows_its_trees_when_asked(site: Site, chromium: Browser) -> None:
+    page = await opened(chromium, site.url)
+    assert await page.run("document.querySelectorAll('.population').length") == 0
+    site.state.step(populations=(population(),))
+    await page.until("Boolean(document.querySelector('nav a[href=\"#population-town\"]'))", "there is a way to it")
+    summary = "#population-town summary"
+    assert await page.run("document.querySelectorAll('#population-town details tbody tr').length") == 0, "not asked yet"
+    await page.run(f"document.querySelector('{summary}').focus()")
+    await page.press("Enter")
+    shown = "document.querySelector('#population-town details tbody').innerText"
+    assert "town/3" in await page.until(f"{shown}.includes('town/3') && {shown}", "the trees are shown")
+    site.state.step(step=44, populations=(population(starved=(0, 0, 0, 41, 0, 0, 0, 0)),))
+    starved = "document.querySelector('#population-town [data-key=starved]').textContent"
+    await page.until(f"{starved} === '41'", "the next step is shown")
+    labelled = """[...document.querySelectorAll('#populations [aria-labelledby]')]
+        .every((node) => document.getElementById(node.getAttribute('aria-labelledby'))?.textContent)"""
+    assert await page.run(labelled), "a part has no name for who does not see it"
+    ids = "[...document.querySelectorAll('[id]')].map((node) => node.id)"
+    assert len(set(await page.run(ids))) == len(await page.run(ids)), "an id stands twice"
+    site.state.step(step=45, populations=())
+    await page.until("!document.querySelector('.population, nav a[href^=\"#population\"]')", "it is gone")
     assert page.troubles == []
 
 
