@@ -78,6 +78,7 @@ def site_of(settings: CourseSettings, seed: int) -> Site:
         period_ms=MINUTE_MS,
         fresh_ms=3 * MINUTE_MS,
         hold_ms=5 * MINUTE_MS,
+        move_budget=settings.consumers,
     )
     return replace(site, populations=(town,), policy=replace(site.policy, period_ms=MINUTE_MS))
 

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 
 from scowl_edge.model.batch import ROWS, BatchKind
-from scowl_edge.tracker.population.columns import NO_TREE
 from simulators.world.mail import CALM_DELAY_MS
 from simulators.world.peers import Lie
 from simulators.world.region import STATIONS, Region
@@ -108,13 +107,7 @@ def _plant_lies(region: Region, fault: Fault) -> Undo:
 
 def _forgets(region: Region, fault: Fault) -> Undo:
     """Devices that lost their power know no tree afterwards, and say so."""
-    peers = region.peers
-    block = fault.draw % (len(peers.block_start) - 1)
-    first, end = int(peers.block_start[block]), int(peers.block_start[block + 1])
-    peers.held[first:end] = NO_TREE
-    gateway = region.peers.gateway_of_block(block)
-    row = np.array([(0, block, NO_TREE)], ROWS[BatchKind.HELD])
-    region.send(gateway, BatchKind.HELD, row.tobytes())
+    region.peers.forget(fault.draw % (len(region.peers.block_start) - 1))
     return None
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scowl_edge.model.batch import ROWS, BatchKind
 from scowl_edge.tracker.population.chance import hashed
-from scowl_edge.tracker.population.columns import BIG, BLOCK, NO_TREE, Census, Columns, Layout
+from scowl_edge.tracker.population.columns import BIG, BLOCK, NO_TREE, SLOT, Census, Columns, Layout
 
 MILLION = 1_000_000
 NAMEPLATE = 4
@@ -69,6 +69,8 @@ class Peers:
         self.lie: NDArray[np.uint8] = np.zeros(places, np.uint8)
         self.shown: NDArray[np.int64] = self.nominal.copy()
         """What was last told."""
+        self.forgetful: set[int] = set()
+        """Blocks that know no tree since they lost their power: they say so until they are told."""
         self.level_ppm = MILLION
         """Of the mean demand, everybody's at once: the time of day, the weather."""
         self.block_start = columns.block_start.astype(np.int64)
@@ -145,6 +147,7 @@ class Peers:
         for i, (kind, number, tree) in enumerate(entries.tolist()):
             if kind == BLOCK:
                 first, end = int(self.block_start[number]), int(self.block_start[number + 1])
+                self.forgetful.discard(number)
             else:
                 first = number + (self.slots if kind == BIG else 0)
                 end = first + 1
@@ -154,6 +157,21 @@ class Peers:
             self.told[first:end][newer] = stamp
             self.held[first:end][newer] = tree
         return entries[heeded].tobytes()
+
+    def forget(self, block: int) -> None:
+        """A block knows no tree any more."""
+        self.held[int(self.block_start[block]) : int(self.block_start[block + 1])] = NO_TREE
+        self.forgetful.add(block)
+
+    def lost(self, gateway: int) -> bytes:
+        """HELD rows of a gateway's blocks that know no tree."""
+        blocks = [b for b in sorted(self.forgetful) if self._block_gateway[b] == gateway]
+        # Slot by slot, since some may have been told meanwhile.
+        slots = [p for b in blocks for p in range(int(self.block_start[b]), int(self.block_start[b + 1]))]
+        unknowing = [p for p in slots if self.present[p] and self.held[p] == NO_TREE]
+        if blocks and not unknowing:
+            self.forgetful.difference_update(blocks)
+        return np.array([(SLOT, p, NO_TREE) for p in unknowing], _ENTRY).tobytes()
 
     def loads(self, trees: int) -> NDArray[np.int64]:
         """What each tree's holders draw, quanta: physics, whatever the tracker believes."""

@@ -15,6 +15,7 @@ from scowl_edge.model.batch import ROWS, Assign, Batch, BatchKind
 from scowl_edge.model.effect import Effect, Inputs, Plan
 from scowl_edge.model.site import Site
 from scowl_edge.tracker.population import census
+from scowl_edge.tracker.population.population import laid_out
 from simulators.world.laws import LawBook
 from simulators.world.mail import Mail
 from simulators.world.peers import Peers
@@ -51,13 +52,12 @@ class Region:
             on_effect=self._leave,
             on_start=self._started,
         )
-        population = self.tracker.core.populations[0]
-        people = census.draw(declared.consumers, declared.seed, zones=declared.feeders, quantum_w=declared.quantum_w)
-        self.peers = Peers(people, population.columns, population.layout, seed, GATEWAYS)
+        columns, layout, people = laid_out(declared)
+        self.peers = Peers(people, columns, layout, seed, GATEWAYS)
         mean = int(people.nominal.sum())
         rated = mean * declared.supply_ppm // 1_000_000
         self.plants = Plants(census.draw_fleet(declared.trees, rated, declared.seed), seed)
-        self._watch = Watch(declared, book, population.columns, self.plants.rated)
+        self._watch = Watch(declared, book, columns, self.plants.rated)
         self.mail = Mail(schedule, seed, self.peers.gateways + STATIONS)
         self.faults: Counter[str] = Counter()
         """What went wrong, by kind."""
@@ -71,7 +71,7 @@ class Region:
         """Identities of those who came later."""
         self.gone = 0
         """Newcomers that left again."""
-        self.zones = len(population.columns.zone_parent)
+        self.zones = len(columns.zone_parent)
         self._sequence: Counter[int] = Counter()
         self._tick = 0
         self.trees = declared.trees
@@ -102,6 +102,8 @@ class Region:
             big = line == self.peers.gateways - 1
             rows = self.peers.report(line, mix(self.seed, line, self._tick))
             self.send(line, BatchKind.FEED if big else BatchKind.DEMAND, rows)
+            if self.peers.forgetful and (lost := self.peers.lost(line)):
+                self.send(line, BatchKind.HELD, lost)
         else:
             self.tell_output(line - self.peers.gateways, urgent=False)
         self.schedule.at(self.schedule.now_ms + MINUTE_MS, partial(self._report, line))
@@ -175,7 +177,7 @@ class Region:
 
     def settled(self) -> None:
         """All has been quiet for long."""
-        self.watch.settled(self.tracker.core.populations[0], self.peers.held)
+        self.watch.settled(self.tracker.core.populations[0], self.peers.held, self.schedule.now_ms)
 
     def happened(self) -> Counter[str]:
         """What followed from the faults: on the network, in the tracker, in the plants."""

@@ -124,15 +124,16 @@ class RunningTracker:
             fingerprint=self.site.fingerprint,
             snapshot_every=self._snapshot_every,
         )
+        # What a full journal did not take is forgotten, until the next snapshot.
+        lasting_ms = self._snapshot_every * 60_000
+        whole = self.full_until_ms == 0 or self.schedule.now_ms > self.full_until_ms + lasting_ms
         plans = [r for r in recovery.records if r.kind == PLAN]
-        if plans and plans[-1].step == recovery.step:
+        if whole and plans and plans[-1].step == recovery.step:
             recorded = read_plan(plans[-1]).digests
             held = self.core.digests()
             differing = [name for (name, a), (_, b) in zip(recorded, held, strict=True) if a != b]
             self.book.hold(Law.RECOVERY, recovery.step, not differing, f"other digests of {', '.join(differing)}")
-        # What a full journal did not take is forgotten, until the next snapshot.
-        whole = self.schedule.now_ms > self.full_until_ms + self._snapshot_every * 60_000
-        self._on_start(recovery.step, whole or self.full_until_ms == 0)
+        self._on_start(recovery.step, whole)
         self.journal.make_durable()
         self.alive = True
         self.counts["starts"] += 1

@@ -15,6 +15,8 @@ from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, chec
 from simulators.world.peers import NAMEPLATE
 from simulators.world.witness import Witness
 
+ON_ITS_WAY_MS = 60_000
+"""In quiet times: until an assignment has arrived everywhere."""
 PATIENCE = 3
 """Steps that a bounded repair may leave a tree above its safe load."""
 
@@ -37,6 +39,8 @@ class Watch:
         self._before: Sight | None = None
         self._places: Places | None = None
         self._over: dict[int, int] = {}
+        self._changed_ms: NDArray[np.int64] = np.zeros(len(nominal), np.int64)
+        """[places] When each changed hands last, in the world's time."""
 
     def counts(self) -> Counter[str]:
         """Figures for the report."""
@@ -66,17 +70,19 @@ class Watch:
         self._check_protected(columns, now, step)
         self.witness.take(step, now_ms, inputs.batches)
         if self.witness.certain:
-            self._check_told(columns, now, step)
+            self._check_told(columns, now, step, now_ms)
         else:
             self.witness.believe(now.demand, columns.tree_safe)
         if self._before is not None:
             self._check_stale(now, self._before, step, now_ms)
+            places = min(len(now.tree), len(self._before.tree), len(self._changed_ms))
+            self._changed_ms[np.flatnonzero(now.tree[:places] != self._before.tree[:places])] = now_ms
             went, least = check_churn(self.book, step, columns, self._before, now)
             self.went, self.least = self.went + went, self.least + least
         self.starved_steps += int(((now.tree == NO_TREE) & (now.demand > 0)).sum())
         self._before = now
 
-    def _check_told(self, columns: Columns, now: Sight, step: int) -> None:
+    def _check_told(self, columns: Columns, now: Sight, step: int, now_ms: int) -> None:
         told, nameplate = self.witness.told, self.witness.nameplate
         places = len(told.value)
         counted = now.demand[:places]
@@ -86,19 +92,27 @@ class Watch:
         text = ", ".join(f"place {p} counts {counted[p]}, told {told.value[p]}" for p in differing[:3])
         self.book.hold(Law.LATEST, step, not len(differing), f"{len(differing)} differ: {text}")
         usable = told.output - told.output * self.declared.margin_ppm // 1_000_000
-        above = np.flatnonzero(columns.tree_safe > usable)
+        # A silent plant keeps whom it has, whatever they draw.
+        above = np.flatnonzero((columns.tree_safe > usable) & ~self._silent(now_ms))
         text = ", ".join(f"tree {t}: {columns.tree_safe[t]} of an output of {told.output[t]}" for t in above[:3])
         self.book.hold(Law.MARGIN, step, not len(above), text)
 
-    def _check_stale(self, now: Sight, before: Sight, step: int, now_ms: int) -> None:
+    def _silent(self, now_ms: int) -> NDArray[np.bool_]:
         told = self.witness.told
+        return (told.output_ms < 0) | (now_ms - told.output_ms > self.declared.fresh_ms)
+
+    def _check_stale(self, now: Sight, before: Sight, step: int, now_ms: int) -> None:
+        trees = len(now.load)
         places = min(len(now.tree), len(before.tree))
-        trees = len(told.output)
-        stale = np.append((told.output_ms < 0) | (now_ms - told.output_ms > self.declared.fresh_ms), False)
-        came = (now.tree[:places] != before.tree[:places]) & (now.demand[:places] > 0)
-        came &= stale[np.minimum(now.tree[:places], trees)]
-        text = f"{came.sum()} came into trees {np.unique(now.tree[:places][came])[:5]}, whose plants are silent"
-        self.book.hold(Law.STALE, step, not came.any(), text)
+        silent = np.flatnonzero(self._silent(now_ms))
+        if not len(silent):
+            self.book.checks[Law.STALE.name] += 1
+            return
+        # A silent plant may exchange members, but carries no more than those it had would draw now.
+        kept = np.bincount(np.minimum(before.tree[:places], trees), now.demand[:places], trees + 1).astype(np.int64)
+        more = silent[now.load[silent] > np.maximum(0, kept[silent])]
+        text = ", ".join(f"tree {t} carries {now.load[t]}, those it had draw {kept[t]}" for t in more[:3])
+        self.book.hold(Law.STALE, step, not len(more), text)
 
     def _check_safe(self, columns: Columns, now: Sight, step: int) -> None:
         over = overloaded(columns, now).tolist()
@@ -112,8 +126,8 @@ class Watch:
         fed = bool((columns.tree_alive != 0).any())
         self.book.hold(Law.PROTECTED, step, not starved.any() or not fed, f"{starved.sum()} of class 0 are in no tree")
 
-    def settled(self, population: Population, held: NDArray[np.uint16]) -> None:
-        """All has been quiet for long: CONVERGED."""
+    def settled(self, population: Population, held: NDArray[np.uint16], now_ms: int) -> None:
+        """All has been quiet for long: CONVERGED. What changed hands just now may still be on its way."""
         columns = population.columns
         now = Sight.of(columns)
         supply = int(columns.tree_safe[columns.tree_alive != 0].sum())
@@ -121,5 +135,6 @@ class Watch:
         starved = (now.tree == NO_TREE) & (now.demand > 0)
         if supply * 98 >= wanted * 100:
             self.book.hold(Law.CONVERGED, 0, not starved.any(), f"{starved.sum()} starve, {wanted} of {supply} wanted")
-        other = (now.demand != 0) & (held != now.tree)
+        places = len(held)
+        other = (now.demand[:places] != 0) & (held != now.tree[:places]) & (now_ms - self._changed_ms > ON_ITS_WAY_MS)
         self.book.hold(Law.CONVERGED, 0, not other.any(), f"{other.sum()} peers hold another tree than the plan says")
