@@ -83,7 +83,7 @@ class Running:
     async def sees(self, point: int, value: float, within_s: float = 60.0) -> None:
         await self.sink.until(lambda: self.good(point) == value, within_s)
 
-    async def command(self, *writes: tuple[int, float], valid_ms: int = 5_000) -> Outcome:
+    async def command(self, *writes: tuple[int, float], valid_ms: int = 60_000) -> Outcome:
         """Sends one command and returns its one outcome."""
         self._commands += 1
         command = CommandId(1, self._commands, 0)

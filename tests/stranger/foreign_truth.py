@@ -183,7 +183,7 @@ class Writer:
             WriteRequest(
                 command=CommandId(1, self.number, self.sent),
                 writes=(PointWrite(WRITTEN, value), PointWrite(COIL, wanted[1])),
-                valid_until_ms=now_ms() + 3_000,
+                valid_until_ms=now_ms() + 60_000,
             )
         )
         await self.judge.until(lambda: len(self.judge.outcomes) > count)

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def most_attempts(within_s: float) -> int:
+    """How often a link may try what only a person can mend: pauses of 2, 4 ... 30 s, each shorter by up to a fifth."""
+    attempts, pause_s = 1, 2.0
+    while within_s > 0:
+        attempts, within_s, pause_s = attempts + 1, within_s - 0.8 * pause_s, min(2 * pause_s, 30.0)
+    return attempts
 
 
 class Peer:
@@ -119,6 +128,15 @@ class Peer:
 
     def value(self, node: str) -> Any:
         return self.state()["values"][node]
+
+    def has_no_session(self) -> bool:
+        """Whether every client has said farewell, within half of the time in which a session lapses by itself."""
+        until = time.monotonic() + 30
+        while self.state()["open"]:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
 
     def calls(self) -> Sequence[Any]:
         """Method calls it was given, in order: [name, arguments]."""

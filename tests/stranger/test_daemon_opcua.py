@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opcua_peer import PASSWORD, POLICIES, Peer
+from opcua_peer import PASSWORD, POLICIES, Peer, most_attempts
 from opcua_proxy import BlackHole, black_hole
 from opcua_site_file import COMMANDS, METHOD, MUTE, SCALAR_COMMANDS, SCALARS, SHED, Command, Link, site
 from whole_daemon import SOON_S, WholeDaemon, wait_for
@@ -306,14 +306,6 @@ def cause(daemon: WholeDaemon, link: Link) -> str:
     """Why a link is down, as its devices say; empty if it is not."""
     text: str = daemon.get(f"devices/{link.name}-seen")["down_cause"]
     return text
-
-
-def most_attempts(within_s: float) -> int:
-    """How often a link may have tried, each pause being shorter by up to a fifth."""
-    attempts, pause_s = 1, 2.0
-    while within_s > 0:
-        attempts, within_s, pause_s = attempts + 1, within_s - 0.8 * pause_s, min(2 * pause_s, 30.0)
-    return attempts
 
 
 def faults(daemon: WholeDaemon, link: Link) -> dict[str, tuple[str | None, str | None]]:

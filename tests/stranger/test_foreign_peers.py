@@ -183,7 +183,7 @@ async def refused(way: Way, peer: TextPeer) -> None:
         assert await Writer(peer, 9, driver, judge).write(5) is OutcomeKind.ACKNOWLEDGED, way.name
         count = len(judge.outcomes)
         write = PointWrite(ABSENT, 5)
-        driver.write(WriteRequest(command=CommandId(1, 9, 9), writes=(write,), valid_until_ms=now_ms() + 3_000))
+        driver.write(WriteRequest(command=CommandId(1, 9, 9), writes=(write,), valid_until_ms=now_ms() + 60_000))
         await judge.until(lambda: len(judge.outcomes) > count)
         outcome, causes = judge.outcomes[count], {judge.last[place][2] for place in (ABSENT, ABSENT + 1)}
     assert judge.wrong() == [], way.name

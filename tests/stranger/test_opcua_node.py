@@ -195,4 +195,4 @@ async def test_commands_are_sent_once_and_answered_once(peer: Peer) -> None:
         assert too_much.kind is OutcomeKind.WITHHELD and "beyond what byte can hold" in too_much.detail
     late = len(it.sink.outcomes)
     assert late == len({outcome.command for outcome in it.sink.outcomes})
-    assert peer.state()["open"] == 0
+    assert peer.has_no_session()

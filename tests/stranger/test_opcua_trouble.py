@@ -77,7 +77,7 @@ async def test_a_session_that_is_kicked_comes_back_by_itself(peer: Peer) -> None
         assert peer.state()["sessions"] == before + 2
         assert (await it.command((1, 7.0))).kind is OutcomeKind.ACKNOWLEDGED
         assert it.sink.flips("") == [True]
-    assert peer.state()["open"] == 0
+    assert peer.has_no_session()
 
 
 async def test_a_server_that_ends_every_session_is_not_stormed(peer: Peer) -> None:
@@ -163,13 +163,14 @@ async def test_a_black_hole_is_noticed_and_left_and_no_other_link_feels_it(peer:
         async with running(far) as it, running(near) as other:
             await follows(it, peer, 1.0)
             hole.swallow()
-            polls, began_ms = len(other.sink.readings), RealClock().mono_ms()
+            polls = len(other.sink.readings)
             unsure = await it.command((1, 55.0))
             assert unsure.kind is OutcomeKind.TIMED_OUT and "may or may not have been applied" in unsure.detail
             await it.sink.until(lambda: it.sink.flips("") == [True, False])
             (_, down) = [e for e in it.sink.events if isinstance(e, LinkChanged) and not e.device]
             assert "no answer within" in down.cause
-            assert len(other.sink.readings) - polls > (RealClock().mono_ms() - began_ms) / 100 / 2
+            await other.sink.until(lambda: len(other.sink.readings) >= polls + 10)
+            assert all(quality == Quality.GOOD for _, quality, _ in other.sink.last.values())
             assert other.sink.flips("") == [True]
             assert it.sink.last[0][1:] == (Quality.BAD, Cause.LINK_DOWN)
             hole.heal()
@@ -224,4 +225,4 @@ async def test_items_in_three_sessions_come_back_when_all_are_kicked(peer: Peer)
             await it.sink.until(lambda n=n: n + 0.5 in notified(it, n))  # type: ignore[misc]
             peer.put(f"Many/{n}", n)
         assert it.sink.flips("") == [True]
-    assert peer.state()["open"] == 0
+    assert peer.has_no_session()

@@ -64,6 +64,9 @@ class FaultyServer:
         """Closes everything with a reset, so that the port is free at once."""
         assert self._server is not None
         self._server.close()
+        for _ in range(5):
+            # Who was taken a moment ago gets as far as to be known here.
+            await asyncio.sleep(0)
         for writer in list(self._writers):
             reset(writer)
         for task in self._tasks:

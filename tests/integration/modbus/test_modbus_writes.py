@@ -36,7 +36,7 @@ def plant(port: int, **changes: object) -> ModbusLink:
     return link(port, device("dev", 1, *POINTS, poll_ms=10_000), device("twin", 2, *POINTS, first=50), **changes)
 
 
-def command(n: int, *writes: tuple[int, float], within_ms: int = 2_000) -> WriteRequest:
+def command(n: int, *writes: tuple[int, float], within_ms: int = 60_000) -> WriteRequest:
     return WriteRequest(
         command=CommandId(1, 1, n),
         writes=tuple(PointWrite(p, value) for p, value in writes),
