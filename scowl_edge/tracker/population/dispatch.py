@@ -2,7 +2,7 @@
 
 There are hundreds of plants, not millions: these are array expressions that need no compilation. A need has two sides:
 what is missing within the ride-through (*soon*) and when everything ordered has arrived (*final*). A forecast, where
-there is one, is int64[minutes]: what will be missing at the end of each coming minute if nothing more is ordered
+there is one, is int64[minutes]: what will be missing in this minute and in each coming one if nothing more is ordered
 (negative: spare).
 
 Against flapping: nothing is stopped that the forecast needs again before it could be back; without a forecast, only
@@ -255,16 +255,16 @@ def _needed_later(plants: Plants, forecast: NDArray[np.int64], ordered: int) -> 
 
 
 def _best_fitting(plants: Plants, which: NDArray[np.bool_], wanted: int) -> int:
-    """The plant with the least cost for what it would cover; among equals the smallest that covers all, else the
-    largest."""
+    """Of those that cover all, the one that costs least, then the smallest: one start instead of two. If none does, the
+    one with the least cost for what it gives, then the largest."""
     at = np.flatnonzero(which)
     rated = plants.rated[at]
     used = np.minimum(np.maximum(wanted, plants.minimum[at]), rated)
     hours_ms = np.maximum(plants.min_up_ms[at], HOUR_MS)
     money = plants.start_cost[at] + (plants.idle_cost[at] + plants.cost[at] * used) * hours_ms // HOUR_MS
-    per_effect = money * 1_000 // np.maximum(1, np.minimum(rated, wanted))
     covers = rated >= wanted
-    return int(at[np.lexsort((at, np.where(covers, rated, -rated), ~covers, per_effect))[0]])
+    worth = np.where(covers, money, money * 1_000 // np.maximum(1, rated))
+    return int(at[np.lexsort((at, np.where(covers, rated, -rated), worth, ~covers))[0]])
 
 
 def start_ahead(plants: Plants, forecast: NDArray[np.int64], now_ms: int) -> Relief:
@@ -274,18 +274,17 @@ def start_ahead(plants: Plants, forecast: NDArray[np.int64], now_ms: int) -> Rel
         lack = int(forecast[minute]) - room - final
         if lack <= 0:
             continue
-        # (Minute k ends in (k + 1) minutes from now.)
         startable = _startable(plants, CONTINUOUS, now_ms) | _startable(plants, FIXED, now_ms)
-        may_wait = startable & (plants.start_ms + MINUTE_MS <= (minute + 1) * MINUTE_MS)
-        in_time = startable & ~may_wait & (plants.start_ms <= (minute + 1) * MINUTE_MS)
+        may_wait = startable & (plants.start_ms + MINUTE_MS <= minute * MINUTE_MS)
+        due = startable & ~may_wait & _needed_later(plants, forecast, room + final)
         lack -= int(plants.rated[may_wait].sum())
-        while lack > 0 and in_time.any():
-            p = _best_fitting(plants, in_time, lack)
+        while lack > 0 and due.any():
+            # One that covers what is still to come is better than another start then.
+            p = _best_fitting(plants, due, max(lack, int(forecast.max()) - room - final))
             switch(plants, p, True, now_ms)
-            plants.target[p] = plants.rated[p] if plants.kind[p] == FIXED else plants.minimum[p]
             lack -= int(plants.rated[p])
             final += int(plants.rated[p])
-            in_time[p] = False
+            due[p] = False
     return Relief(0, final)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.compiled import kernel
-from scowl_edge.tracker.population.dispatch import HOUR_MS, Plants
+from scowl_edge.tracker.population.dispatch import HOUR_MS, MINUTE_MS, Plants, advance_plants, goal
+from scowl_edge.tracker.population.escalation import Means, climb, descend, pledged
 
 _MOST_STATES = 200_000
 
@@ -188,3 +189,59 @@ def _walk(
         missing, over, money = step_of(plants, online[t] == 1, demand[t : t + 1], step_ms)
         unserved, spilled, cost = unserved + int(missing[0]), spilled + int(over[0]), cost + int(money[0])
     return Course(online, switchings, unserved, spilled, cost)
+
+
+def as_it_happens(plants: Plants, demand: NDArray[np.int64], look_minutes: int = 0) -> Course:
+    """Lets the ladder dispatch plants minute by minute, each with the next minutes' demand as its forecast.
+
+    Args:
+        plants: none that follows the weather; they are changed.
+        demand: int64[minutes], quanta; minute m's is known at its beginning.
+        look_minutes: how far the forecast reaches; 0 = there is none.
+    """
+    means = Means(quantum_w=1, plants=plants)
+    online = np.zeros((len(demand), len(plants.rated)), np.uint8)
+    switchings, unserved, spilled, cost = int(plants.switchings.sum()), 0, 0, 0
+    starts = plants.start_cost.copy()
+    for minute in range(len(demand)):
+        now_ms = minute * MINUTE_MS
+        short = int(demand[minute]) - int(plants.output.sum())
+        arriving = pledged(means, now_ms)
+        ahead = demand[minute : minute + look_minutes] - int(goal(plants).sum()) if look_minutes else None
+        before = plants.on.copy()
+        if short > arriving.soon or short > arriving.final:
+            climb(means, short - arriving.soon, short - arriving.final, now_ms, forecast=ahead)
+        else:
+            descend(means, arriving.soon - short, arriving.final - short, now_ms, forecast=ahead)
+        cost += int(starts[(before == 0) & (plants.on == 1)].sum())
+        advance_plants(plants, MINUTE_MS, now_ms + MINUTE_MS)
+        online[minute] = plants.output > 0
+        given = int(plants.output.sum())
+        unserved += max(0, int(demand[minute]) - given)
+        spilled += max(0, given - int(demand[minute]))
+        cost += int((plants.idle_cost * online[minute] + plants.cost * plants.output).sum()) * MINUTE_MS // HOUR_MS
+    return Course(online, int(plants.switchings.sum()) - switchings, unserved, spilled, cost)
+
+
+def verdict(plants: Plants, demand: NDArray[np.int64], *, step_minutes: int = 10, look_minutes: tuple[int, ...]) -> str:
+    """A table for people: switchings an hour and cost of the ladder, without and with forecasts, beside the best that
+    could have been done knowing the whole day. `plants` is left as it was."""
+    whole = len(demand) // step_minutes * step_minutes
+    worst = demand[:whole].reshape(-1, step_minutes).max(axis=1)
+    step_ms = step_minutes * MINUTE_MS
+    rows = [
+        ("fewest switchings in hindsight", best_course(plants, worst, step_ms, FEWEST), step_minutes),
+        ("least cost in hindsight", best_course(plants, worst, step_ms, CHEAPEST), step_minutes),
+    ]
+    for look in look_minutes:
+        copy = Plants(*(column.copy() for column in plants))
+        name = f"ladder, {look} min ahead" if look else "ladder, no forecast"
+        rows.append((name, as_it_happens(copy, demand, look), 1))
+    total = max(1, int(demand.sum()))
+    lines = [f"{'':32}{'switchings':>12}{'an hour':>10}{'cost':>14}{'unserved':>12}{'spilled':>12}"]
+    for name, course, minutes in rows:
+        milli = course.switchings * 60_000 // max(1, len(demand))
+        parts = [f"{amount * minutes * 1_000_000 // total} ppm" for amount in (course.unserved, course.spilled)]
+        hourly = f"{milli // 1000}.{milli % 1000:03}"
+        lines.append(f"{name:32}{course.switchings:>12}{hourly:>10}{course.cost:>14,}{parts[0]:>12}{parts[1]:>12}")
+    return "\n".join(lines)
