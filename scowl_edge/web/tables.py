@@ -227,7 +227,6 @@ POPULATION_TABLES = (
         "By class",
         (
             Column("Class", "load_class", "class"),
-            Column("Consumers", "consumers", "count"),
             Column("Served", "served", "count"),
             Column("Starved", "starved", "count"),
             Column("Not served", "unserved_w", "watts"),

@@ -216,7 +216,7 @@ async def test_a_population_has_a_section_of_its_own(site: Site) -> None:
         "Refused reports": "unknown-slot 2, clamped 1,005",
         "Margin": "test-margin 10 %",
     }
-    assert town.rows["classes"][1] == ["0 (protected)", "20", "20", "0", "0 W"]
+    assert town.rows["classes"][1] == ["0 (protected)", "20", "0", "0 W"]
     assert town.rows["fullest_feeders"][1] == ["feeder-1", "990 kW of 1 MW (99 %)"]
     assert town.rows["score"][1] == ["served over bound", "99.995 %"]
     assert re.findall(r'height="(\d+)" data-tone="(\w*)"', told) == [
