@@ -39,10 +39,18 @@ def starve(columns: Columns, log: Log, history: History, zone_from: int, zone_to
     Returns:
         Quanta that could not be covered: more than all that may be starved.
     """
+    inside = np.zeros(len(columns.zone_parent), np.uint8)
+    inside[zone_from:zone_to] = 1
+    return starve_inside(columns, log, history, inside, deficit)
+
+
+@kernel
+def starve_inside(columns: Columns, log: Log, history: History, inside: NDArray[np.uint8], deficit: int) -> int:
+    """`starve` for any set of zones: uint8[zones], 1 = in it."""
     left = deficit
     k = CLASSES - 1
     while left > 0 and k > PROTECTED:
-        left = starve_class(columns, log, history, zone_from, zone_to, k, left)
+        left = starve_class(columns, log, history, inside, k, left)
         k -= 1
     return max(0, left)
 
@@ -65,11 +73,11 @@ def relieve_zones(columns: Columns, log: Log, history: History) -> int:
 
 @kernel
 def starve_class(
-    columns: Columns, log: Log, history: History, zone_from: int, zone_to: int, klass: int, deficit: int
+    columns: Columns, log: Log, history: History, inside: NDArray[np.uint8], klass: int, deficit: int
 ) -> int:
     """The cut within one class; what is still to be covered after it, positive only if all of the class are starved."""
-    blocks = served_blocks(columns, zone_from, zone_to, klass)
-    feeds = served_feeds(columns, zone_from, zone_to, klass)
+    blocks = served_blocks(columns, inside, klass)
+    feeds = served_feeds(columns, inside, klass)
     if len(blocks) + len(feeds) == 0:
         return deficit
     size, above = threshold_of(columns, blocks, feeds, deficit)
@@ -109,22 +117,27 @@ def first_block(columns: Columns, zone: int) -> int:
 
 
 @kernel
-def served_blocks(columns: Columns, zone_from: int, zone_to: int, klass: int) -> NDArray[np.int32]:
-    """Blocks of a class in a range of zones of which at least a part is in a tree."""
+def served_blocks(columns: Columns, inside: NDArray[np.uint8], klass: int) -> NDArray[np.int32]:
+    """Blocks of a class in these zones of which at least a part is in a tree."""
+    zone_from, zone_to = 0, len(inside)
+    while zone_from < zone_to and not inside[zone_from]:
+        zone_from += 1
+    while zone_to > zone_from and not inside[zone_to - 1]:
+        zone_to -= 1
     first, end = first_block(columns, zone_from), first_block(columns, zone_to)
-    block_class, block_tree = columns.block_class, columns.block_tree
+    block_class, block_tree, block_zone = columns.block_class, columns.block_tree, columns.block_zone
     found = np.empty(max(0, end - first), np.int32)
     count = 0
     for block in range(first, end):
-        if int(block_class[block]) == klass and int(block_tree[block]) != NO_TREE:
+        if int(block_class[block]) == klass and inside[block_zone[block]] and int(block_tree[block]) != NO_TREE:
             found[count] = block
             count += 1
     return found[:count]
 
 
 @kernel
-def served_feeds(columns: Columns, zone_from: int, zone_to: int, klass: int) -> NDArray[np.int32]:
-    """Big feeds of a class in a range of zones that are in a tree and consume."""
+def served_feeds(columns: Columns, inside: NDArray[np.uint8], klass: int) -> NDArray[np.int32]:
+    """Big feeds of a class in these zones that are in a tree and consume."""
     big_class, big_zone, big_tree, big_demand = (
         columns.big_class,
         columns.big_zone,
@@ -136,7 +149,7 @@ def served_feeds(columns: Columns, zone_from: int, zone_to: int, klass: int) -> 
     for feed in range(len(big_tree)):
         if (
             int(big_class[feed]) == klass
-            and zone_from <= int(big_zone[feed]) < zone_to
+            and inside[big_zone[feed]]
             and int(big_tree[feed]) != NO_TREE
             and int(big_demand[feed]) > 0
         ):

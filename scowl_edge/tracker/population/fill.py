@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from scowl_edge.compiled import kernel
 from scowl_edge.tracker.population.assign import add_to_zones, mix
-from scowl_edge.tracker.population.columns import CLASSES, NO_TREE, Columns, Log
-from scowl_edge.tracker.population.cut import relieve_zones, starve
+from scowl_edge.tracker.population.cells import arcs_of, demands, even_flow, group_zones, unmet
+from scowl_edge.tracker.population.columns import CLASSES, MIXED, NO_TREE, Columns, Log
+from scowl_edge.tracker.population.cut import relieve_zones, starve, starve_inside
 from scowl_edge.tracker.population.history import History
 from scowl_edge.tracker.population.large import fit
 from scowl_edge.tracker.population.seams import (
@@ -32,6 +33,8 @@ ROOMY = 4
 PURSE_ENTRIES = 12
 """Members kept in the purse, per tree."""
 PURSE_BLOCKS = 64
+SLACK = 4
+"""One part in so many of a tree's headroom may be used to spare a seam."""
 
 
 def blank(columns: Columns) -> Columns:
@@ -66,16 +69,97 @@ def rebuild(target: Columns, log: Log, history: History) -> int:
             supply += int(usable[tree])
     stand_all(target)
     relieve_zones(target, log, history)
-    served = served_in_all(target)
-    uncovered = starve(target, log, history, 0, len(target.zone_parent), served - supply)
-    served = served_in_all(target)
-    target.tree_load[:] = 0
     crumbs = Crumbs(np.empty(MOST_CRUMBS, np.int32), np.empty(MOST_CRUMBS, np.int64), np.zeros(1, np.int64))
-    zones = np.zeros(len(target.zone_parent), np.int32)
-    want = proportional(usable, supply, served)
-    fill_group(target, zones, 0, want, (usable - want) // 4, usable, crumbs)
+    groups, count = group_zones(target, usable)
+    drop_group(target, groups, -1)
+    if count == 1:
+        uncovered = starve(target, log, history, 0, len(groups), served_in_all(target) - supply)
+        target.tree_load[:] = 0
+        want = proportional(usable, supply, served_in_all(target))
+        slack = (usable - want) // SLACK
+        fill_feeds(target, groups, 0, want, crumbs)
+        if crumbs.used[0]:
+            # Feeds that no share is large enough for go wherever there is room, before blocks take it.
+            place_crumbs(target, usable, crumbs)
+            room = usable - target.tree_load
+            want = proportional(room, int(room.sum()), served_in_all(target) - int(target.tree_load.sum()))
+            slack = (room - want) // SLACK
+        fill_blocks(target, groups, 0, want, slack, usable, crumbs)
+    else:
+        uncovered = fill_cells(target, log, history, groups, count, usable, crumbs)
     place_crumbs(target, usable, crumbs)
+    top_up(target, usable)
     return uncovered
+
+
+@kernel
+def fill_cells(
+    target: Columns,
+    log: Log,
+    history: History,
+    groups: NDArray[np.int32],
+    count: int,
+    usable: NDArray[np.int64],
+    crumbs: Crumbs,
+) -> int:
+    """The fill where not every tree may feed every zone: the same, group by group, as flows on cells say.
+
+    Big feeds are placed first, by the flow of all; what they leave is the room of the flow of blocks.
+
+    Returns:
+        Quanta of class 0 that no supply is left for.
+    """
+    arcs = arcs_of(target, groups, count, usable)
+    uncovered = starve_unmet(target, log, history, groups, demands(target, groups, count, True), arcs, usable)
+    target.tree_load[:] = 0
+    flow = spread_evenly(demands(target, groups, count, True), arcs, usable)
+    for group in range(count):
+        fill_feeds(target, groups, group, flow[group].copy(), crumbs)
+    # Feeds too large for a cell go wherever the tree as a whole has room, before blocks take it.
+    place_crumbs(target, usable, crumbs)
+    room = np.maximum(usable - target.tree_load, 0)
+    blocks = demands(target, groups, count, False)
+    standing = int(blocks.sum())
+    target.tree_load[0] += standing
+    uncovered += starve_unmet(target, log, history, groups, blocks, arcs, room)
+    blocks = demands(target, groups, count, False)
+    target.tree_load[0] -= int(blocks.sum())
+    room = np.maximum(usable - target.tree_load, 0)
+    flow = spread_evenly(blocks, arcs, room)
+    planned = flow.sum(axis=0)
+    for group in range(count):
+        slack = np.maximum(usable - target.tree_load - planned, 0) // SLACK * arcs[group]
+        planned -= flow[group]
+        limit = (usable - planned) * arcs[group]
+        fill_blocks(target, groups, group, flow[group].copy(), slack, limit, crumbs)
+    return uncovered
+
+
+@kernel
+def starve_unmet(
+    target: Columns,
+    log: Log,
+    history: History,
+    groups: NDArray[np.int32],
+    total: NDArray[np.int64],
+    arcs: NDArray[np.uint8],
+    room: NDArray[np.int64],
+) -> int:
+    """Starves in each group what no flow can bring to it; quanta that could not be covered so."""
+    left = unmet(total, arcs, room)
+    uncovered = 0
+    for group in range(len(left)):
+        if left[group] > 0:
+            inside = (groups == group).astype(np.uint8)
+            uncovered += starve_inside(target, log, history, inside, int(left[group]))
+    return uncovered
+
+
+@kernel
+def spread_evenly(total: NDArray[np.int64], arcs: NDArray[np.uint8], room: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[groups, trees]: a flow that meets these demands, as even over the trees as it can be."""
+    need = np.maximum(total.sum(axis=1), 0)
+    return even_flow(need, arcs, proportional(room, int(room.sum()), int(need.sum())), room)
 
 
 @kernel
@@ -142,7 +226,21 @@ def proportional(usable: NDArray[np.int64], supply: int, served: int) -> NDArray
 
 
 @kernel
-def fill_group(
+def fill_feeds(target: Columns, groups: NDArray[np.int32], group: int, want: NDArray[np.int64], crumbs: Crumbs) -> None:
+    """Gives the served big feeds of a group to trees; `want` as in `fill_blocks`."""
+    feeds = feeds_of(target, groups, group)
+    order = largest_last(want)
+    sizes = np.empty(len(feeds), np.int64)
+    for n in range(len(feeds)):
+        sizes[n] = target.big_demand[feeds[n]]
+    trees = share_out(sizes, order, want)
+    if len(trees) < len(feeds):
+        trees = fit(sizes, order, want)
+    put_feeds(target, crumbs, feeds, trees, want)
+
+
+@kernel
+def fill_blocks(
     target: Columns,
     groups: NDArray[np.int32],
     group: int,
@@ -151,10 +249,10 @@ def fill_group(
     usable: NDArray[np.int64],
     crumbs: Crumbs,
 ) -> None:
-    """Gives all that are served in the zones of a group to the trees.
+    """Gives all that is served of the blocks of a group to trees.
 
     Args:
-        target: nobody of the group is counted in `tree_load` yet.
+        target: nobody of these blocks is counted in `tree_load` yet.
         groups: int32[zones] group of each zone.
         group: which.
         want: int64[trees] quanta that the group is to bring to each; counted down.
@@ -163,21 +261,11 @@ def fill_group(
         crumbs: receives who found no room.
     """
     order = largest_last(want)
-    feeds = feeds_of(target, groups, group)
     blocks = blocks_of(target, groups, group)
     if len(order) == 0:
-        for feed in feeds:
-            drop_feed(target, crumbs, int(feed))
         for block in blocks:
             drop_block(target, crumbs, int(block))
         return
-    sizes = np.empty(len(feeds), np.int64)
-    for n in range(len(feeds)):
-        sizes[n] = target.big_demand[feeds[n]]
-    trees = share_out(sizes, order, want)
-    if len(trees) < len(feeds):
-        trees = fit(sizes, order, want)
-    put_feeds(target, crumbs, feeds, trees, want)
     coarse, fine = by_grain(target, blocks)
     sizes = np.empty(len(coarse), np.int64)
     for n in range(len(coarse)):
@@ -187,10 +275,19 @@ def fill_group(
     kept, stock = choose_purse(target, fine, order, want, slack)
     purse = fill_purse(target, stock, int(order[len(order) - 1]))
     if len(trees) < len(coarse):
-        stream(target, np.concatenate((coarse, kept)), order, want, slack, usable, purse, crumbs)
-    else:
-        stream(target, kept, order, want, slack, usable, purse, crumbs)
+        kept = np.concatenate((coarse, kept))
+    stream(target, kept, order, want, slack, usable, purse, crumbs)
     empty_purse(target, purse, crumbs, order, want, usable)
+
+
+@kernel
+def drop_group(target: Columns, groups: NDArray[np.int32], group: int) -> None:
+    """Leaves all of a group without a tree."""
+    nobody = Crumbs(np.empty(0, np.int32), np.empty(0, np.int64), np.zeros(1, np.int64))
+    for feed in feeds_of(target, groups, group):
+        drop_feed(target, nobody, int(feed))
+    for block in blocks_of(target, groups, group):
+        drop_block(target, nobody, int(block))
 
 
 @kernel
@@ -361,11 +458,72 @@ def place_crumbs(target: Columns, usable: NDArray[np.int64], crumbs: Crumbs) -> 
                 best, best_room = tree, room
         if best < 0:
             continue
-        target.tree_load[best] += demand
-        add_to_zones(target, zone, demand)
-        if block < 0:
-            target.big_tree[number] = best
-        else:
-            mix(target, block)
-            target.block_served[block] += demand
-            target.tree[number] = best
+        feed_again(target, block, number, best)
+    crumbs.used[0] = 0
+
+
+@kernel
+def feed_again(target: Columns, block: int, number: int, tree: int) -> None:
+    """Gives a starved slot of a block, or a big feed (block -1), to a tree."""
+    if block < 0:
+        zone, demand = int(target.big_zone[number]), int(target.big_demand[number])
+        target.big_tree[number] = tree
+    else:
+        zone, demand = int(target.block_zone[block]), int(target.demand[number])
+        mix(target, block)
+        target.block_served[block] += demand
+        target.tree[number] = tree
+    target.tree_load[tree] += demand
+    add_to_zones(target, zone, demand)
+
+
+@kernel
+def headroom(target: Columns, zone: int) -> int:
+    """How much more may be served in a zone."""
+    least = 1 << 62
+    z = zone
+    while z >= 0:
+        if target.zone_limit[z] >= 0:
+            least = min(least, int(target.zone_limit[z]) - int(target.zone_load[z]))
+        z = int(target.zone_parent[z])
+    return least
+
+
+@kernel
+def roomiest_for(target: Columns, usable: NDArray[np.int64], zone: int) -> tuple[int, int]:
+    """(the tree with the most room among those that may feed a zone, its room), or (-1, 0)."""
+    best, best_room = -1, 0
+    for tree in range(len(usable)):
+        room = int(usable[tree]) - int(target.tree_load[tree])
+        if room > best_room and target.eligible[zone, tree]:
+            best, best_room = tree, room
+    return best, best_room
+
+
+@kernel
+def top_up(target: Columns, usable: NDArray[np.int64]) -> None:
+    """Feeds whoever is starved and still fits, the most important first; after an exact fill nobody does."""
+    demand, tree, block_start, block_tree = target.demand, target.tree, target.block_start, target.block_tree
+    if int(usable.sum()) == int(target.tree_load.sum()):
+        return
+    for k in range(CLASSES):
+        for feed in range(len(target.big_tree)):
+            if int(target.big_tree[feed]) == NO_TREE and int(target.big_class[feed]) == k:
+                zone, each = int(target.big_zone[feed]), int(target.big_demand[feed])
+                best, room = roomiest_for(target, usable, zone)
+                if best >= 0 and each <= min(room, headroom(target, zone)):
+                    feed_again(target, -1, feed, best)
+        for block in range(len(block_tree)):
+            if int(target.block_class[block]) != k or target.block_served[block] == target.block_sum[block]:
+                continue
+            zone = int(target.block_zone[block])
+            best, room = roomiest_for(target, usable, zone)
+            room = min(room, headroom(target, zone))
+            mixed = int(block_tree[block]) == MIXED
+            for slot in range(int(block_start[block]), int(block_start[block + 1])):
+                each = int(demand[slot])
+                if each != 0 and each <= room and best >= 0 and (not mixed or int(tree[slot]) == NO_TREE):
+                    feed_again(target, block, slot, best)
+                    mixed = True
+                    best, room = roomiest_for(target, usable, zone)
+                    room = min(room, headroom(target, zone))

@@ -15,7 +15,6 @@ from scowl_edge.compiled import kernel
 from scowl_edge.tracker.population.assign import add_to_zones, mix
 from scowl_edge.tracker.population.columns import DEMAND_LIMIT, MIXED, NO_TREE, ROW, Columns
 
-
 TRIES = 32
 """Sizes that are tried as the first of three."""
 
@@ -30,7 +29,7 @@ class Purse(NamedTuple):
     slot: NDArray[np.int64]
     """[entries]"""
     bounds: NDArray[np.int64]
-    """[3] Least and greatest demand; what a tree should still want where the purse is to pay: twice the median. Zeros if
+    """[3] Least and greatest demand; what a tree should still want where the purse is to pay: twice the median. 0 if
     it is empty from the start."""
 
 
