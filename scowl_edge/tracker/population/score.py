@@ -27,7 +27,7 @@ class Step:
     fewest: int
     """That had to starve."""
     changed: int
-    """Moved or starved in this step, without those whom ratings force out."""
+    """Moved or starved in this step, without those whom supply and ratings force out."""
     least_changes: int
     unserved: tuple[int, ...]
     """[CLASSES] Net demand of those in no tree."""
@@ -39,8 +39,9 @@ def judge(columns: Columns, log: Log, least_changes: int, *, forced: int = 0) ->
     Args:
         columns: after the step.
         log: what changed hands in this step alone.
-        least_changes: sum of `bounds.departures` before the plan was made, with this step's demands and safe loads.
-        forced: consumers that were starved because of ratings; they are no churn of the tracker's.
+        least_changes: sum of `bounds.departures` before the plan was made, with this step's demands and safe loads;
+            where somebody has to be starved first, of what is left after that.
+        forced: how many had to be; who goes without is settled before who moves, so they are no churn.
     """
     count, unserved = bounds.starved_now(columns)
     least = bounds.fewest_starved(columns)
