@@ -102,18 +102,19 @@ class Loop:
             await self._wait(wake_at)
             now = self._clock.mono_ms()
             self.timing.lateness_s = max(0.0, (now - wake_at) / 1000 / self._rate)
-            plan = await self.once()
+            plan = await self.once(late_ms=max(0, now - wake_at))
             if plan.final:
                 return
             wake_at = plan.wake_at_ms
 
-    async def once(self) -> Plan:
-        """One turn, from the clocks to the effects."""
+    async def once(self, late_ms: int = 0) -> Plan:
+        """One turn, from the clocks to the effects; `late_ms` is how much later than due it comes."""
         clock = self._clock
         # The event loop's own clock may count whole milliseconds, and a small region's step takes less.
         started = perf_counter()
         self.settled.clear()
-        plan = self.turn.decide(Clocks(mono_ms=clock.mono_ms(), utc_ms=clock.utc_ms(), utc_ok=clock.utc_ok()))
+        clocks = Clocks(mono_ms=clock.mono_ms(), utc_ms=clock.utc_ms(), utc_ok=clock.utc_ok())
+        plan = self.turn.decide(clocks, late_ms)
         if self.turn.failure:
             log.error("step_failed", step=plan.step, what=self.turn.failure)
         took_s = perf_counter() - started

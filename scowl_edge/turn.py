@@ -31,9 +31,11 @@ from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 from scowl_edge.model.effect import Effect, Inputs, Plan, Write
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import Booted, JournalGap, Outcome, StepFailed
-from scowl_edge.model.tick import Tick
+from scowl_edge.model.tick import Late, Tick
 
 SAME_BOOT_TOLERANCE_MS = 2_000
+LATE_PART = 4
+"""A turn counts as late from the fourth part of a period on."""
 
 
 class RecoveryError(ScowlError):
@@ -72,8 +74,11 @@ class Turn:
         self.failure = ""
         """What the last step raised, empty if it did not."""
 
-    def decide(self, clocks: Clocks) -> Plan:
-        """Freezes, steps, and appends both records; nothing may leave before the barrier."""
+    def decide(self, clocks: Clocks, late_ms: int = 0) -> Plan:
+        """Freezes, steps, and appends both records; nothing may leave before the barrier.
+
+        `late_ms` is how much later than due this turn comes.
+        """
         self.step += 1
         tick = Tick(
             step=self.step,
@@ -82,6 +87,7 @@ class Turn:
             utc_ok=clocks.utc_ok,
             journal_ok=self.journal_ok,
             move_budget=self.core.site.policy.move_budget,
+            late=self._late(late_ms),
         )
         inputs = self.inbox.freeze(tick)
         taken = self.append(inputs_record(self.boot, inputs))
@@ -96,6 +102,12 @@ class Turn:
         if not self._taken:
             self._widen_hole("the journal's queue is full")
         return plan
+
+    def _late(self, late_ms: int) -> Late:
+        period_ms = self.core.site.policy.period_ms
+        if late_ms >= period_ms:
+            return Late.VERY_LATE
+        return Late.LATE if late_ms * LATE_PART >= period_ms else Late.ON_TIME
 
     def _set_aside(self, inputs: Inputs, failure: str) -> Plan:
         """A step that raised has spoiled the state: it is rebuilt, and done without its events, or not at all.

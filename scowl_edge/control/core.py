@@ -432,7 +432,11 @@ class Core:
         for index, population in enumerate(self.populations):
             batches = [b for b in inputs.batches if b.population == index]
             assigned = population.step(
-                inputs.tick.mono_ms, batches, deciding=deciding, advisory=situation.mode.mode == RegionMode.ADVISORY
+                inputs.tick.mono_ms,
+                batches,
+                deciding=deciding,
+                advisory=situation.mode.mode == RegionMode.ADVISORY,
+                late=inputs.tick.late,
             )
             if assigned is not None:
                 kind, number, tree = assigned

@@ -2,7 +2,8 @@
 
 One fixed layout, little-endian, so that the same inputs always give the same bytes:
 
-    step, mono_ms, utc_ms, move_budget (4 x i64) · flags (u8) · count (u32) · length of the events (u32)
+    step, mono_ms, utc_ms, move_budget (4 x i64) · flags (u8: clocks, journal, batches, lateness) · count (u32) ·
+    length of the events (u32)
     value (i64 x count) · received_ms (i64 x count) · signals (i32 x count) · quality (u8 x count) · events
 
 Where there are batches of populations (a flag), the events are preceded by their own length (u32) and followed by the
@@ -23,11 +24,13 @@ from scowl_edge.model.batch import Batch, BatchKind
 from scowl_edge.model.codec import CodecError, decode, encode
 from scowl_edge.model.effect import Inputs
 from scowl_edge.model.event import Event
-from scowl_edge.model.tick import Tick
+from scowl_edge.model.tick import Late, Tick
 
 _HEAD = struct.Struct("<4qBII")
 _ROW_BYTES = 8 + 8 + 4 + 1
 _UTC_OK, _JOURNAL_OK, _BATCHES = 1, 2, 4
+_LATE_AT = 3
+"""The bits of flags from here on: how late the step was."""
 _BATCH = struct.Struct("<HBIQqI")
 _LENGTH = struct.Struct("<I")
 _Events = tuple[Event, ...]
@@ -59,7 +62,8 @@ class Columns:
             clock=np.array([tick.step, tick.mono_ms, tick.utc_ms, tick.move_budget], np.int64),
             flags=(_UTC_OK if tick.utc_ok else 0)
             | (_JOURNAL_OK if tick.journal_ok else 0)
-            | (_BATCHES if inputs.batches else 0),
+            | (_BATCHES if inputs.batches else 0)
+            | (tick.late << _LATE_AT),
             signals=inputs.signals,
             value=inputs.value,
             quality=inputs.quality,
@@ -103,6 +107,8 @@ class Columns:
         """What the step saw. Raises CodecError where the events cannot be read."""
         step, mono_ms, utc_ms, move_budget = self.clock.tolist()
         events, batches = _parted(self.events) if self.flags & _BATCHES else (self.events, ())
+        if self.flags >> _LATE_AT > max(Late):
+            raise CodecError(f"inputs record: unknown flags {self.flags}")
         return Inputs(
             tick=Tick(
                 step=step,
@@ -111,6 +117,7 @@ class Columns:
                 utc_ok=bool(self.flags & _UTC_OK),
                 journal_ok=bool(self.flags & _JOURNAL_OK),
                 move_budget=move_budget,
+                late=Late(self.flags >> _LATE_AT),
             ),
             signals=self.signals,
             value=self.value,

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Late(IntEnum):
+    """How late a step comes, and so what it leaves out: what is only for the better, in a defined order."""
+
+    ON_TIME = 0
+    LATE = 1
+    """Nobody is moved towards a better whole."""
+    VERY_LATE = 2
+    """Nothing is given back either. What balances the region is always done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +32,4 @@ class Tick:
     """Whether the last barrier was durable in time."""
     move_budget: int
     """Most feeds that this step may move between trees by choice."""
+    late: Late = Late.ON_TIME

@@ -18,6 +18,7 @@ from scowl_edge.model.codec import encode
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import PPM, PeerKind
 from scowl_edge.model.site import Population as Declared
+from scowl_edge.model.tick import Late
 from scowl_edge.model.view import PopulationView
 from scowl_edge.tracker.population import assign, census, fill, noise, packing, repair, standing, telling
 from scowl_edge.tracker.population.columns import (
@@ -99,7 +100,15 @@ class Population:
 
     # -- a step ------------------------------------------------------------------------------------------------------
 
-    def step(self, now_ms: int, batches: Sequence[Batch], *, deciding: bool, advisory: bool) -> Changes | None:
+    def step(
+        self,
+        now_ms: int,
+        batches: Sequence[Batch],
+        *,
+        deciding: bool,
+        advisory: bool,
+        late: Late = Late.ON_TIME,
+    ) -> Changes | None:
         """Takes in what came, and decides.
 
         Args:
@@ -107,6 +116,7 @@ class Population:
             batches: what the peers of this population told, in order.
             deciding: False: what is assigned stays so.
             advisory: what is decided is told, and not done.
+            late: what is left out of this step because it comes late.
 
         Returns:
             What is to be told to the peers of a reported population.
