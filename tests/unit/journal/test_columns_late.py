@@ -56,5 +56,5 @@ def test_batches_that_are_cut_short_are_refused() -> None:
             received_ms=columns.received_ms,
             events=columns.events[:length],
         )
-        with pytest.raises(CodecError, match="cut short|batches"):
+        with pytest.raises(CodecError, match=r"cut short|batches"):
             Columns.parse(short.join()).inputs()
