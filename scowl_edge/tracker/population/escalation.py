@@ -109,7 +109,7 @@ def pledged(means: Means, now_ms: int) -> Relief:
     if means.plants is not None:
         relief = dispatch.under_way(means.plants, now_ms, means.ride_through_ms)
     if means.stores is not None:
-        relief = Relief(relief.soon, relief.final + int(storage_cuts.promised(means.stores)))
+        relief = Relief(relief.soon, relief.final + storage_cuts.promised(means.stores))
     return relief
 
 
@@ -268,6 +268,9 @@ def descend(
     if means.stores is not None:
         back = storage_cuts.stop_discharge(means.stores, spare, now_ms)
         _note(means, course, Rung.STOP_DISCHARGE, back, spare, SPARE)
+        if storage_cuts.promised(means.stores) or storage_cuts.bridging(means.stores):
+            # What the stores cannot give back yet is not the plants' to take, or they would bridge for ever.
+            return course
         spare -= back
     if means.plants is not None:
         spare -= _less_work(means, course, spare, surplus_final - course.final, now_ms, forecast)

@@ -234,7 +234,7 @@ def verdict(plants: Plants, demand: NDArray[np.int64], *, step_minutes: int = 10
         ("least cost in hindsight", best_course(plants, worst, step_ms, CHEAPEST), step_minutes),
     ]
     for look in look_minutes:
-        copy = Plants(*(column.copy() for column in plants))
+        copy = Plants._make(column.copy() for column in plants)
         name = f"ladder, {look} min ahead" if look else "ladder, no forecast"
         rows.append((name, as_it_happens(copy, demand, look), 1))
     total = max(1, int(demand.sum()))

@@ -201,13 +201,14 @@ def absorb(stores: Stores, excess: int, now_ms: int) -> int:
     return int(cut(stores, _TAKES, True, False, True, excess, CHARGING, now_ms))
 
 
-@kernel
 def promised(stores: Stores) -> int:
     """Quanta of those that were told to discharge and wait for the end of their dead time."""
-    total = 0
-    for cell in range(STARTS * BUCKETS, (STARTS + 1) * BUCKETS):
-        total += stores.cell_discharge[cell]
-    return total
+    return int(stores.cell_discharge[STARTS * BUCKETS : (STARTS + 1) * BUCKETS].sum())
+
+
+def bridging(stores: Stores) -> int:
+    """Quanta of those that discharge."""
+    return int(stores.cell_discharge[DISCHARGES * BUCKETS : (DISCHARGES + 1) * BUCKETS].sum())
 
 
 @kernel

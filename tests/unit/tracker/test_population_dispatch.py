@@ -82,6 +82,7 @@ def test_curtailment_is_lifted_to_the_weather_and_then_there_is_no_limit() -> No
     assert plants.target.tolist() == plants.rated.tolist()
 
 
+@settings(deadline=None)
 @given(
     given_w=st.lists(st.integers(0, 1 << 33), min_size=1, max_size=20), excess=st.integers(0, 1 << 36), data=st.data()
 )
@@ -180,7 +181,7 @@ def test_it_switches_hardly_more_often_than_the_best_in_hindsight(seed: int) -> 
     assert fewest.unserved == fewest.spilled == cheapest.unserved == cheapest.spilled == 0
     assert 0 < fewest.switchings <= cheapest.switchings and cheapest.cost <= fewest.cost
     for look in (0, 60):
-        copy = Plants(*(column.copy() for column in plants))
+        copy = Plants._make(column.copy() for column in plants)
         course = as_it_happens(copy, demand, look)
         assert course.switchings <= cheapest.switchings + 4
         assert course.switchings <= 2 * fewest.switchings + 2
