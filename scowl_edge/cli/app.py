@@ -15,6 +15,8 @@ from scowl_edge.cli.simulator_app import simulator
 from scowl_edge.model.errors import ScowlError
 
 FAILED, WRONG = 1, 2
+MOST_CONSUMERS = 20_000_000
+"""As the configuration allows in one population."""
 
 
 class _Commands(TyperGroup):
@@ -100,15 +102,31 @@ def run(file: ConfigFile, http: AnyHttp = None, clock_rate: ClockRate = 1) -> No
     command.run(file, http=http, clock_rate=clock_rate)
 
 
-@main.command(epilog="Example: scowl-edge demo --http 127.0.0.1:8080, then open the address that it prints.")
-def demo(http: Http = None, clock_rate: ClockRate = 1) -> None:
+@main.command(
+    epilog="Example: scowl-edge demo --population 100000 --http 127.0.0.1:8080, then open the address that it prints."
+)
+def demo(
+    http: Http = None,
+    clock_rate: ClockRate = 1,
+    population: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=MOST_CONSUMERS,
+            metavar="N",
+            help="Balance a town of N simulated homes, shops and works beside the devices. More than 2,000 need the "
+            "extra `scale`: pip install 'scowl-edge[scale]'.",
+        ),
+    ] = 0,
+) -> None:
     """Run the daemon on a simulated region: wind, solar, gas, a battery, buildings; no hardware is needed.
 
-    Prints the daemon's address on a line of its own and runs until Ctrl-C.
+    Prints the daemon's address on a line of its own and runs until Ctrl-C. With --population it may first take up to a
+    minute, once on a machine, to compile the kernels that balance a large town.
     """
     from scowl_edge.cli import demo as command
 
-    command.demo(http=http, clock_rate=clock_rate)
+    command.demo(http=http, clock_rate=clock_rate, population=population)
 
 
 @main.command(epilog="Example: scowl-edge check site.yaml --cost")

@@ -14,23 +14,34 @@ import typer
 
 import scowl_edge
 from scowl_edge import logs
-from scowl_edge.assembly import Assembly, load
+from scowl_edge.assembly import Assembly, assemble
 from scowl_edge.cli.run import on_fastest_loop
+from scowl_edge.compiled import COMPILED, require_compiled
+from scowl_edge.config import read_file
 from scowl_edge.process import run as run_daemon
 from simulators.serving import links_in_words, moved, serve
 
 _PACKAGE = Path(scowl_edge.__file__).parent
+TOWN = "town"
+"""Name of the demo's population."""
 _PLACES = (_PACKAGE / "examples" / "demo.yaml", _PACKAGE.parent / "examples" / "demo.yaml")
 """As installed, and in a checkout."""
 
 
-def demo(*, http: str | None, clock_rate: int) -> None:
+def demo(*, http: str | None, clock_rate: int, population: int = 0) -> None:
     """Runs until it is stopped; journal and trends go with it.
+
+    Args:
+        http: HOST:PORT instead of the configured one.
+        clock_rate: how many times faster than the wall.
+        population: simulated homes and shops beside the devices; 0 = none.
 
     Raises:
         ScowlError: what kept the simulation or the daemon from starting.
     """
-    assembly = load(next((place for place in _PLACES if place.exists()), _PLACES[0]))
+    place = next((place for place in _PLACES if place.exists()), _PLACES[0])
+    require_compiled(population)
+    assembly = assemble(populated(read_file(str(place)), population), str(place))
     logs.configure(logging.WARNING)
     with TemporaryDirectory(prefix="scowl-edge-demo-") as directory:
         journal = replace(assembly.journal, path=Path(directory) / "demo.db")
@@ -43,6 +54,13 @@ def demo(*, http: str | None, clock_rate: int) -> None:
             assembly = replace(assembly, http=replace(assembly.http, token_file=token))
             typer.echo(f"operator's token, for orders: {token.read_text()}")
         on_fastest_loop(_demo(assembly, http, clock_rate))
+
+
+def populated(text: str, consumers: int) -> str:
+    """A configuration's text with a town of so many consumers; the text, since a replay knows nothing else."""
+    if not consumers:
+        return text
+    return f"{text.rstrip()}\n\npopulations:\n  {TOWN}: {{consumers: {consumers}}}\n"
 
 
 def _free(host: str, port: int) -> str:

@@ -19,7 +19,20 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from scowl_edge.model.errors import ScowlError
-from scowl_edge.web.tables import BALANCE, LADDER, TABLES, VITALS, Column, Table, cell, rows_of, tone, with_freshness
+from scowl_edge.web.tables import (
+    BALANCE,
+    LADDER,
+    POPULATION,
+    POPULATION_TABLES,
+    TABLES,
+    VITALS,
+    Column,
+    Table,
+    cell,
+    rows_of,
+    tone,
+    with_freshness,
+)
 from scowl_edge.web.words import RUNGS
 
 _TIMEOUT_S = 5.0
@@ -27,6 +40,8 @@ _PERIOD_S = 1.0
 _LONGEST_ANSWER = 32 * 2**20
 _WIDTH_WITHOUT_TERMINAL = 200
 _STYLES = {"bad": "red", "warn": "yellow", "": ""}
+
+_OF_POPULATION = tuple(Column("", key) for key in ("name", "trees_text", *(t.list_name for t in POPULATION_TABLES)))
 
 State = dict[str, Any]
 """Answers of the API by the last part of their paths."""
@@ -85,7 +100,7 @@ def _read_token(file: Path | None) -> str:
 def _fetch(opener: OpenerDirector, url: str, token: str) -> State:
     state: State = {"region": _get(opener, url, "region", token)}
     _must_have(url, (*VITALS, *BALANCE), [state["region"]])
-    for name in (*dict.fromkeys(table.list_name for table in TABLES), "freshness"):
+    for name in (*dict.fromkeys(table.list_name for table in TABLES), "freshness", "populations"):
         rows = _get(opener, url, name, token).get(name)
         if not isinstance(rows, list):
             raise _foreign(url, f"there is no list of {name}")
@@ -95,6 +110,10 @@ def _fetch(opener: OpenerDirector, url: str, token: str) -> State:
     state["devices"] = with_freshness(state["devices"], state.pop("freshness"))
     for table in TABLES:
         _must_have(url, table.columns, state[table.list_name])
+    _must_have(url, (*POPULATION, *_OF_POPULATION), state["populations"])
+    for table in POPULATION_TABLES:
+        for population in state["populations"]:
+            _must_have(url, table.columns, population[table.list_name])
     return state
 
 
@@ -155,6 +174,8 @@ def render(state: State, note: str) -> Group:
         shown.append(_table(table, rows_of(table, state)))
         if table.name == "trees":
             shown.append(_ladder(region["rung"]))
+            for population in state["populations"]:
+                shown += _population(population)
     return Group(*shown)
 
 
@@ -177,6 +198,28 @@ def _ladder(rung: str) -> RichTable:
         cells = [f"{n + 1}. {RUNGS[name]}{' ◀ now' if name == rung else ''}" if name else "" for name in names]
         out.add_row(*(_text(words, "bold" if name == rung else "") for name, words in zip(names, cells, strict=True)))
     return out
+
+
+def _population(row: dict[str, Any]) -> list[RenderableType]:
+    """A few lines: the sums, then a line for each of its tables."""
+    lines = [("Load of the trees", row["trees_text"])]
+    for table in POPULATION_TABLES:
+        first, *rest = table.columns
+        told = [": ".join([cell(first, each), ", ".join(_titled(column, each) for column in rest)])
+                for each in row[table.list_name]]  # fmt: skip
+        lines.append((table.title, "; ".join(told) or table.empty))
+    grid = RichTable.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for title, words in lines:
+        grid.add_row(_text(title, "dim"), _text(words))
+    return [_text(""), _text(f"Population {row['name']}", "bold"), _entries(POPULATION, row, 4), grid]
+
+
+def _titled(column: Column, row: dict[str, Any]) -> str:
+    """A bare number needs its title."""
+    said = cell(column, row)
+    return f"{column.title.lower()} {said}" if column.kind in ("count", "watts") else said
 
 
 def _table(table: Table, rows: list[dict[str, Any]]) -> RichTable:

@@ -215,7 +215,7 @@ POPULATION = (
     Column("Starved", "starved", "count"),
     Column("Generation", "generation_w", "watts"),
     Column("Borne safely", "safe_w", "watts"),
-    Column("Consumers", "consumers", "population"),
+    Column("Consumers, each feed counted", "consumers", "population"),
     Column("Refused reports", "refused", "counts"),
     Column("Margin", "margin", "reason"),
 )

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from scowl_edge.web import TokenSource
 from scowl_edge.web.words import RUNGS
-from tests.integration.web.cabinet import TOKEN, Site, State, device, region_view, serving_site
+from tests.integration.web.cabinet import TOKEN, Site, State, device, population, region_view, serving_site
 
 COMMAND = (sys.executable, "-m", "scowl_edge.cli")
 
@@ -156,3 +156,24 @@ async def test_who_gave_way_and_the_ladder(site: Site) -> None:
     assert f"2. {RUNGS['restore-shed']} ◀ now" in out
     assert out.count("◀ now") == 1
     assert out.index("Shed or cut off") < out.index("home-1") < out.index("Trees")
+
+
+async def test_a_population_in_a_few_lines(site: Site) -> None:
+    _, out, _ = await run("status", site.url)
+    assert "Population" not in out
+    site.state.view = region_view(populations=(population(),))
+    code, out, err = await run("status", site.url)
+    assert (code, err) == (0, "")
+    assert "town/3" not in out, "hundreds of trees are not listed"
+    told = out.partition("Population town")[2].partition("Ratings")[0]
+    assert len(told.strip().splitlines()) <= 8, told
+    for words in (
+        "1.95 MW (97.50 %)",
+        "the fullest, 3, carries 901 kW of 900 kW",
+        "3: served 1,103, starved 37, not served 50 kW",
+        "feeder-1: 990 kW of 1 MW (99 %); connection: 1.95 MW of 3 MW (65 %)",
+        "served over bound: 99.995 %",
+        "test-margin 10 %",
+        "clamped 1,005",
+    ):
+        assert words in told, (words, told)

@@ -212,7 +212,7 @@ async def test_a_population_has_a_section_of_its_own(site: Site) -> None:
         "Starved": "37",
         "Generation": "3 MW",
         "Borne safely": "2.7 MW",
-        "Consumers": "1,240, simulated, compiled",
+        "Consumers, each feed counted": "1,240, simulated, compiled",
         "Refused reports": "unknown-slot 2, clamped 1,005",
         "Margin": "test-margin 10 %",
     }
