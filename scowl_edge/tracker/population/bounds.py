@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.compiled import kernel
+from scowl_edge.tracker.population.cells import arcs_of, group_zones, unmet
 from scowl_edge.tracker.population.columns import CLASSES, MIXED, NO_TREE, Columns
 from scowl_edge.tracker.population.departures import count_departures
 from scowl_edge.tracker.population.fewest import cut_fewest
@@ -28,7 +29,7 @@ class Energy:
     wanted: int
     """Demand of all, net of what roofs produce."""
     most: int
-    """min(supply, wanted), less what ratings and trees too small for big feeds keep from being served."""
+    """min(supply, wanted), less what ratings, eligibility and trees too small for big feeds keep from being served."""
     wanted_up_to: tuple[int, ...]
     """[CLASSES] Net demand of this class and all more important ones."""
     most_up_to: tuple[int, ...]
@@ -60,11 +61,13 @@ def energy(columns: Columns) -> Energy:
     # Only where more important classes alone are too much does it matter what the roofs of lesser ones give.
     if least and (int(over.sum(axis=0).max()) > supply or _some_zone_over(columns, over)):
         sum_production(columns, produced)
+    barred = _barred(columns, wanted)
     most, total = [], []
     for k in range(CLASSES):
         beyond = produced[:, k + 1 :].sum(axis=1)
         total.append(int(up_to[:, k].sum()))
-        most.append(max(0, total[k] - least_cut(columns, up_to[:, k] - beyond, supply)))
+        cut = max(barred[k], int(least_cut(columns, up_to[:, k] - beyond, supply)))
+        most.append(max(0, total[k] - cut))
     most[-1] = min(most[-1], _too_big(columns, supply, total[-1], most[-1]))
     return Energy(
         supply=supply, wanted=total[-1], most=most[-1], wanted_up_to=tuple(total), most_up_to=tuple(most)
@@ -110,6 +113,32 @@ def _some_zone_over(columns: Columns, over: NDArray[np.int64]) -> bool:
     return any(
         int(over[z : columns.zone_end[z]].sum(axis=0).max()) > int(columns.zone_limit[z]) for z in limited.tolist()
     )
+
+
+def _barred(columns: Columns, wanted: NDArray[np.int64]) -> list[int]:
+    """[CLASSES] What at least goes unserved, up to each class, because not every tree may feed every zone.
+
+    A cut through the flow of zones to trees. What is produced anywhere may end up in any tree, so it is taken off.
+    """
+    usable = np.where(columns.tree_alive == 1, columns.tree_safe, 0)
+    if columns.eligible[:, usable > 0].all():
+        return [0] * CLASSES
+    consumed = np.zeros_like(wanted)
+    sum_production(columns, consumed)
+    produced = int(consumed.sum())
+    consumed += wanted
+    groups, count = group_zones(columns, usable)
+    arcs = arcs_of(columns, groups, count, usable)
+    homeless = np.cumsum(consumed[groups < 0].sum(axis=0))
+    total = np.zeros((count, CLASSES), np.int64)
+    np.add.at(total, groups[groups >= 0], consumed[groups >= 0])
+    barred: list[int] = []
+    for k in range(CLASSES):
+        up_to = total.copy()
+        up_to[:, k + 1 :] = 0
+        lost = barred[-1] if k and not total[:, k].any() else int(unmet(up_to, arcs, usable).sum())
+        barred.append(lost)
+    return [max(0, lost + int(none) - produced) for lost, none in zip(barred, homeless, strict=True)]
 
 
 def _too_big(columns: Columns, supply: int, wanted: int, most: int) -> int:

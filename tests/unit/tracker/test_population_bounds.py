@@ -141,9 +141,12 @@ def test_fewest_starved_is_that_of_the_best_of_all_plans(site: Site) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(sites(6))
-def test_energy_bounds_hold_for_all_plans_and_are_reached_by_fluid_ones(site: Site) -> None:
+@given(sites(6), st.data())
+def test_no_plan_serves_more_than_the_energy_bounds(site: Site, data: st.DataObject) -> None:
     columns = site.columns()
+    if data.draw(st.booleans()):
+        barred = st.lists(st.booleans(), min_size=columns.eligible.size, max_size=columns.eligible.size)
+        columns.eligible[:] = np.reshape(data.draw(barred), columns.eligible.shape)
     most = bounds.energy(columns)
     rings = site.rings()[:-1]
     trees = len(site.safe)
@@ -151,6 +154,8 @@ def test_energy_bounds_hold_for_all_plans_and_are_reached_by_fluid_ones(site: Si
     for place in product(range(trees + 1), repeat=len(site.items)):
         served = {n for n, at in enumerate(place) if at < trees}
         if any(i.demand < 0 and n not in served for n, i in enumerate(site.items)):
+            continue
+        if not all(columns.eligible[site.items[n].zone, place[n]] for n in served):
             continue
         loads = [sum(i.demand for i, at in zip(site.items, place, strict=True) if at == t) for t in range(trees)]
         if any(load > safe for load, safe in zip(loads, site.safe, strict=True)):
@@ -162,6 +167,17 @@ def test_energy_bounds_hold_for_all_plans_and_are_reached_by_fluid_ones(site: Si
     assert all(reached <= bound for reached, bound in zip(best, most.most_up_to, strict=True))
     assert most.most <= max(0, min(sum(site.safe), sum(i.demand for i in site.items)))
     assert (most.supply, most.wanted) == (sum(site.safe), sum(i.demand for i in site.items))
+
+
+def test_zones_that_few_trees_may_feed_lower_the_bound() -> None:
+    items = (Item(50, 1, 3), Item(30, 1, 2), Item(40, 2, 3))
+    columns = Site(items, (60, 60), (-1, 0, 0), (-1, -1, -1), 8_000).columns()
+    assert bounds.energy(columns).most == 120
+    columns.eligible[1] = [1, 0]
+    assert bounds.energy(columns).most == 100, "zone 1 wants 80 and its only tree has 60"
+    assert bounds.energy(columns).most_up_to[2] == 30
+    columns.eligible[2] = [0, 0]
+    assert bounds.energy(columns).most == 60, "and nobody may feed zone 2"
 
 
 def test_feeds_larger_than_any_tree_lower_the_bound() -> None:
