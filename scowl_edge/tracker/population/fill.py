@@ -451,14 +451,9 @@ def place_crumbs(target: Columns, usable: NDArray[np.int64], crumbs: Crumbs) -> 
         block, number = int(crumbs.block[n]), int(crumbs.slot[n])
         zone = int(target.big_zone[number]) if block < 0 else int(target.block_zone[block])
         demand = int(target.big_demand[number]) if block < 0 else int(target.demand[number])
-        best, best_room = -1, demand - 1
-        for tree in range(len(usable)):
-            room = int(usable[tree]) - int(target.tree_load[tree])
-            if room > best_room and target.tree_alive[tree] and target.eligible[zone, tree]:
-                best, best_room = tree, room
-        if best < 0:
-            continue
-        feed_again(target, block, number, best)
+        best, room = roomiest_for(target.tree_load, target.eligible[zone], usable)
+        if best >= 0 and demand <= min(room, headroom(target, zone)):
+            feed_again(target, block, number, best)
     crumbs.used[0] = 0
 
 
@@ -490,12 +485,14 @@ def headroom(target: Columns, zone: int) -> int:
 
 
 @kernel
-def roomiest_for(target: Columns, usable: NDArray[np.int64], zone: int) -> tuple[int, int]:
-    """(the tree with the most room among those that may feed a zone, its room), or (-1, 0)."""
+def roomiest_for(
+    tree_load: NDArray[np.int64], eligible: NDArray[np.uint8], usable: NDArray[np.int64]
+) -> tuple[int, int]:
+    """(the eligible tree with the most room, its room), or (-1, 0)."""
     best, best_room = -1, 0
     for tree in range(len(usable)):
-        room = int(usable[tree]) - int(target.tree_load[tree])
-        if room > best_room and target.eligible[zone, tree]:
+        room = int(usable[tree]) - int(tree_load[tree])
+        if room > best_room and eligible[tree]:
             best, best_room = tree, room
     return best, best_room
 
@@ -504,20 +501,22 @@ def roomiest_for(target: Columns, usable: NDArray[np.int64], zone: int) -> tuple
 def top_up(target: Columns, usable: NDArray[np.int64]) -> None:
     """Feeds whoever is starved and still fits, the most important first; after an exact fill nobody does."""
     demand, tree, block_start, block_tree = target.demand, target.tree, target.block_start, target.block_tree
+    block_class, block_served, block_sum = target.block_class, target.block_served, target.block_sum
+    big_tree, big_class, tree_load = target.big_tree, target.big_class, target.tree_load
     if int(usable.sum()) == int(target.tree_load.sum()):
         return
     for k in range(CLASSES):
-        for feed in range(len(target.big_tree)):
-            if int(target.big_tree[feed]) == NO_TREE and int(target.big_class[feed]) == k:
+        for feed in range(len(big_tree)):
+            if int(big_tree[feed]) == NO_TREE and int(big_class[feed]) == k:
                 zone, each = int(target.big_zone[feed]), int(target.big_demand[feed])
-                best, room = roomiest_for(target, usable, zone)
+                best, room = roomiest_for(tree_load, target.eligible[zone], usable)
                 if best >= 0 and each <= min(room, headroom(target, zone)):
                     feed_again(target, -1, feed, best)
         for block in range(len(block_tree)):
-            if int(target.block_class[block]) != k or target.block_served[block] == target.block_sum[block]:
+            if int(block_class[block]) != k or block_served[block] == block_sum[block]:
                 continue
             zone = int(target.block_zone[block])
-            best, room = roomiest_for(target, usable, zone)
+            best, room = roomiest_for(tree_load, target.eligible[zone], usable)
             room = min(room, headroom(target, zone))
             mixed = int(block_tree[block]) == MIXED
             for slot in range(int(block_start[block]), int(block_start[block + 1])):
@@ -525,5 +524,5 @@ def top_up(target: Columns, usable: NDArray[np.int64]) -> None:
                 if each != 0 and each <= room and best >= 0 and (not mixed or int(tree[slot]) == NO_TREE):
                     feed_again(target, block, slot, best)
                     mixed = True
-                    best, room = roomiest_for(target, usable, zone)
+                    best, room = roomiest_for(tree_load, target.eligible[zone], usable)
                     room = min(room, headroom(target, zone))

@@ -15,7 +15,7 @@ from scowl_edge.compiled import kernel
 from scowl_edge.tracker.population.assign import add_to_zones, mix
 from scowl_edge.tracker.population.columns import DEMAND_LIMIT, MIXED, NO_TREE, ROW, Columns
 
-TRIES = 32
+TRIES = 8
 """Sizes that are tried as the first of three."""
 
 
@@ -253,9 +253,9 @@ def most(order: NDArray[np.int64], want: NDArray[np.int64], demand: int) -> int:
 @kernel
 def roomiest(target: Columns, order: NDArray[np.int64], usable: NDArray[np.int64], demand: int) -> int:
     """The tree with the most room, if it has room for `demand`; else -1."""
-    best, best_room = -1, demand - 1
+    best, best_room, tree_load = -1, demand - 1, target.tree_load
     for tree in order:
-        room = int(usable[tree]) - int(target.tree_load[tree])
+        room = int(usable[tree]) - int(tree_load[tree])
         if room > best_room:
             best, best_room = int(tree), room
     return best
