@@ -1,6 +1,7 @@
 # Each target sets itself up from nothing: a virtual environment in the checkout and plain pip.
 #
 #   make demo ARGS='--http 127.0.0.1:0'        options of scowl-edge demo
+#   make demo ARGS='--population 100000'       the same with a town of so many beside it
 #   make test ARGS='tests/unit -k ladder'      options of pytest
 #   make test PYTHON=python3.12                another interpreter
 PYTHON ?= python3
@@ -8,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+SCALE := $(VENV)/.scale
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -18,9 +20,11 @@ help: ## Show what can be made
 
 # Nothing is downloaded before it is certain that an environment can be made.
 # The demo needs far less than the tests, and whoever has the tests' tools has the demo's.
+# A demo with a population needs compiled kernels besides.
 $(STAMP): EXTRAS_HERE := opcua
-$(TOOLS): EXTRAS_HERE := opcua,test,lint
-$(STAMP) $(TOOLS): pyproject.toml
+$(SCALE): EXTRAS_HERE := opcua,scale
+$(TOOLS): EXTRAS_HERE := opcua,scale,test,lint
+$(STAMP) $(SCALE) $(TOOLS): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "scowl-edge needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 	  echo "Install one and name it: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
@@ -33,7 +37,7 @@ $(STAMP) $(TOOLS): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS_HERE)]'
 	@touch $@ $(STAMP)
 
-demo: $(STAMP) ## Run the daemon on a simulated region; Ctrl-C ends it
+demo: $(if $(findstring --population,$(ARGS)),$(SCALE),$(STAMP)) ## Run the daemon on a simulated region; Ctrl-C ends it
 	@exec $(BIN)/scowl-edge demo $(ARGS)
 
 test: $(TOOLS) ## Run all tests; three at a time, since many of them wait

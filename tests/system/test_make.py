@@ -71,6 +71,13 @@ def test_make_test_runs_all_tests_three_at_a_time(tmp_path: Path) -> None:
     assert "-m pytest -n 3 --dist worksteal tests/unit" in make("-n", "test", "ARGS=tests/unit").stdout
 
 
+def test_a_demo_with_a_population_has_compiled_kernels(tmp_path: Path) -> None:
+    arguments = ("-n", "demo", f"VENV={tmp_path / 'venv'}")
+    assert "'.[opcua]'" in make(*arguments).stdout
+    with_town = make(*arguments, "ARGS=--population 100000").stdout
+    assert "'.[opcua,scale]'" in with_town and with_town.rstrip().endswith("scowl-edge demo --population 100000")
+
+
 @pytest.mark.parametrize("target", ["stories", "laws"])
 def test_the_long_forms_are_tests_of_make_test_under_another_setting(target: str, tmp_path: Path) -> None:
     commands = would_run(target, tmp_path)
