@@ -38,10 +38,10 @@ def dead_trees(columns: Columns) -> NDArray[np.uint8]:
 @inner_kernel
 def any_set(flags: NDArray[np.uint8]) -> bool:
     """Whether a flag is set."""
+    found = 0
     for flag in flags:
-        if flag:
-            return True
-    return False
+        found |= int(flag)
+    return found > 0
 
 
 @inner_kernel

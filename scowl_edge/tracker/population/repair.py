@@ -17,7 +17,7 @@ from scowl_edge.tracker.population.assign import unmix
 from scowl_edge.tracker.population.columns import MIXED, Columns, Log
 from scowl_edge.tracker.population.cut import relieve_zones, starve
 from scowl_edge.tracker.population.history import History
-from scowl_edge.tracker.population.overload import overload, relieve_trees, starve_over
+from scowl_edge.tracker.population.overload import relieve_trees, starve_over
 from scowl_edge.tracker.population.rehome import rehome
 from scowl_edge.tracker.population.room import open_room
 

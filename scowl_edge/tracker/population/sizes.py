@@ -38,12 +38,12 @@ class Sizes(NamedTuple):
 @inner_kernel
 def wants(klass: int, other: int) -> bool:
     """Whether a class is asked for: `klass`, or any if that is NO_CLASS."""
-    return klass == NO_CLASS or klass == other
+    return klass == other or klass == NO_CLASS  # noqa: SIM109 - kernels know no tuples of two types
 
 
 @inner_kernel
 def chosen_blocks(columns: Columns, members: Members, tree: int, most: int) -> NDArray[np.int32]:
-    """Blocks of a tree: all, or where there are more than `most`, those with the largest members and some of the rest."""
+    """Blocks of a tree: all, or of more than `most` those with the largest members and some of the rest."""
     blocks = members.blocks[int(members.first_block[tree]) : int(members.first_block[tree + 1])]
     if len(blocks) <= most:
         return blocks
