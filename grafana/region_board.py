@@ -18,6 +18,15 @@ _UP = ((0, "down", "red"), (1, "up", "green"))
 _OK = ((0, "fails", "red"), (1, "good", "green"))
 _HERE = ((0, " ", "transparent"), (1, "here", "blue"))
 
+_OF_DEVICES, _OF_POPULATIONS = 'tree!~".+/[0-9]+"', 'tree=~".+/[0-9]+"'
+"""Trees of devices bear the device's name; those of populations, hundreds of them, NAME/NUMBER."""
+
+
+def _fill(which: str) -> str:
+    """Load of the safe load of trees that give something."""
+    return f"scowl_tree_load_watts{{@, {which}}} / (scowl_tree_safe_watts{{@, {which}}} > 0)"
+
+
 NOW = Row(
     "Now",
     (
@@ -88,14 +97,14 @@ BALANCE = Row(
             title="Load of the trees", form="lines", unit="watt", dashed="/safe$/",
             what="Is any distribution tree near the load that it bears safely (dashed)?",
             queries=(
-                Query("scowl_tree_load_watts{@}", "{{tree}}"),
-                Query("scowl_tree_safe_watts{@}", "{{tree}} safe"),
+                Query(f"scowl_tree_load_watts{{@, {_OF_DEVICES}}}", "{{tree}}"),
+                Query(f"scowl_tree_safe_watts{{@, {_OF_DEVICES}}}", "{{tree}} safe"),
             ),
         ),
         Panel(
             title="Load of safe load", form="bars", unit="percentunit", steps=OF_A_LIMIT, low=0, high=1.2, width=6,
             what="How full is each tree now? Trees that give nothing are left out.",
-            queries=(Query("scowl_tree_load_watts{@} / (scowl_tree_safe_watts{@} > 0)", "{{tree}}"),),
+            queries=(Query(_fill(_OF_DEVICES), "{{tree}}"),),
         ),
         Panel(
             title="Blackouts and over-assigned load", form="lines", unit="watt", low=0, steps=NONE_IS_GOOD, width=6,
@@ -104,6 +113,57 @@ BALANCE = Row(
                 Query("scowl_tree_over_assigned_watts{@}", "{{tree}} over"),
                 Query("scowl_tree_blackout{@}", "{{tree}} dark"),
             ),
+        ),
+    ),
+)  # fmt: skip
+
+POPULATIONS = Row(
+    "Populations",
+    (
+        Panel(
+            title="Population: wanted, served, borne safely", form="lines", unit="watt", width=12, dashed="/safely$/",
+            what="Does everybody get what they want, as far as the trees bear it (dashed)? Empty without a population.",
+            queries=(
+                Query("scowl_population_wanted_watts{@}", "{{population}} wanted"),
+                Query("scowl_population_served_watts{@}", "{{population}} served"),
+                Query("scowl_population_safe_watts{@}", "{{population}} borne safely"),
+            ),
+        ),
+        Panel(
+            title="Population: starved by class", form="stack", low=0, width=6,
+            what="How many consumers are cut off? Class 0 is protected and never should be.",
+            queries=(
+                Query('scowl_population_consumers{@, state="starved"}', "{{population}}, class {{class}}"),
+            ),
+        ),
+        Panel(
+            title="Population: unserved by class", form="stack", unit="watt", low=0, width=6,
+            what="How much power do those who are cut off want?",
+            queries=(Query("scowl_population_unserved_watts{@}", "{{population}}, class {{class}}"),),
+        ),
+        Panel(
+            title="Population: load of its trees", form="lines", unit="percentunit", steps=OF_A_LIMIT, low=0, width=6,
+            what="Are the trees of populations evenly loaded, and is one above the load that it bears safely?",
+            queries=(
+                Query(f"max({_fill(_OF_POPULATIONS)})", "fullest"),
+                Query(f"quantile(0.5, {_fill(_OF_POPULATIONS)})", "half of them above"),
+                Query(f"min({_fill(_OF_POPULATIONS)})", "emptiest"),
+            ),
+        ),
+        Panel(
+            title="Population: fullest feeder", form="lines", unit="percentunit", steps=OF_A_LIMIT, low=0, width=6,
+            what="How near to its limit is the feeder, substation or connection that is nearest?",
+            queries=(Query("scowl_population_fullest_feeder_ratio{@}", "{{population}}"),),
+        ),
+        Panel(
+            title="Population: score", form="table", width=6,
+            what="By what is the balancing judged? The unit is the last part of the name; see docs/monitoring.md.",
+            queries=(Query("scowl_population_score{@}", "now"),),
+        ),
+        Panel(
+            title="Population: trees in service", form="stack", low=0, width=6,
+            what="How many of its plants give something?",
+            queries=(Query("scowl_population_trees{@}", "{{population}} {{state}}"),),
         ),
     ),
 )  # fmt: skip
@@ -354,5 +414,5 @@ REGION = Board(
     uid="scowl-edge-region",
     title="scowl-edge: region",
     what="Is everybody served, by what, and can the figures be trusted?",
-    rows=(NOW, BALANCE, LADDER, RATINGS, ALARMS, LINKS, DAEMON),
+    rows=(NOW, BALANCE, POPULATIONS, LADDER, RATINGS, ALARMS, LINKS, DAEMON),
 )

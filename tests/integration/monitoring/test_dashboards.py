@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from scowl_edge.cli.demo import populated
 from tests.integration.monitoring.grafana_schema import VERSIONS, faults
 from tests.integration.monitoring.real_prometheus import Prometheus
 from tests.system.black_box import Site, wait_for
@@ -50,7 +51,12 @@ def choices(board: dict[str, Any], prometheus: Prometheus) -> dict[str, str]:
     return chosen
 
 
-def test_every_panel_answers(demo: Site, prometheus: Callable[[str], Prometheus], promtool: str) -> None:
+def test_every_panel_answers(
+    demo: Site, prometheus: Callable[[str], Prometheus], promtool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A town so small that compiling its kernels would take longer than all the rest.
+    monkeypatch.setenv("SCOWL_KERNELS", "plain")
+    demo.file.write_text(populated(demo.file.read_text(), 300))
     simulation = demo.simulate()
     http = demo.daemon().ready()
     scraper = prometheus(http.url.removeprefix("http://"))
