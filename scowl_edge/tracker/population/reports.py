@@ -80,13 +80,8 @@ def grown(before: Border, columns: Columns, now_s: int) -> Border:
 
 
 @kernel
-def set_demand(columns: Columns, slot: int, value: int) -> None:
-    """Gives a slot a demand in quanta; all sums stay exact, no assignment changes."""
-    change = value - int(columns.demand[slot])
-    if change == 0:
-        return
-    columns.demand[slot] = value
-    block = int(columns.row_block[slot // 16])
+def _add(columns: Columns, slot: int, block: int, change: int) -> None:
+    """Adds to all sums what the demand of a slot has changed by."""
     columns.block_sum[block] += change
     tree = int(columns.block_tree[block])
     if tree == MIXED:
@@ -95,6 +90,14 @@ def set_demand(columns: Columns, slot: int, value: int) -> None:
         columns.block_served[block] += change
         columns.tree_load[tree] += change
         add_to_zones(columns, int(columns.block_zone[block]), change)
+
+
+@kernel
+def set_demand(columns: Columns, slot: int, value: int) -> None:
+    """Gives a slot a demand in quanta; all sums stay exact, no assignment changes."""
+    change = value - int(columns.demand[slot])
+    columns.demand[slot] = value
+    _add(columns, slot, int(columns.row_block[slot // 16]) + 0, change)
 
 
 @kernel
@@ -109,40 +112,58 @@ def set_feed(columns: Columns, feed: int, value: int) -> None:
 
 
 @kernel
+def _apply_feed(columns: Columns, edge: Border, feed: int, value: int, now_s: int) -> bool:
+    """Takes over a reading of a big feed; False if nobody has it."""
+    limit = int(edge.big_nameplate[feed]) + 0 if feed < len(edge.big_nameplate) else 0
+    if limit == 0:
+        return False
+    if value > limit or value < -limit:
+        edge.totals[1] += 1
+        if edge.big_clamped[feed] < 255:
+            edge.big_clamped[feed] += 1
+    set_feed(columns, feed, min(limit, max(-limit, value)))
+    edge.big_received_s[feed] = now_s
+    return True
+
+
+@kernel
 def _apply(columns: Columns, edge: Border, pairs: NDArray[np.uint32], now_s: int) -> None:
-    """Takes over readings in order; the last one for a place stands."""
-    slots, feeds = len(edge.nameplate), len(edge.big_nameplate)
-    taken, clamped, refused = 0, 0, 0
-    for i in range(len(pairs)):
-        place = int(pairs[i, 0]) + 0
-        value = (int(pairs[i, 1]) ^ 0x80000000) - 0x80000000
-        limit = 0
-        if place < slots:
-            limit = int(edge.nameplate[place]) + 0
-        elif place >= 0x80000000 and place - 0x80000000 < feeds:
-            limit = int(edge.big_nameplate[place - 0x80000000]) + 0
-        if limit == 0:
-            refused += 1
-            continue
-        taken += 1
-        over = value > limit or value < -limit
-        if over:
-            clamped += 1
-            value = limit if value > 0 else -limit
-        if place < slots:
-            set_demand(columns, place, value)
-            edge.received_s[columns.row_block[place // 16]] = now_s
-            if over and edge.clamped[place] < 255:
-                edge.clamped[place] += 1
-        else:
-            feed = place - 0x80000000
-            set_feed(columns, feed, value)
-            edge.big_received_s[feed] = now_s
-            if over and edge.big_clamped[feed] < 255:
-                edge.big_clamped[feed] += 1
+    """Takes over readings in order; the last one for a place stands.
+
+    By 256 at a time, and first only what is far apart in memory: without branches in between, the processor waits for
+    many places at once.
+    """
+    slots, count = len(edge.nameplate), len(pairs)
+    limits, changes = np.empty(256, np.int64), np.empty(256, np.int64)
+    taken = 0
+    for begin in range(0, count, 256):
+        end = min(begin + 256, count)
+        for i in range(begin, end):
+            place = int(pairs[i, 0]) + 0
+            limits[i - begin] = edge.nameplate[place] if place < slots else 0
+        for i in range(begin, end):
+            place, limit = int(pairs[i, 0]) + 0, limits[i - begin]
+            value = (int(pairs[i, 1]) ^ 0x80000000) - 0x80000000
+            if limit == 0:
+                if place >= 0x80000000 and _apply_feed(columns, edge, place - 0x80000000, value, now_s):
+                    taken += 1
+                continue
+            held = min(limit, max(-limit, value))
+            changes[i - begin] = held - int(columns.demand[place])
+            columns.demand[place] = held
+            if held != value:
+                edge.totals[1] += 1
+                if edge.clamped[place] < 255:
+                    edge.clamped[place] += 1
+        for i in range(begin, end):
+            if limits[i - begin] != 0:
+                place = int(pairs[i, 0]) + 0
+                block = int(columns.row_block[place // 16]) + 0
+                edge.received_s[block] = now_s
+                _add(columns, place, block, changes[i - begin])
+                taken += 1
     edge.totals[0] += taken
-    edge.totals[1] += clamped
-    edge.totals[2] += refused
+    edge.totals[2] += count - taken
 
 
 def apply(columns: Columns, edge: Border, pairs: NDArray[np.uint32], now_s: int) -> Tally:
