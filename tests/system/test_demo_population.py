@@ -1,0 +1,66 @@
+"""`scowl-edge demo --population N`: a town beside the devices, over HTTP and in the journal."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from black_box import START_S, Http, Running, call, metrics_of, wait_for
+
+HOMES = 2_000
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on a small box without the extra `scale`; what the demo keeps lies where the test can find it."""
+    monkeypatch.setenv("SCOWL_KERNELS", "plain")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+def test_a_town_is_balanced_beside_the_devices(tmp_path: Path) -> None:
+    demo = Running(["demo", "--http", "127.0.0.1:0", "--population", str(HOMES)], tmp_path / "demo.log")
+    with ExitStack() as ending:
+        ending.callback(demo.close)
+        http = ending.enter_context(closing(Http(demo.line(r"(http://[\d.:]+)").group(1))))
+        wait_for(lambda: http.ask("/readyz")[0] == 200, START_S, "the demo is ready")
+
+        def balanced() -> bool:
+            (town,) = http.get("/api/v1/populations")["populations"]
+            return town["wanted_w"] > 0 and town["served_w"] == town["wanted_w"]
+
+        wait_for(balanced, START_S, "all of the town is served: its plants give more than it wants")
+        answer = http.get("/api/v1/populations/town")
+        town, trees = answer["population"], answer["trees"]
+        assert (town["name"], town["kind"], town["compiled"], town["starved"]) == ("town", "simulated", False, 0)
+        assert town["consumers"] >= HOMES, "a large one has several feeds"
+        assert sum(row["served"] for row in town["classes"]) == town["consumers"] == sum(t["members"] for t in trees)
+        assert sum(tree["load_w"] for tree in trees) == town["served_w"]
+        assert all(0 < tree["load_w"] <= tree["safe_w"] < tree["output_w"] for tree in trees)
+        assert all(feeder["load_w"] <= feeder["limit_w"] for feeder in answer["feeders"])
+        assert answer["feeders"][0]["load_w"] == town["served_w"], "all of it flows through the connection"
+
+        listed = {tree["name"] for tree in http.get("/api/v1/trees")["trees"]}
+        assert {tree["name"] for tree in trees} < listed and "wind-1" in listed
+        region = http.get("/api/v1/region")
+        assert region["demand_w"] > town["wanted_w"] // 2, "the region's sums hold the town's"
+        assert (region["conservation_error_w"], region["consumers"]["served"] > HOMES) == (0, True)
+        told = metrics_of(http)
+        assert told['scowl_population_info{population="town",kind="simulated",kernels="plain"}'] == 1
+        assert told['scowl_tree_safe_watts{tree="town/0"}'] > 0
+        assert b'<section id="population-town"' in http.ask("/")[2]
+        shown = call("status", http.url, "--once")
+        assert shown.returncode == 0 and "Population town" in shown.stdout, shown.stderr
+
+        (journal,) = tmp_path.glob("scowl-edge-demo-*/demo.db")
+        again = call("replay", str(journal))
+        assert again.returncode == 0 and "identical: " in again.stdout, again.stdout + again.stderr
+        assert demo.end(signal.SIGINT, START_S) == 0, demo.errors()
+
+
+def test_a_town_too_large_for_plain_kernels_is_refused_with_what_to_install() -> None:
+    refused = call("demo", "--http", "127.0.0.1:0", "--population", str(HOMES + 1))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "2,001 consumers are too many for uncompiled kernels" in refused.stderr
+    assert "pip install 'scowl-edge[scale]'" in refused.stderr and "Traceback" not in refused.stderr
