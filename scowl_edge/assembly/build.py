@@ -164,6 +164,7 @@ def _population(name: str, section: PopulationSection, margin_ppm: int) -> Popul
         feeders=section.feeders,
         feeder_limit_ppm=section.feeder_limit,
         supply_ppm=section.supply,
+        stores_ppm=section.stores,
         margin_ppm=margin_ppm if section.margin is None else section.margin,
         sigma_milli=1000 * statistics.sigma if statistics is not None else 0,
         correlated_ppm=statistics.correlated if statistics is not None else 0,

@@ -176,7 +176,12 @@ class PopulationSection(Section):
         FRACTION("150 %"), "Limit of each feeder, of the mean demand below it.", "130 %"
     )
     supply: Annotated[int, Measure(FRACTION, low="1 %", high="1000 %")] = key(
-        FRACTION("125 %"), "Rated output of all plants together, of the mean demand.", "110 %"
+        FRACTION("160 %"),
+        "Rated output of all plants together, of the mean demand; a fifth of them follow the wind.",
+        "130 %",
+    )
+    stores: Share = key(
+        FRACTION("5 %"), "Stores of 50 kWh (vehicles that may give back), of the number of consumers.", "12 %"
     )
     margin: Annotated[int, Measure(FRACTION, low="0 %", high="90 %")] | None = key(
         None, "Share of each plant's output that is not given to consumers.", "10 %", shown="that of the region"

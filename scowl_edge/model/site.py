@@ -282,6 +282,8 @@ class Population:
     """Limit of a feeder, of the mean demand below it; 0 = none. Those above have half as much to spare."""
     supply_ppm: int
     """Rated output of all plants, of the mean demand."""
+    stores_ppm: int = 0
+    """Stores (vehicles that may give back), of the number of consumers; only where it is simulated."""
     margin_ppm: int
     """Share of each tree's output that is kept free."""
     sigma_milli: int

@@ -20,7 +20,22 @@ from scowl_edge.model.site import PPM, PeerKind
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.model.tick import Late
 from scowl_edge.model.view import PopulationView
-from scowl_edge.tracker.population import assign, census, fill, noise, packing, repair, standing, telling
+from scowl_edge.tracker.population import (
+    assign,
+    bounds,
+    census,
+    fairness,
+    fill,
+    margin,
+    noise,
+    packing,
+    refeed,
+    repair,
+    score,
+    standing,
+    telling,
+    walk,
+)
 from scowl_edge.tracker.population.columns import (
     BIG,
     BLOCK,
@@ -33,17 +48,39 @@ from scowl_edge.tracker.population.columns import (
     Log,
     lay_out,
 )
+from scowl_edge.tracker.population.escalation import Rung
 from scowl_edge.tracker.population.history import History
 from scowl_edge.tracker.population.intake import REFUSALS, Intake
+from scowl_edge.tracker.population.supply import Supply
 
 STARVED = declare("population-starved", "{} consumers go without: {:W} is wanted, the plants may carry {:W}")
 FED = declare("population-fed", "{} consumers are fed again")
 LOST = declare("population-plants-lost", "{} plants went dark; {} consumers were moved")
 
+REFEED_AFTER_MS = 5_000
+"""So long after the last cut the starving are fed again, if there is room."""
+REFEED_STEP_PPM = 20_000
+"""Of the supply, that is given back in one step at most."""
+ROTATION_S = 900
+"""In a lasting shortage, who starved so long is relieved by an equal who starved less often."""
+ROTATED_AT_ONCE = 1_000
+TOLD_PPM = 20_000
+"""Of the demand: smaller changes of what continuous plants give are not told."""
+_ROUTINE = frozenset({Rung.RAISE_CONTINUOUS, Rung.LOWER_CONTINUOUS})
+LOOK_EVERY = 60
+"""Steps between two looks at whether a rebuild is worth walking to."""
+WALK_STEPS = 600
+UNEVEN_PPM, MIXED_PPM = 150_000, 100_000
+"""What makes it worth: this difference in how trees are used, or this share of mixed blocks."""
 REPAIR_BUDGET = 100_000
 """Most consumers that one step moves out of trees that are over: the rest waits for the next."""
 Changes = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 """(kind, number, tree) of all that changed hands: arrays of one length."""
+
+
+def seconds(now_ms: int) -> int:
+    """Monotonic seconds as the history counts them: 0 is never."""
+    return now_ms // 1000 + 1
 
 
 def laid_out(declared: Declared) -> tuple[Columns, Layout, Census]:
@@ -80,6 +117,7 @@ class Population:
         self.fleet = census.draw_fleet(declared.trees, usable, declared.seed)
         simulated = declared.kind is PeerKind.SIMULATED
         self.living = noise.populate(people, layout, self.columns) if simulated else None
+        self.supply = Supply(declared, self.fleet) if simulated else None
         self.intake = None if simulated else Intake(declared, self.columns, self.fleet.rated)
         self.history = History.empty(self.columns)
         self.learnt = repair.Learnt.empty()
@@ -89,7 +127,18 @@ class Population:
         """(rung, W, reason) of the last step."""
         self.wake_at = 0
         """Monotonic ms at which the next step is due."""
+        self.margins = self._margins()
         self.repaired = repair.Repaired(0, 0, 0, 0)
+        self.tally = score.Tally(declared.quantum_w)
+        self.judged: score.Step | None = None
+        """The last step beside its bounds."""
+        self._target: Columns | None = None
+        """A better whole, towards which a few move in each step."""
+        self._left_to_walk = 0
+        self._steps = 0
+        self._stepped_at = -1
+        self._starved_at = -1
+        """When somebody was starved last."""
         self.standing = standing.look(self.columns)
         self.fresh: NDArray[np.bool_] = np.ones(declared.trees, np.bool_)
         """[trees] Whose output is known to be so."""
@@ -131,11 +180,16 @@ class Population:
             assign.sum_trees(columns)
         dark = self._judge_plants(now_ms)
         if deciding:
+            if self.supply is not None and not advisory:
+                self._climb(now_ms, self.supply)
             kept = self._kept() if advisory else None
-            self._decide()
+            least = int(bounds.departures(columns).sum())
+            self._decide(now_ms, late)
             self._explain(dark)
             if kept is not None:
                 self._put_back(kept)
+            self._keep_score(now_ms, least)
+        self._stepped_at = now_ms
         self.standing = standing.look(columns)
         return None if self.intake is None else self._told(now_ms, self.intake)
 
@@ -147,7 +201,8 @@ class Population:
         self.wake_at = (tick + 1) * self.declared.period_ms
         noise.advance(self.columns, living, self.declared.seed, tick)
         assign.sum_trees(self.columns)
-        self.output[:] = self.fleet.rated
+        if self.supply is not None:
+            self.output[:] = self.supply.live(now_ms, tick)
 
     def _judge_plants(self, now_ms: int) -> int:
         """What each tree may carry now; how many plants have just gone dark."""
@@ -155,7 +210,8 @@ class Population:
         if intake is not None:
             self.output[:] = intake.output
             self.wake_at = now_ms + declared.fresh_ms
-        safe = self.output * (PPM - declared.margin_ppm) // PPM
+        self.margins = self._margins()
+        safe = self.margins.safe
         was_alive = columns.tree_alive.astype(np.bool_)
         alive = self.output > 0
         if intake is not None:
@@ -168,16 +224,98 @@ class Population:
         columns.tree_safe[:] = np.where(alive, safe, 0)
         return int(np.count_nonzero(was_alive & ~alive))
 
-    def _decide(self) -> None:
+    def _climb(self, now_ms: int, supply: Supply) -> None:
+        """Works plants and stores; what they will give within the ride-through, the margins bridge until then."""
+        columns = self.columns
+        wanted = int(columns.block_sum.sum()) + int(columns.big_demand.sum())
+        safe, output = int(columns.tree_safe.sum()), int(self.output.sum())
+        starving = max(0, wanted - int(columns.tree_load.sum())) if self._begun else 0
+        arriving, given = supply.balance(now_ms, wanted, safe, output, starving)
+        for rung in given:
+            if rung.rung in _ROUTINE and rung.final * PPM < wanted * TOLD_PPM:
+                continue
+            self.decisions.append((rung.rung.value, rung.final * self.declared.quantum_w, rung.why))
+        if arriving > 0 and wanted > safe:
+            # Each in proportion to its margin, and never above what it gives.
+            spare = np.maximum(0, self.output - columns.tree_safe)
+            all_spare = max(1, int(spare.sum()))
+            share_ppm = min(PPM, min(arriving, wanted - safe) * PPM // all_spare)
+            columns.tree_safe[:] += np.where(columns.tree_alive != 0, spare * share_ppm // PPM, 0)
+
+    def _margins(self) -> margin.Margins:
+        declared = self.declared
+        policy = margin.Policy(
+            fixed_ppm=declared.margin_ppm, z_milli=declared.sigma_milli, correlated_ppm=declared.correlated_ppm
+        )
+        return margin.margins(self.columns, self.output, policy)
+
+    def _decide(self, now_ms: int, late: Late) -> None:
+        """What balances is done first and always; what gives back, and what is only for the better, as time allows."""
         columns, log = self.columns, self._log
+        self._steps += 1
         if not self._begun:
             if not columns.tree_alive.any():
                 return
             self._begun = True
             fill.rebuild(columns, log, self.history)
             log.totals[0] = len(log.kind) + 1
+        else:
+            self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
+        if log.totals[2]:
+            self._starved_at = now_ms
+        if late < Late.VERY_LATE:
+            self._give_back(now_ms)
+        if late < Late.LATE:
+            self._walk()
+
+    def _give_back(self, now_ms: int) -> None:
+        columns, log, history = self.columns, self._log, self.history
+        if not history.totals[0] and not self._some_outside():
             return
-        self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
+        if self._starved_at < 0 or now_ms - self._starved_at >= REFEED_AFTER_MS:
+            supply = int(columns.tree_safe.sum())
+            region_band = supply * self.declared.dead_band_ppm // PPM
+            band = region_band // max(1, int(columns.tree_alive.sum()))
+            refeed.refeed(columns, log, history, region_band, band, max(1, supply * REFEED_STEP_PPM // PPM))
+        fairness.rotate(columns, log, history, seconds(now_ms), ROTATION_S, ROTATED_AT_ONCE)
+
+    def _some_outside(self) -> bool:
+        return bool((self.columns.block_tree >= MIXED).any() or (self.columns.big_tree == NO_TREE).any())
+
+    def _walk(self) -> None:
+        columns, log = self.columns, self._log
+        if self._target is None:
+            if self._steps % LOOK_EVERY or log.totals[2] or self._some_starved() or not self._is_worth_a_rebuild():
+                return
+            self._target = fill.blank(columns)
+            fill.rebuild(self._target, Log.empty(len(log.kind)), self.history)
+            self._left_to_walk = WALK_STEPS
+        left = walk.walk(columns, self._target, log, max(1, self.declared.move_budget))
+        self._left_to_walk -= 1
+        if left == 0 or self._left_to_walk <= 0:
+            self._target = None
+
+    def _some_starved(self) -> bool:
+        return bool(self.standing.starved.any())
+
+    def _is_worth_a_rebuild(self) -> bool:
+        """Whether trees are loaded unevenly, or too many blocks are in several trees."""
+        columns = self.columns
+        alive = (columns.tree_alive != 0) & (columns.tree_safe > 0)
+        if int(np.count_nonzero(alive)) < 2:
+            return False
+        used = columns.tree_load[alive] * PPM // columns.tree_safe[alive]
+        uneven = int(used.max()) - int(used.min()) > UNEVEN_PPM
+        return uneven or self.standing.mixed * PPM > len(columns.block_tree) * MIXED_PPM
+
+    def _keep_score(self, now_ms: int, least: int) -> None:
+        columns, log, now_s = self.columns, self._log, seconds(now_ms)
+        worst = int(fairness.keep(columns, log, self.history, now_s))
+        if self.history.totals[0]:
+            worst = max(worst, int(fairness.longest(columns, self.history, now_s)))
+        self.judged = score.judge(columns, log, least)
+        lasted = now_ms - self._stepped_at if self._stepped_at >= 0 else 0
+        self.tally.add(self.judged, max(0, lasted), worst_starved_s=worst)
 
     def _explain(self, dark: int) -> None:
         _, moved, starved, fed = self._log.totals.tolist()
@@ -228,8 +366,24 @@ class Population:
         return error * self.declared.quantum_w
 
     def score(self) -> tuple[tuple[str, int], ...]:
-        """How good the present assignment is beside what is possible."""
-        return (("mixed_blocks", self.standing.mixed),)
+        """How good balancing was until now, beside what was possible."""
+        run, now = self.tally.score(), self.judged
+        return (
+            ("steps", run.steps),
+            ("served_of_bound_ppb", run.served_ppb),
+            ("starved", now.starved if now is not None else 0),
+            ("starved_at_least", now.fewest if now is not None else 0),
+            ("starved_above_least_at_worst", run.worst_excess),
+            ("changed_hands", run.changed),
+            ("changes_at_least", run.least_changes),
+            ("unserved_weighted_wh", min(run.weighted_wh, (1 << 62))),
+            ("worst_starved_s", run.worst_starved_s),
+            ("switchings", self.supply.switchings if self.supply is not None else 0),
+            ("mixed_blocks", self.standing.mixed),
+            ("over_w", self.repaired.over * self.declared.quantum_w),
+            ("uncovered_w", self.repaired.uncovered * self.declared.quantum_w),
+            ("in_pieces_w", self.repaired.stuck * self.declared.quantum_w),
+        )
 
     def view(self) -> PopulationView:
         """For people."""
@@ -277,6 +431,8 @@ class Population:
         arrays |= {"mixed_tree": columns.tree[mixed], "output": self.output, "learnt": self.learnt.numbers}
         if self.living is not None:
             arrays |= {"deviation": self.living.deviation, "big_deviation": self.living.big_deviation}
+        if self.supply is not None:
+            arrays |= {f"supply {name}": a for name, a in self.supply.arrays().items()}
         if self.intake is not None:
             arrays |= {f"intake {name}": a for name, a in self.intake.arrays().items()}
         # Few were ever starved: only those are written.
@@ -284,7 +440,11 @@ class Population:
         arrays |= {"starved_slots": slots, "starved_feeds": feeds, "history": self.history.totals}
         arrays |= {name: getattr(self.history, name)[slots] for name in _OF_SLOTS}
         arrays |= {name: getattr(self.history, name)[feeds] for name in _OF_FEEDS}
-        arrays["numbers"] = np.asarray([self.wake_at, self._begun, *self.repaired], np.int64)
+        if (target := self._target) is not None:
+            wanted = target.tree[_mixed_slots(target)]
+            arrays |= {"target_block": target.block_tree, "target_big": target.big_tree, "target_slot": wanted}
+        arrays["numbers"] = np.asarray([*(int(getattr(self, name)) for name in _NUMBERS), *self.repaired], np.int64)
+        arrays["tally"] = np.frombuffer(" ".join(map(str, self.tally.numbers())).encode(), np.uint8)
         return packing.pack(arrays)
 
     def restore(self, data: bytes) -> None:
@@ -300,6 +460,10 @@ class Population:
             if self.living is not None:
                 self.living.deviation[:] = arrays["deviation"]
                 self.living.big_deviation[:] = arrays["big_deviation"]
+            if self.supply is not None:
+                self.supply.restore(
+                    {n.removeprefix("supply "): a for n, a in arrays.items() if n.startswith("supply ")}
+                )
             if self.intake is not None:
                 told = {n.removeprefix("intake "): a for n, a in arrays.items() if n.startswith("intake ")}
                 self.intake.restore(told)
@@ -309,19 +473,35 @@ class Population:
                 getattr(self.history, name)[arrays["starved_slots"]] = arrays[name]
             for name in _OF_FEEDS:
                 getattr(self.history, name)[arrays["starved_feeds"]] = arrays[name]
-            wake_at, begun, *repaired = arrays["numbers"].tolist()
+            self._target = None
+            if "target_block" in arrays:
+                self._target = target = fill.blank(columns)
+                target.block_tree[:], target.big_tree[:] = arrays["target_block"], arrays["target_big"]
+                target.tree[_mixed_slots(target)] = arrays["target_slot"]
+            numbers = arrays["numbers"].tolist()
+            self.tally = score.Tally.of(self.declared.quantum_w, list(map(int, arrays["tally"].tobytes().split())))
         except (KeyError, ValueError) as error:
             raise packing.TornArrays(
                 f"the snapshot is of another population than {self.declared.name}: {error}"
             ) from None
-        self.wake_at, self._begun = wake_at, bool(begun)
-        self.repaired = repair.Repaired(*repaired)
+        for name, number in zip(_NUMBERS, numbers, strict=False):
+            setattr(self, name, bool(number) if name == "_begun" else number)
+        self.repaired = repair.Repaired(*numbers[len(_NUMBERS) :])
         assign.sum_trees(columns)
+        self.margins = self._margins()
         self.standing = standing.look(columns)
 
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time, after a restart on another clock base."""
         self.wake_at = max(0, self.wake_at + by_ms)
+        for name in ("_stepped_at", "_starved_at"):
+            if getattr(self, name) >= 0:
+                setattr(self, name, max(0, getattr(self, name) + by_ms))
+        for since in (self.history.slot_since, self.history.feed_since):
+            starving = np.flatnonzero(since)
+            since[starving] = np.maximum(1, since[starving].astype(np.int64) + by_ms // 1000)
+        if self.supply is not None:
+            self.supply.shift_times(by_ms)
         if self.intake is not None:
             self.intake.shift_times(by_ms)
 
@@ -338,6 +518,7 @@ _STATE = (
     "eligible",
 )
 
+_NUMBERS = ("wake_at", "_begun", "_left_to_walk", "_steps", "_stepped_at", "_starved_at")
 _OF_SLOTS = ("slot_times", "slot_since", "slot_total")
 _OF_FEEDS = ("feed_times", "feed_since", "feed_total")
 

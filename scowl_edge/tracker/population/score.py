@@ -161,6 +161,45 @@ class Tally:
         self._worst_starved_s = max(self._worst_starved_s, worst_starved_s)
         self._switchings += switchings
 
+    def numbers(self) -> list[int]:
+        """All sums, for a snapshot; some may not fit into 64 bits."""
+        return [
+            self._steps,
+            self._duration_ms,
+            self._served,
+            self._most,
+            self._starved,
+            self._fewest,
+            self._worst_excess,
+            self._changed,
+            self._least_changes,
+            self._worst_starved_s,
+            self._switchings,
+            *self._unserved,
+        ]
+
+    @classmethod
+    def of(cls, quantum_w: int, numbers: list[int]) -> Tally:
+        """The inverse of `numbers`. Raises ValueError where they are too few or too many."""
+        tally = cls(quantum_w)
+        (
+            tally._steps,
+            tally._duration_ms,
+            tally._served,
+            tally._most,
+            tally._starved,
+            tally._fewest,
+            tally._worst_excess,
+            tally._changed,
+            tally._least_changes,
+            tally._worst_starved_s,
+            tally._switchings,
+            *tally._unserved,
+        ) = numbers
+        if len(tally._unserved) != CLASSES:
+            raise ValueError(f"{len(tally._unserved)} classes in a tally of {CLASSES}")
+        return tally
+
     def score(self) -> Score:
         """The score until now."""
         return Score(

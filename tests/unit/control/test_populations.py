@@ -25,7 +25,7 @@ populations:
 """
 
 
-def district(*, supply: int = 125, seed: int = 1, mode: str = "auto") -> Assembly:
+def district(*, supply: int = 220, seed: int = 1, mode: str = "auto") -> Assembly:
     return assemble(TEXT.format(supply=supply, seed=seed, mode=mode), "district.yaml")
 
 
