@@ -447,8 +447,8 @@ class People:
     def grown(self, keys: NDArray[np.int64], feeds: int, now_s: int) -> People:
         """The same people with spare blocks (a key zone * CLASSES + class each) and spare feeds.
 
-        It copies the columns: some 20 ms a million slots' worth of growth in a population of ten millions, so give it
-        room for many at a time.
+        It copies the columns (a tenth of a second at ten millions), so it is no work for a step: give room to many at
+        a time, beforehand. What was made of the old arrays (`reports.Inlet`) is to be made anew.
         """
         columns = grow_feeds(grow_blocks(self.columns, keys), feeds)
         slots, all_feeds = len(columns.demand), len(columns.big_demand)
