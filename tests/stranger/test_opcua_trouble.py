@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+from machine import MachineWatch
 from modbus_site import RealClock
 from opcua_peer import Peer
 from opcua_proxy import black_hole
@@ -54,16 +55,20 @@ async def follows(it: Running, peer: Peer, value: float, *, by_subscription: boo
 async def test_news_come_by_subscription_and_silence_is_confirmed_by_few_reads(peer: Peer) -> None:
     async with running(plain(peer.endpoint)) as it:
         await follows(it, peer, 1.25)
-        before, began_ms = it.sink.counts["ok"], RealClock().mono_ms()
-        reads = len([reading for reading in it.sink.readings if reading.requested_ms])
-        await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 1_500)
+        for _ in range(20):
+            it.sink.readings.clear()
+            before, missed, began_ms = it.sink.counts["ok"], it.driver.missed_polls, RealClock().mono_ms()
+            with MachineWatch() as machine:
+                await it.sink.until(lambda since=began_ms: RealClock().mono_ms() - since > 1_500)  # type: ignore[misc]
+            if machine.stood_still_s < 0.1:
+                break
         # Nothing changed, yet nothing grew older than half of its `fresh_for` of a second and a poll.
-        times = [reading.received_ms for reading in it.sink.readings if 0 in reading.points]
-        assert max(later - earlier for earlier, later in pairwise(times)) < 1_000
-        confirmed = len([reading for reading in it.sink.readings if reading.requested_ms]) - reads
+        times = [began_ms, *(reading.received_ms for reading in it.sink.readings if 0 in reading.points)]
+        assert max(later - earlier for earlier, later in pairwise([*times, began_ms + 1_500])) < 1_000
+        confirmed = len([reading for reading in it.sink.readings if reading.requested_ms])
         assert 1 <= confirmed <= 8 < 1_500 / 100
         assert it.sink.counts["ok"] - before <= 15
-        assert it.driver.missed_polls <= 1
+        assert it.driver.missed_polls - missed <= 1
 
 
 async def test_a_session_that_is_kicked_comes_back_by_itself(peer: Peer) -> None:
@@ -88,7 +93,10 @@ async def test_a_server_that_ends_every_session_is_not_stormed(peer: Peer) -> No
         peer.kick()
         try:
             await it.sink.until(lambda: RealClock().mono_ms() - began_ms > 3_000)
-            assert 2 <= peer.state()["sessions"] - before <= 8  # each lives for 0.2 s: at once again would be 15
+            # Each lives for 0.2 s: at once again would be 15. In the end there is one in 5 s of the fast clock.
+            await it.sink.until(lambda: peer.state()["sessions"] - before >= 2)
+            opened, took_ms = peer.state()["sessions"] - before, RealClock().mono_ms() - began_ms
+            assert opened <= 8 + (took_ms - 3_000) / 1_000
         finally:
             peer.hostile(False)
         await follows(it, peer, 1.0)

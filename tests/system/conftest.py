@@ -16,7 +16,9 @@ def site(tmp_path: Path) -> Iterator[Sites]:
     made: list[Site] = []
 
     def make(example: str, *, rate: int = 1, token: bool = True) -> Site:
-        made.append(Site(copy_of(example, tmp_path, token=token), rate))
+        directory = tmp_path / f"site-{len(made)}"
+        directory.mkdir()
+        made.append(Site(copy_of(example, directory, token=token), rate))
         return made[-1]
 
     yield make

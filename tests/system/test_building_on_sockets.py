@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from black_box import Eyes, Sites, call, plain
-from played_story import LONG, Played
+from black_box import Eyes, Site, Sites, call, plain
+from played_story import LONG, Played, at_a_rate_that_the_machine_keeps
 
 from simulators.world.story import BUILDING
 
@@ -59,8 +60,16 @@ class Gauge:
             self.last_good_ms = at_ms
 
 
+@pytest.mark.timeout(900)
 def test_no_excursion_outlasts_the_printed_detection_and_reaction(site: Sites, mbpoll: str) -> None:
-    building = site("building", rate=RATE)
+    def story(rate: int) -> None:
+        with closing(site("building", rate=rate)) as building:
+            no_excursion_outlasts_it(building, mbpoll)
+
+    at_a_rate_that_the_machine_keeps(RATE, story)
+
+
+def no_excursion_outlasts_it(building: Site, mbpoll: str) -> None:
     bounds_s = printed_bounds_s(building.file)
     assert set(bounds_s) == {"grid", "garage"}
     eyes = Eyes(mbpoll, building.file)
