@@ -171,7 +171,7 @@ def test_minimum_times_ramps_and_ratings_hold_in_any_course(seed: int, look: int
     assert (plants.output[running] >= plants.minimum[running]).all()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_it_switches_hardly_more_often_than_the_best_in_hindsight(seed: int) -> None:
     plants = some(CONTINUOUS, CONTINUOUS, CONTINUOUS, FIXED, on=3)
     demand = recorded_day(seed)

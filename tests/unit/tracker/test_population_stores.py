@@ -140,7 +140,7 @@ def test_below_its_protection_level_a_store_trickle_charges_whatever_the_region_
         max_size=12,
     ),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_energy_is_conserved_and_limits_hold_in_any_course(
     seed: int, largest: int, orders: list[tuple[int, int, int]]
 ) -> None:
