@@ -3,13 +3,17 @@
 Uncompiled, a kernel is an ordinary function, which is fast enough for a small site. Compiled or not, it must give the
 same result: so every element is widened by `int(...)` before arithmetic (narrow types are storage only), indices are
 ints, and no float takes part in what decides.
+
+The compiler is loaded with the first module that holds a kernel: a site without a population never pays for it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from scowl_edge.model.errors import ScowlError
@@ -20,6 +24,7 @@ PLAIN_LIMIT = 2_000
 """Most consumers that uncompiled kernels are let loose on."""
 COMPILED = find_spec("numba") is not None and os.environ.get("SCOWL_KERNELS", "") != "plain"
 """Whether kernels are compiled in this process. `SCOWL_KERNELS=plain` in the environment keeps them uncompiled."""
+_CACHE_DIRECTORY = "NUMBA_CACHE_DIR"
 
 
 class NotCompiled(ScowlError):
@@ -43,31 +48,59 @@ def require_compiled(consumers: int) -> None:
         )
 
 
-if COMPILED:
+def cache_directory() -> Path | None:
+    """Where compiled kernels are kept between starts; None where nothing can be written.
+
+    What the environment names; under a service manager the state directory; else beside the source, or in the user's
+    cache.
+    """
+    if named := os.environ.get(_CACHE_DIRECTORY):
+        return Path(named)
+    if state := os.environ.get("STATE_DIRECTORY"):
+        return Path(state.split(":")[0]) / "kernels"
+    beside = Path(__file__).parent
+    if os.access(beside, os.W_OK):
+        return beside / "__pycache__"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/")) / ".cache")
+    there = next(p for p in (home, *home.parents) if p.exists())
+    return home / "scowl-edge" if os.access(there, os.W_OK) else None
+
+
+@cache
+def _numba() -> tuple[Any, bool]:
+    """(the compiler, whether what it makes can be kept)."""
+    directory = cache_directory()
+    if directory is not None and directory.name != "__pycache__":
+        os.environ[_CACHE_DIRECTORY] = str(directory)
     import numba
 
-    prange: Any = numba.prange
-    """`range`, shared among threads in a `parallel_kernel`; every turn must be independent of the others."""
+    return numba, directory is not None
 
-    def kernel(function: F) -> F:
-        """Marks a kernel. It is compiled at its first call and kept on disk."""
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
 
-    def inner_kernel(function: F) -> F:
-        """Marks a kernel that only kernels call: without the way in from Python, it compiles in a third of the time."""
-        compiled: Any = numba.njit
-        return cast(F, compiled(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
-
-    def parallel_kernel(function: F) -> F:
-        """Marks a kernel whose `prange` loops run on all cores."""
-        return cast(F, numba.njit(cache=True, nogil=True, parallel=True)(function))
-
-else:
-    prange = range
-
-    def kernel(function: F) -> F:
-        """Marks a kernel; it stays an ordinary function here."""
+def _compiled(function: F, **options: bool) -> F:
+    if not COMPILED:
         return function
+    numba, keep = _numba()
+    return cast(F, numba.njit(cache=keep, nogil=True, **options)(function))
 
-    inner_kernel = kernel
-    parallel_kernel = kernel
+
+def kernel(function: F) -> F:
+    """Marks a kernel. It is compiled at its first call and kept on disk; uncompiled it stays an ordinary function."""
+    return _compiled(function)
+
+
+def inner_kernel(function: F) -> F:
+    """Marks a kernel that only kernels call: without the way in from Python, it compiles in a third of the time."""
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def parallel_kernel(function: F) -> F:
+    """Marks a kernel whose `prange` loops run on all cores."""
+    return _compiled(function, parallel=True)
+
+
+def __getattr__(name: str) -> Any:
+    # `prange` is `range`, shared among threads in a `parallel_kernel`; every turn must be independent of the others.
+    if name == "prange":
+        return _numba()[0].prange if COMPILED else range
+    raise AttributeError(name)

@@ -6,7 +6,7 @@ import copy
 import struct
 import typing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scowl_edge.capacity import Pledge, ShedState
 from scowl_edge.control import alarms, claims, people
@@ -41,7 +41,6 @@ from scowl_edge.model.site import NONE, OnStop, Site
 from scowl_edge.model.tick import Tick
 from scowl_edge.model.view import RegionView
 from scowl_edge.tracker import NO_WISH, Forest, Observation, Steering, Tracker
-from scowl_edge.tracker.population.population import Population
 from scowl_edge.tracker.steering import wished
 
 GRANTED = declare("granted", "it grants {:W} of {:W}")
@@ -56,6 +55,9 @@ STOP_ASKED = declare("stop-asked", "asked to stop: {}")
 GAP = declare("journal-gap", "steps {} to {} are not in the journal: {}")
 FAILED = declare("step-raised", "a fault in the program at step {}: {}")
 CHANGED = declare("reachability", "{}")
+
+if TYPE_CHECKING:
+    from scowl_edge.tracker.population.population import Population
 
 KEPT_DECISIONS = 100
 KEPT_READINGS = 4
@@ -120,7 +122,12 @@ class Core:
         self._tick: Tick | None = None
         self._encodings: dict[str, _Encoding] = {}
         self.conservation_error_w = 0
-        self.populations = [Population(declared) for declared in site.populations]
+        self.populations: list[Population] = []
+        if site.populations:
+            # Only then: what compiles its kernels takes time and memory to load.
+            from scowl_edge.tracker.population.population import Population
+
+            self.populations = [Population(declared) for declared in site.populations]
 
     def step(self, inputs: Inputs) -> Plan:
         """One turn of all stages."""

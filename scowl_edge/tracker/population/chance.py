@@ -24,12 +24,20 @@ _POWER_BITS = 30
 
 def hashed(seed: int, purpose: int, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """64 random bits for each number (the finaliser of SplitMix64)."""
-    start = (seed * _GOLDEN + purpose * 0xD1B54A32D192ED03 + _GOLDEN) & _MASK
+    start = _scrambled(_scrambled(seed) + purpose)
     with np.errstate(over="ignore"):
         z = numbers.astype(np.uint64) * np.uint64(_GOLDEN) + np.uint64(start)
         z = (z ^ (z >> np.uint64(30))) * _M1
         z = (z ^ (z >> np.uint64(27))) * _M2
         return z ^ (z >> np.uint64(31))
+
+
+def _scrambled(number: int) -> int:
+    """The finaliser of one number, so that seeds and purposes next to each other do not give shifted draws."""
+    z = (number + 1) * _GOLDEN & _MASK
+    z = (z ^ (z >> 30)) * int(_M1) & _MASK
+    z = (z ^ (z >> 27)) * int(_M2) & _MASK
+    return z ^ (z >> 31)
 
 
 def derived(seed: int, *parts: int) -> int:
