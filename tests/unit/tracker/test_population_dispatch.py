@@ -175,9 +175,9 @@ def test_minimum_times_ramps_and_ratings_hold_in_any_course(seed: int, look: int
 def test_it_switches_hardly_more_often_than_the_best_in_hindsight(seed: int) -> None:
     plants = some(CONTINUOUS, CONTINUOUS, CONTINUOUS, FIXED, on=3)
     demand = recorded_day(seed)
-    worst = demand.reshape(-1, 10).max(axis=1)
-    fewest = best_course(plants, worst, 10 * MINUTE_MS, FEWEST)
-    cheapest = best_course(plants, worst, 10 * MINUTE_MS, CHEAPEST)
+    worst = demand.reshape(-1, 20).max(axis=1)
+    fewest = best_course(plants, worst, 20 * MINUTE_MS, FEWEST)
+    cheapest = best_course(plants, worst, 20 * MINUTE_MS, CHEAPEST)
     assert fewest.unserved == fewest.spilled == cheapest.unserved == cheapest.spilled == 0
     assert 0 < fewest.switchings <= cheapest.switchings and cheapest.cost <= fewest.cost
     for look in (0, 60):
@@ -187,7 +187,7 @@ def test_it_switches_hardly_more_often_than_the_best_in_hindsight(seed: int) -> 
         assert course.switchings <= 2 * fewest.switchings + 2
         assert course.unserved * 1_000 < int(demand.sum()), "what a minute's ramp leaves"
         assert course.cost * 100 < cheapest.cost * 110
-    assert "fewest switchings in hindsight" in verdict(plants, demand, look_minutes=(60,))
+    assert "fewest switchings in hindsight" in verdict(plants, demand, step_minutes=20, look_minutes=(60,))
 
 
 def test_the_best_course_is_the_best_of_all_courses() -> None:
