@@ -16,6 +16,23 @@ from scowl_edge.web.population_wire import (
     PopulationTreeOut,
 )
 
+_LABELS = {
+    "steps": "steps judged",
+    "served_of_bound_ppb": "served of what is possible",
+    "starved": "starved now",
+    "starved_at_least": "fewest that must starve now",
+    "starved_above_least_at_worst": "starved beyond these, at worst",
+    "changed_hands": "consumers that changed hands",
+    "changes_at_least": "fewest that had to",
+    "unserved_weighted_wh": "unserved, weighted by class",
+    "worst_starved_s": "longest time without power",
+    "switchings": "plants and stores switched",
+    "mixed_blocks": "blocks in several trees",
+    "over_w": "above safe loads, left for the next step",
+    "uncovered_w": "above safe loads, nothing may be starved",
+    "in_pieces_w": "starved though supply is left, in pieces",
+}
+"""What people read for the numbers of a score; any further one is told by its name without the unit."""
 MOST_BARS = 400
 """Entries of the strip of loads; with more trees, several share one."""
 NAMED_FEEDERS = 6
@@ -105,6 +122,7 @@ def score(what: str, value: int) -> PopulationScoreOut:
     """One number of the score; its unit is the last part of its name."""
     *words, unit = what.replace("_", "-").split("-")
     told = {
+        "ppb": lambda: f"{value / 10_000_000:.7f}".rstrip("0").rstrip(".") + " %",
         "ppm": lambda: f"{value / 10_000:.4f}".rstrip("0").rstrip(".") + " %",
         "w": lambda: watts(value),
         "wh": lambda: f"{watts(value)}h",
@@ -112,8 +130,8 @@ def score(what: str, value: int) -> PopulationScoreOut:
         "ms": lambda: f"{value / 1_000:g} s",
     }.get(unit)
     if told is None or not words:
-        return PopulationScoreOut(what=what, value=value, label=" ".join([*words, unit]), text=f"{value:,}")
-    return PopulationScoreOut(what=what, value=value, label=" ".join(words), text=told())
+        words, told = [*words, unit], lambda: f"{value:,}"
+    return PopulationScoreOut(what=what, value=value, label=_LABELS.get(what, " ".join(words)), text=told())
 
 
 def trees(view: PopulationView) -> Iterator[PopulationTreeOut]:

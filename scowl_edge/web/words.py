@@ -32,6 +32,12 @@ RUNGS = {
     "curtail": "wind and sun are held back",
     "protect-storage": "an empty store is kept alive",
     "sleep": "an empty store sleeps",
+    # The same and more, of populations.
+    "restore-sheds": "load that gave way comes back",
+    "stop-plants": "plants go off",
+    "wake-and-fill": "stores wake and are filled",
+    "feed": "who was cut off is fed again",
+    "plants lost": "plants went dark",
     # Decisions beside the ladder.
     "shed-failed": "a shed did not come",
     "shed-expired": "a shed came to its end",

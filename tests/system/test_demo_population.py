@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from black_box import START_S, Http, Running, call, metrics_of, wait_for
 
 HOMES = 2_000
+MONITORING = Path(__file__).parents[2] / "docs" / "monitoring.md"
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +43,14 @@ def test_a_town_is_balanced_beside_the_devices(tmp_path: Path) -> None:
         assert all(feeder["load_w"] <= feeder["limit_w"] for feeder in answer["feeders"])
         assert answer["feeders"][0]["load_w"] == town["served_w"], "all of it flows through the connection"
 
-        listed = {tree["name"] for tree in http.get("/api/v1/trees")["trees"]}
-        assert {tree["name"] for tree in trees} < listed and "wind-1" in listed
+        explained = re.findall(r"`(\w+)`", MONITORING.read_text().partition("| `what` | |")[2].partition("\n\n")[0])
+        assert {row["what"] for row in town["score"]} == set(explained)
+
+        def listed() -> set[str]:
+            return {tree["name"] for tree in http.get("/api/v1/trees")["trees"]}
+
+        wait_for(lambda: "wind-1" in listed(), START_S, "trees of devices are there too: all of them were read")
+        assert {tree["name"] for tree in trees} < listed()
         region = http.get("/api/v1/region")
         assert region["demand_w"] > town["wanted_w"] // 2, "the region's sums hold the town's"
         assert (region["conservation_error_w"], region["consumers"]["served"] > HOMES) == (0, True)

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from scowl_edge.model.view import AlarmView, RatingView, Reason, TreeView
+from scowl_edge.tracker.population.escalation import Rung
 from scowl_edge.web.tables import LADDER, TABLES
 from scowl_edge.web.words import RUNGS
 from tests.integration.web.cabinet import NOON_UTC_MS, Site, device, population, region_view
@@ -299,6 +300,9 @@ def test_every_rung_that_the_core_names_has_words() -> None:
             for call in ("limit_generator", "set_generator", "switch_generator", "set_storage", "ask_shed",
                          "release_shed", "relax_limit", "starve", "feed"):  # fmt: skip
                 named |= set(re.findall(rf'steering\.{call}\(\s*"([a-z-]+)"', text))
-    assert {"balanced", "starve", "sleep", "shed-expired", "released"} <= named
+    named |= {rung.value for rung in Rung}
+    told = (CODE / "tracker" / "population" / "population.py").read_text()
+    named |= set(re.findall(r'decisions\.append\(\("([a-z -]+)"', told))
+    assert {"balanced", "starve", "sleep", "shed-expired", "released", "feed"} <= named
     assert named == RUNGS.keys()
     assert {name for group in LADDER for name in group.names} <= RUNGS.keys()
