@@ -6,6 +6,7 @@ import re
 import signal
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from black_box import START_S, Http, Running, call, metrics_of, wait_for
@@ -28,18 +29,19 @@ def test_a_town_is_balanced_beside_the_devices(tmp_path: Path) -> None:
         http = ending.enter_context(closing(Http(demo.line(r"(http://[\d.:]+)").group(1))))
         wait_for(lambda: http.ask("/readyz")[0] == 200, START_S, "the demo is ready")
 
-        def balanced() -> bool:
-            (town,) = http.get("/api/v1/populations")["populations"]
-            return town["wanted_w"] > 0 and town["served_w"] == town["wanted_w"]
+        def fed() -> Any:
+            seen = http.get("/api/v1/populations/town")
+            return seen if seen["population"]["served_w"] > 0 else None
 
-        wait_for(balanced, START_S, "all of the town is served: its plants give more than it wants")
-        answer = http.get("/api/v1/populations/town")
+        answer = wait_for(fed, START_S, "the town is fed")
         town, trees = answer["population"], answer["trees"]
-        assert (town["name"], town["kind"], town["compiled"], town["starved"]) == ("town", "simulated", False, 0)
+        assert (town["name"], town["kind"], town["compiled"]) == ("town", "simulated", False)
         assert town["consumers"] >= HOMES, "a large one has several feeds"
-        assert sum(row["served"] for row in town["classes"]) == town["consumers"] == sum(t["members"] for t in trees)
+        assert town["served_w"] + town["unserved_w"] == town["wanted_w"]
+        assert town["served_w"] >= 0.9 * min(town["wanted_w"], town["safe_w"])
         assert sum(tree["load_w"] for tree in trees) == town["served_w"]
-        assert all(0 < tree["load_w"] <= tree["safe_w"] < tree["output_w"] for tree in trees)
+        assert HOMES // 2 < sum(tree["members"] for tree in trees) <= town["consumers"] - town["starved"]
+        assert all(tree["load_w"] <= tree["safe_w"] < tree["output_w"] for tree in trees if tree["alive"])
         assert all(feeder["load_w"] <= feeder["limit_w"] for feeder in answer["feeders"])
         assert answer["feeders"][0]["load_w"] == town["served_w"], "all of it flows through the connection"
 
@@ -53,7 +55,7 @@ def test_a_town_is_balanced_beside_the_devices(tmp_path: Path) -> None:
         assert {tree["name"] for tree in trees} < listed()
         region = http.get("/api/v1/region")
         assert region["demand_w"] > town["wanted_w"] // 2, "the region's sums hold the town's"
-        assert (region["conservation_error_w"], region["consumers"]["served"] > HOMES) == (0, True)
+        assert (region["conservation_error_w"], region["consumers"]["served"] > HOMES // 2) == (0, True)
         told = metrics_of(http)
         assert told['scowl_population_info{population="town",kind="simulated",kernels="plain"}'] == 1
         assert told['scowl_tree_safe_watts{tree="town/0"}'] > 0
