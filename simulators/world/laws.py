@@ -19,6 +19,7 @@ from scowl_edge.tracker.population.columns import MIXED, NO_TREE, PROTECTED, Col
 class Law(StrEnum):
     """What must hold after every step. The value is what people read."""
 
+    SOUND = "no step raises a fault of the program"
     CONSERVATION = "what is wanted is served or starved, and each consumer is in at most one tree"
     SUMS = "running sums equal a recount"
     SAFE = "no tree is loaded above what is safe"

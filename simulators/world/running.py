@@ -206,6 +206,7 @@ class RunningTracker:
         self.journal.delay_ms = 10_000 if now < self.late_until_ms else 0
         plan = turn.decide(self._clocks())
         self.counts["steps"] += 1
+        self.book.hold(Law.SOUND, plan.step, not turn.failure, turn.failure)
         if self.inbox.last is not None:
             self._on_step(self.inbox.last, plan)
         self._boundary("decided")

@@ -91,7 +91,7 @@ class Watch:
         differing = np.flatnonzero(told.value != counted)
         text = ", ".join(f"place {p} counts {counted[p]}, told {told.value[p]}" for p in differing[:3])
         self.book.hold(Law.LATEST, step, not len(differing), f"{len(differing)} differ: {text}")
-        usable = told.output - told.output * self.declared.margin_ppm // 1_000_000
+        usable = told.output * (1_000_000 - self.declared.margin_ppm) // 1_000_000
         # A silent plant keeps whom it has, whatever they draw.
         above = np.flatnonzero((columns.tree_safe > usable) & ~self._silent(now_ms))
         text = ", ".join(f"tree {t}: {columns.tree_safe[t]} of an output of {told.output[t]}" for t in above[:3])

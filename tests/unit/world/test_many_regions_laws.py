@@ -10,7 +10,7 @@ from population_site import copied, drawn
 
 from scowl_edge.tracker.population.assign import mix, move_big, move_block, move_slot
 from scowl_edge.tracker.population.columns import MIXED, NO_TREE, PROTECTED, Columns, Log
-from simulators.world.laws import Law, LawBook, Sight, check_churn, check_columns, least_departures, overloaded
+from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, check_columns, least_departures, overloaded
 
 TREES = 12
 
@@ -158,7 +158,7 @@ def test_the_bound_of_departures_is_the_least_by_trying_all() -> None:
         load = int(demand[tree == 0].sum())
         columns.tree_safe[:] = max(0, load - int(rng.integers(0, 12)))
         columns.tree_alive[:] = 1
-        sight = Sight(tree, demand, tree, tree, np.array([load, 0]))
+        sight = Sight(tree, demand, Places.of(columns), np.array([load, 0]))
         over = load - int(columns.tree_safe[0])
         members = demand[tree == 0].tolist()
         fewest = min(
