@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import balance_loop, balance_memory, balance_tables
-from bench.balance_site import BUILD, SEED, STATE, STATE_TREES, Site, least_changes, members, paired, site, verdict
+from bench import balance_loop, balance_memory, balance_site, balance_tables
+from bench.balance_site import SEED, STATE, STATE_TREES, Site, least_changes, members, paired, site, verdict
 from bench.machine import describe
 from scowl_edge.tracker.population import bounds, packing, reports
 from scowl_edge.tracker.population.assign import same_sums
@@ -195,7 +195,7 @@ def snapshots(s: Site, pairs: int) -> list[str]:
     """The whole state as bytes into a file, and back; a torn one is noticed."""
     arrays = {name: np.asarray(array) for name, array in zip(s.columns._fields, s.columns, strict=True)}
     lines = []
-    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+    with tempfile.TemporaryDirectory(dir=balance_site.BUILD) as folder:
         path = Path(folder, "state")
         written = paired(s.columns, lambda: path.write_bytes(packing.pack(arrays)), lambda: None, pairs)
 

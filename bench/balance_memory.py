@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+from bench import balance_site
 from bench.balance_site import Site, members, site, verdict
 from bench.machine import resident_mb
 from scowl_edge.tracker.population.noise import populate
@@ -19,7 +21,17 @@ def table(consumers: int, trees: int) -> str:
     """Bytes a consumer, from a fresh process."""
     # With a fixed threshold all arrays of any size go back to the system when they are dropped.
     done = subprocess.run(
-        [sys.executable, "-m", "bench.balance_memory", "--size", str(consumers), "--trees", str(trees)],
+        [
+            sys.executable,
+            "-m",
+            "bench.balance_memory",
+            "--size",
+            str(consumers),
+            "--trees",
+            str(trees),
+            "--files",
+            str(balance_site.BUILD),
+        ],
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
         stdout=subprocess.PIPE,
         check=True,
@@ -83,7 +95,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.balance_memory", description=__doc__)
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--trees", type=int, default=20)
+    parser.add_argument("--files", type=Path, default=balance_site.BUILD, help="folder of the populations")
     options = parser.parse_args()
+    balance_site.BUILD = options.files
     print(json.dumps(measure(options.size, options.trees)))
 
 

@@ -38,13 +38,11 @@ class Energy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fewest:
-    """How few consumers can starve where the least important class is emptied before the next one is touched."""
+    """How few consumers can starve where no class is cut as long as a less important one can be cut instead."""
 
     starved: int
     starved_of: tuple[int, ...]
     """[CLASSES] Of each class."""
-    cut: int
-    """Quanta that those starved would have drawn; what was to be cut at least."""
     uncovered: int
     """Quanta by which the protected class alone is above supply and ratings."""
 
@@ -78,14 +76,15 @@ def fewest_starved(columns: Columns) -> Fewest:
     """The fewest that can starve now, however the others are spread over the trees.
 
     Inside a zone, and inside a class, those who are cut are the largest; a zone is cut before the one around it, whose
-    own cut is less by that. Reads no slot where there is enough for all.
+    own cut is less by that. With one class it is reached exactly where all trees are one; with several it may be a
+    little too low, for the last large one cut makes room for some small ones of lesser classes, and all that could find
+    it count as served. Reads no slot where there is enough for all.
     """
-    count, quanta = np.zeros(CLASSES, np.int64), np.zeros(CLASSES, np.int64)
-    uncovered = int(cut_fewest(columns, count, quanta))
+    count = np.zeros(CLASSES, np.int64)
+    uncovered = int(cut_fewest(columns, count))
     return Fewest(
         starved=int(count.sum()),
         starved_of=tuple(count.tolist()),
-        cut=int(quanta.sum()),
         uncovered=uncovered,
     )
 

@@ -7,12 +7,20 @@ from numpy.typing import NDArray
 
 from scowl_edge.compiled import kernel
 from scowl_edge.tracker.population.columns import CLASSES, PROTECTED, Columns
-from scowl_edge.tracker.population.largest import NO_LIMIT, SIZES, count_largest, grouped, least_covering, walk_down
+from scowl_edge.tracker.population.largest import (
+    NO_LIMIT,
+    SIZES,
+    count_largest,
+    count_smallest,
+    grouped,
+    least_covering,
+    walk_down,
+)
 
 
 @kernel
-def cut_fewest(columns: Columns, count: NDArray[np.int64], quanta: NDArray[np.int64]) -> int:
-    """Adds those starved at least, and their demand, by class; returns what class 0 leaves uncovered, in quanta."""
+def cut_fewest(columns: Columns, count: NDArray[np.int64]) -> int:
+    """Adds those starved at least, by class; returns what class 0 leaves uncovered, in quanta."""
     zones = len(columns.zone_parent)
     wanted, removed = np.zeros(zones, np.int64), np.zeros(zones, np.int64)
     for block in range(len(columns.block_tree)):
@@ -44,6 +52,7 @@ def cut_fewest(columns: Columns, count: NDArray[np.int64], quanta: NDArray[np.in
     left_size, left_count = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
     large, sizes = np.zeros(len(feeds), np.int64), np.zeros((2, SIZES), np.int32)
     tops, result = np.zeros(len(blocks), np.int16), np.zeros(4, np.int64)
+    here = np.zeros(CLASSES, np.int64)
     for zone in range(zones - 1, -2, -1):
         if zone >= 0:
             first, end, limit = zone, int(columns.zone_end[zone]), int(columns.zone_limit[zone])
@@ -51,6 +60,7 @@ def cut_fewest(columns: Columns, count: NDArray[np.int64], quanta: NDArray[np.in
         else:
             first, end, excess = 0, zones, wanted_of_all - removed_of_all - supply
         noted, klass = max(0, zone), CLASSES - 1
+        here[:] = 0
         while excess > 0 and klass > PROTECTED:
             base = klass * zones
             many, sum_large = 0, 0
@@ -88,14 +98,22 @@ def cut_fewest(columns: Columns, count: NDArray[np.int64], quanta: NDArray[np.in
                 if left_size[cell] >= result[1]:
                     left_count[cell] = 0
             left_size[base + noted], left_count[base + noted] = result[1], result[2]
-            count[klass] += result[0]
-            quanta[klass] += result[3]
+            here[klass] = result[0]
             excess -= result[3]
             if zone >= 0:
                 removed[zone] += result[3]
             else:
                 removed_of_all += result[3]
             klass -= 1
+        # The last one cut may be large: what it leaves over feeds some of the less important again.
+        for lesser in range(klass + 2, CLASSES):
+            if excess < 0 and here[lesser] > 0:
+                base = lesser * zones
+                fed = count_smallest(
+                    columns, block_start, blocks, feed_start, feeds, base + first, base + end, -excess, sizes
+                )
+                here[lesser] -= min(here[lesser], fed)
+        count += here
         uncovered = max(uncovered, excess)
         if zone >= 0:
             above = int(columns.zone_parent[zone])
