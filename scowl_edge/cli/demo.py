@@ -43,6 +43,8 @@ def demo(*, http: str | None, clock_rate: int, population: int = 0) -> None:
     require_compiled(population)
     assembly = assemble(populated(read_file(str(place)), population), str(place))
     logs.configure(logging.WARNING)
+    if population and COMPILED:
+        typer.echo("compiling the kernels that balance the town: up to a minute, unless this machine has kept them")
     with TemporaryDirectory(prefix="scowl-edge-demo-") as directory:
         journal = replace(assembly.journal, path=Path(directory) / "demo.db")
         telemetry = replace(assembly.telemetry, path=Path(directory) / "demo.telemetry.db")

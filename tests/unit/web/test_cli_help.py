@@ -46,6 +46,8 @@ def test_version() -> None:
         ["demo", "--http", "0.0.0.0:8080"],
         ["demo", "--http", "example.org:8080"],
         ["demo", "--clock-rate", "0"],
+        ["demo", "--population", "-1"],
+        ["demo", "--population", "20000001"],
         ["simulator", "x.yaml", "--control", "192.0.2.1:80"],
         ["status", "--nonsense"],
     ],
