@@ -88,11 +88,15 @@ def let_down(queue: NDArray[np.int64], count: int, at: int, since: NDArray[np.in
 
 @inner_kernel
 def feed_slots(
-    columns: Columns, log: Log, history: History, room: Room, block: int, give: int, band: int, nothing_yet: bool
-) -> int:
-    """Feeds starved members of a block, who starved longest and then the smallest first; quanta fed.
+    columns: Columns, log: Log, history: History, room: Room, block: int, give: int, band: int, alone: int
+) -> tuple[int, bool]:
+    """Feeds starved members of a block, who starved longest and then the smallest first.
 
-    They go to the tree of those that are served, so that the block may become plain again.
+    They go to the tree of those that are served, so that the block may become plain again. The first may be larger
+    than what is to be given, up to `alone`.
+
+    Returns:
+        Quanta fed, and whether the next one waits for another step.
     """
     begin, end = int(columns.block_start[block]), int(columns.block_start[block + 1])
     zone, home, fed = int(columns.block_zone[block]), -1, 0
@@ -116,15 +120,15 @@ def feed_slots(
             ):
                 best = slot
         if best < 0:
-            return fed
+            return fed, False
         tried[best - begin] = 1
         demand = int(columns.demand[best])
-        if demand > give - fed and not (nothing_yet and fed == 0):
-            return fed
+        if demand > give - fed and not (fed == 0 and demand <= alone):
+            return fed, True
         to = tree_for(columns, room, zone, demand, band, home)
         if to < 0:
             # Equals that are larger do not fit either.
-            return fed
+            return fed, False
         mix(columns, block)
         move_slot(columns, log, block, best, to)
         settle(columns, room, to)
@@ -135,8 +139,8 @@ def feed_slots(
 @inner_kernel
 def refeed_class(
     columns: Columns, log: Log, history: History, room: Room, klass: int, give: int, free: int, band: int, fed: int
-) -> int:
-    """Feeds starved ones of a class; quanta fed, with `fed` of classes before it."""
+) -> tuple[int, bool]:
+    """Feeds starved ones of a class; quanta fed, those of classes before it too, and whether the next one has to wait."""
     blocks, feeds = len(columns.block_tree), len(columns.big_tree)
     queue = np.empty(blocks + feeds, np.int64)
     since = np.empty(blocks + feeds, np.int64)
@@ -167,8 +171,11 @@ def refeed_class(
         let_down(queue, count, 0, since, size)
         if unit >= blocks:
             demand, zone = int(columns.big_demand[unit - blocks]), int(columns.big_zone[unit - blocks])
-            if demand > free - total or (demand > give - total and total > 0):
+            if demand > free - total:
                 continue
+            if demand > give - total and total > 0:
+                # It waits for the next step, and so do all that come after it.
+                return total, True
             to = tree_for(columns, room, zone, demand, band, -1)
             if to >= 0:
                 move_big(columns, log, unit - blocks, to)
@@ -183,9 +190,13 @@ def refeed_class(
                 settle(columns, room, to)
                 total += demand
                 continue
-        total += feed_slots(columns, log, history, room, unit, min(give, free) - total, band, total == 0)
+        alone = free if total == 0 else 0
+        part, waits = feed_slots(columns, log, history, room, unit, give - total, band, alone)
+        total += part
         unmix(columns, unit)
-    return total
+        if waits:
+            return total, True
+    return total, False
 
 
 @kernel
@@ -218,9 +229,9 @@ def refeed(columns: Columns, log: Log, history: History, region_band: int, band:
     for feed in range(len(columns.big_tree)):
         if int(columns.big_tree[feed]) == NO_TREE:
             starving[columns.big_class[feed]] = 1
-    fed = 0
+    fed, waits = 0, False
     room = open_room(columns)
     for klass in range(CLASSES):
-        if starving[klass] and fed < give:
-            fed = refeed_class(columns, log, history, room, klass, give, free, band, fed)
+        if starving[klass] and fed < give and not waits:
+            fed, waits = refeed_class(columns, log, history, room, klass, give, free, band, fed)
     return fed

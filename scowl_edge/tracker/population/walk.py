@@ -43,7 +43,7 @@ def walk_feeds(columns: Columns, target: Columns, log: Log, end: int) -> int:
     remaining = 0
     for feed in range(count):
         at, to = int(columns.big_tree[feed]), int(target.big_tree[feed])
-        if at == to or at == NO_TREE or to == NO_TREE:
+        if at == to or NO_TREE in (at, to):
             continue
         remaining += 1
         demand, zone = int(columns.big_demand[feed]), int(columns.big_zone[feed])
@@ -113,7 +113,7 @@ def walk_slots(columns: Columns, target: Columns, log: Log, end: int) -> int:
             if demand == 0:
                 continue
             here, there = tree_of_slot(columns, block, slot), tree_of_slot(target, block, slot)
-            if here == there or here == NO_TREE or there == NO_TREE:
+            if here == there or NO_TREE in (here, there):
                 continue
             if int(log.totals[1]) < end and may_go(columns, zone, demand, there):
                 mix(columns, block)

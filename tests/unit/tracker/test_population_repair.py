@@ -32,7 +32,8 @@ def placed(consumers: int, trees: int, seed: int = 1, *, ratio_ppm: int = 1_050_
 def loads_change(columns: Columns, random: Random) -> None:
     slots = np.flatnonzero(columns.demand)
     some = random.choice(slots, max(1, len(slots) // 8), replace=False)
-    columns.demand[some] = np.clip(columns.demand[some] * random.uniform(0, 3, len(some)), -DEMAND_LIMIT, DEMAND_LIMIT)
+    changed = columns.demand[some] * random.integers(0, 31, len(some)) // 10
+    columns.demand[some] = np.minimum(DEMAND_LIMIT, np.maximum(-DEMAND_LIMIT, changed))
     extreme = random.choice(slots, 2)
     columns.demand[extreme] = [DEMAND_LIMIT, -DEMAND_LIMIT]
     if len(columns.big_demand):
@@ -186,7 +187,7 @@ def test_a_trip_moves_the_members_of_the_dead_tree_and_nobody_else(town: Columns
 def test_one_percent_of_changed_loads_moves_nobody(town: Columns) -> None:
     columns, random = copied(town), np.random.default_rng(3)
     some = random.choice(len(columns.demand), len(columns.demand) // 100, replace=False)
-    columns.demand[some] = columns.demand[some] * random.uniform(0.5, 1.5, len(some))
+    columns.demand[some] = columns.demand[some] * random.integers(50, 151, len(some)) // 100
     sum_blocks(columns)
     sum_trees(columns)
     _, log, _, least = repaired(columns)
