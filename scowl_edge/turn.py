@@ -26,7 +26,7 @@ from scowl_edge.journal.records import (
     snapshot_record,
 )
 from scowl_edge.journal.recovery import Recovery
-from scowl_edge.model.batch import Assign
+from scowl_edge.model.batch import Assign, Seated
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 from scowl_edge.model.effect import Effect, Inputs, Plan, Write
 from scowl_edge.model.errors import ScowlError
@@ -157,8 +157,8 @@ class Turn:
             return list(plan.effects)
         leaving: list[Effect] = []
         for effect in plan.effects:
-            if isinstance(effect, Assign):
-                continue  # It is repeated as long as nobody confirms it.
+            if isinstance(effect, Assign | Seated):
+                continue  # The first is repeated as long as nobody confirms it; who hears nothing of a join asks again.
             if isinstance(effect, Write) and not effect.command.safety:
                 self.inbox.event(
                     Outcome(

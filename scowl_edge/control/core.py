@@ -17,7 +17,7 @@ from scowl_edge.control.entry import STANDING, Stage
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
-from scowl_edge.model.batch import Assign
+from scowl_edge.model.batch import Assign, Seated
 from scowl_edge.model.codec import CodecError, decode, digest, encode
 from scowl_edge.model.command import Verb
 from scowl_edge.model.effect import Effect, Inputs, Plan, Read
@@ -448,6 +448,8 @@ class Core:
             if assigned is not None:
                 kind, number, tree = assigned
                 effects.append(Assign(population=index, kind=kind, number=number, tree=tree))
+            if (seats := population.seats) is not None:
+                effects.append(Seated(population=index, **seats._asdict()))
             for rung, amount_w, reason in population.decisions:
                 self._decided(inputs.tick, rung, NONE, amount_w, reason)
         return effects

@@ -25,6 +25,7 @@ class BatchKind(IntEnum):
     HELD = 3
     """Which tree the receivers of assignments hold: the confirmation of `Assign`."""
     JOIN = 4
+    """Who wants to be in; answered by `Seated`."""
     LEAVE = 5
 
 
@@ -75,3 +76,17 @@ class Assign:
     number: NDArray[np.int64]
     tree: NDArray[np.int64]
     """65,535 = none: starved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seated:
+    """What became of those who wanted to join. Arrays have the same length."""
+
+    population: int
+    high: NDArray[np.int64]
+    """Identity, upper half, as a signed number."""
+    low: NDArray[np.int64]
+    place: NDArray[np.int64]
+    """Slot from now on; -2 - first feed of a big one; -1 where it was refused."""
+    outcome: NDArray[np.uint8]
+    """0 seated, 1 the identity is taken, 3 no room, 4 refused (zone, class or demand out of range)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.model.batch import Assign, Batch
+from scowl_edge.model.batch import Assign, Batch, Seated
 from scowl_edge.model.command import Command
 from scowl_edge.model.event import Event
 from scowl_edge.model.tick import Tick
@@ -30,7 +30,7 @@ class Read:
     """Monotonic: wanted by then."""
 
 
-Effect = Write | Read | Assign
+Effect = Write | Read | Assign | Seated
 
 
 @dataclass(frozen=True, slots=True, eq=False)

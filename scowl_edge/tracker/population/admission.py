@@ -47,6 +47,17 @@ class Admission:
         self.turned_away += len(new.zone) - count
         return count
 
+    def queued(self) -> Newcomers:
+        """Those who wait, the first ones first."""
+        at = (self._first + np.arange(self.waiting)) % self._length
+        return self._rows_at(at)
+
+    def _rows_at(self, at: NDArray[np.int64]) -> Newcomers:
+        rows = self._rows
+        return Newcomers(
+            rows.identity[at], rows.zone[at], rows.klass[at], rows.nominal[at], rows.noise[at], rows.kind[at]
+        )
+
     def admit(self, people: People) -> tuple[Newcomers, NDArray[np.uint8], NDArray[np.int64]]:
         """Lets the next ones join: (who, `Outcome` of each, place of each).
 
@@ -55,10 +66,7 @@ class Admission:
         """
         count = min(self.waiting, self._per_step)
         at = (self._first + np.arange(count)) % self._length
-        rows = self._rows
-        turn = Newcomers(
-            rows.identity[at], rows.zone[at], rows.klass[at], rows.nominal[at], rows.noise[at], rows.kind[at]
-        )
+        turn = self._rows_at(at)
         self._first = (self._first + count) % self._length
         self.waiting -= count
         outcome, place = people.join(turn)

@@ -1,4 +1,4 @@
-"""What the peers of a reported population tell: demand, output, what they hold; how old it is, and what is refused.
+"""What the peers of a reported population tell: demand, output, what they hold, who joins and leaves.
 
 The latest message of a sender counts, and none older. A value beyond what may be true is clamped to the nameplate or
 refused, and counted. What is stale never starves anybody: a plant that says nothing keeps whom it has and takes nobody,
@@ -8,6 +8,7 @@ and a consumer that says nothing has its nominal demand kept free.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,35 +16,87 @@ from numpy.typing import NDArray
 from scowl_edge.compiled import kernel
 from scowl_edge.model.batch import Batch, BatchKind
 from scowl_edge.model.site import Population as Declared
-from scowl_edge.tracker.population.columns import BIG, BLOCK, MIXED, NO_TREE, SLOT, Columns
+from scowl_edge.tracker.population import chance, noise, reports, roster
+from scowl_edge.tracker.population.admission import Admission
+from scowl_edge.tracker.population.columns import (
+    BIG,
+    BLOCK,
+    CLASSES,
+    MIXED,
+    NO_TREE,
+    ROW,
+    SLOT,
+    Census,
+    Columns,
+    Layout,
+)
+from scowl_edge.tracker.population.history import History
 
-NAMEPLATE = 4
-"""A consumer draws at most so many times its nominal demand."""
 REPEAT_MS = 120_000
 """An assignment that nobody confirmed is sent again after so long."""
-REPEATED_AT_ONCE = 256
+REPEATED_AT_ONCE = 1_024
 """Most assignments that are sent again in one step."""
-REFUSALS = ("torn", "older", "nobody-there", "no-such-plant", "above-nameplate", "below-nothing")
+WAITING_JOINS, JOINS_A_STEP = 65_536, 2_000
+SPARE_FEEDS = 32
+REFUSALS = (
+    "torn",
+    "older",
+    "nobody-there",
+    "no-such-plant",
+    "clamped",
+    "below-nothing",
+    "turned-away",
+    "taken",
+    "no-room",
+    "out-of-range",
+)
+"""Why rows were refused; `clamped` ones count, at their nameplate."""
+_HIGH, _LOW = 61, 62
+"""Purposes of the draws of the first members' identities."""
+_OUTCOMES = {roster.Outcome.TAKEN: "taken", roster.Outcome.NO_ROOM: "no-room", roster.Outcome.REFUSED: "out-of-range"}
+
+AnyArray = NDArray[np.generic]
+
+
+class Seats(NamedTuple):
+    """Who was let in, or not, in one step."""
+
+    high: NDArray[np.int64]
+    low: NDArray[np.int64]
+    place: NDArray[np.int64]
+    outcome: NDArray[np.uint8]
+
+
+def identities(seed: int, consumers: int) -> NDArray[np.int64]:
+    """int64[consumers, 2]: the identities of those who are there from the start."""
+    numbers = np.arange(consumers, dtype=np.uint64)
+    halves = [chance.hashed(seed, purpose, numbers).view(np.int64) for purpose in (_HIGH, _LOW)]
+    return np.stack(halves, axis=1)
 
 
 class Intake:
-    """The border of one reported population."""
+    """The border of one reported population; its columns have spare room, so that no step has to copy them."""
 
-    def __init__(self, declared: Declared, columns: Columns, rated: NDArray[np.int64]) -> None:
+    def __init__(
+        self, declared: Declared, columns: Columns, layout: Layout, census: Census, rated: NDArray[np.int64]
+    ) -> None:
         """`rated` is int64[trees], quanta. Nothing was told yet; demand stands at its nominal values."""
-        slots, feeds, trees = len(columns.demand), len(columns.big_demand), len(columns.tree_load)
+        living = noise.populate(census, layout, columns)
+        edge = reports.border(columns, *noise.nameplates(living), 0)
+        people = roster.enrol(columns, living, edge, layout, identities(declared.seed, declared.consumers))
+        keys = np.unique(columns.block_zone.astype(np.int64) * CLASSES + columns.block_class)
+        self.people = people.grown(keys, SPARE_FEEDS, 0)
+        self.columns = self.people.columns
         self.declared = declared
         self.rated = rated
-        self.nominal = columns.demand.copy()
-        self.feed_nominal = columns.big_demand.copy()
-        self.output: NDArray[np.int64] = np.zeros(trees, np.int64)
-        self.output_at: NDArray[np.int64] = np.full(trees, -1, np.int64)
-        self.slot_at: NDArray[np.int64] = np.full(slots, -1, np.int64)
-        self.feed_at: NDArray[np.int64] = np.full(feeds, -1, np.int64)
+        slots, feeds = len(self.columns.demand), len(self.columns.big_demand)
+        self.admission = Admission(WAITING_JOINS, JOINS_A_STEP)
+        self.output: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
+        self.output_at: NDArray[np.int64] = np.full(declared.trees, -1, np.int64)
         self.slot_held: NDArray[np.uint16] = np.full(slots, NO_TREE, np.uint16)
         """What each consumer said that it holds."""
         self.feed_held: NDArray[np.uint16] = np.full(feeds, NO_TREE, np.uint16)
-        self.sent_at: NDArray[np.int64] = np.full(len(columns.block_tree) + feeds, -1, np.int64)
+        self.sent_at: NDArray[np.int64] = np.full(len(self.columns.block_tree) + feeds, -1, np.int64)
         """When the assignment of each block, then of each feed, was sent last."""
         self.senders: dict[int, int] = {}
         """Sender -> sequence of its last message."""
@@ -51,9 +104,8 @@ class Intake:
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
-    def take(self, columns: Columns, batches: Sequence[Batch], now_ms: int) -> bool:
-        """Takes what came, in order; whether demand may have changed (then all sums are to be counted again)."""
-        changed = False
+    def take(self, batches: Sequence[Batch], history: History, now_ms: int) -> Seats | None:
+        """Takes what came, in order, and lets in as many newcomers as a step may; all sums stay exact."""
         for batch in batches:
             rows = batch.rows()
             if rows is None:
@@ -63,41 +115,31 @@ class Intake:
                 self._refuse("older", max(1, len(rows)))
                 continue
             self.senders[batch.sender] = batch.sequence
-            if batch.kind is BatchKind.DEMAND:
-                changed = True
-                self._demand(columns.demand, self.nominal, self.slot_at, rows["slot"], rows["value"], now_ms)
-            elif batch.kind is BatchKind.FEED:
-                changed = True
-                self._demand(columns.big_demand, self.feed_nominal, self.feed_at, rows["feed"], rows["value"], now_ms)
-            elif batch.kind is BatchKind.OUTPUT:
-                self._output(rows["tree"].astype(np.int64), rows["value"].astype(np.int64), now_ms)
-            elif batch.kind is BatchKind.HELD:
-                self._held(columns, rows)
-        return changed
+            self._take(batch.kind, rows, history, now_ms)
+        return self._admit()
+
+    def _take(self, kind: BatchKind, rows: NDArray[np.void], history: History, now_ms: int) -> None:
+        if kind is BatchKind.DEMAND:
+            self._demand(rows["slot"], rows["value"], now_ms)
+        elif kind is BatchKind.FEED:
+            self._demand(rows["feed"].astype(np.int64) + reports.FEED, rows["value"], now_ms)
+        elif kind is BatchKind.OUTPUT:
+            self._output(rows["tree"].astype(np.int64), rows["value"].astype(np.int64), now_ms)
+        elif kind is BatchKind.HELD:
+            self._held(rows)
+        elif kind is BatchKind.JOIN:
+            self._join(rows)
+        elif kind is BatchKind.LEAVE:
+            self._leave(rows, history)
 
     def _refuse(self, why: str, count: int = 1) -> None:
         self.refused[REFUSALS.index(why)] += count
 
-    def _demand(
-        self,
-        demand: NDArray[np.int16] | NDArray[np.int32],
-        nominal: NDArray[np.int16] | NDArray[np.int32],
-        told_at: NDArray[np.int64],
-        number: NDArray[np.uint32],
-        value: NDArray[np.int32],
-        now_ms: int,
-    ) -> None:
-        there = number < len(demand)
-        at, told = number[there].astype(np.int64), value[there].astype(np.int64)
-        # Whoever has a slot has a nominal demand; 0 is nobody.
-        here = nominal[at] != 0
-        self._refuse("nobody-there", len(number) - int(np.count_nonzero(here)))
-        at, told = at[here], told[here]
-        most = np.minimum(NAMEPLATE * np.abs(nominal[at].astype(np.int64)), np.iinfo(demand.dtype).max)
-        clamped = np.clip(told, -most, most)
-        self._refuse("above-nameplate", int(np.count_nonzero(clamped != told)))
-        demand[at] = clamped
-        told_at[at] = now_ms
+    def _demand(self, places: NDArray[np.integer], values: NDArray[np.integer], now_ms: int) -> None:
+        pairs, unfit = reports.as_pairs(places, values)
+        tally = reports.apply(self.columns, self.people.edge, pairs, _seconds(now_ms))
+        self._refuse("nobody-there", tally.refused + unfit)
+        self._refuse("clamped", tally.clamped)
 
     def _output(self, tree: NDArray[np.int64], value: NDArray[np.int64], now_ms: int) -> None:
         there = (tree >= 0) & (tree < len(self.output))
@@ -106,11 +148,12 @@ class Intake:
         sound = value >= 0
         self._refuse("below-nothing", len(value) - int(np.count_nonzero(sound)))
         tree, value = tree[sound], value[sound]
-        self._refuse("above-nameplate", int(np.count_nonzero(value > self.rated[tree])))
+        self._refuse("clamped", int(np.count_nonzero(value > self.rated[tree])))
         self.output[tree] = np.minimum(value, self.rated[tree])
         self.output_at[tree] = now_ms
 
-    def _held(self, columns: Columns, rows: NDArray[np.void]) -> None:
+    def _held(self, rows: NDArray[np.void]) -> None:
+        columns = self.columns
         for kind, number, tree in zip(
             rows["kind"].tolist(), rows["number"].tolist(), rows["tree"].tolist(), strict=True
         ):
@@ -123,35 +166,70 @@ class Intake:
             else:
                 self._refuse("nobody-there")
 
+    def _join(self, rows: NDArray[np.void]) -> None:
+        count = len(rows)
+        identity = np.stack([rows["high"].view(np.int64), rows["low"].view(np.int64)], axis=1)
+        taken = self.admission.offer(
+            roster.Newcomers(
+                identity,
+                rows["zone"].astype(np.uint16),
+                rows["klass"].astype(np.uint8),
+                rows["nominal"].astype(np.int64),
+                np.full(count, 75, np.uint8),
+                np.zeros(count, np.uint8),
+            )
+        )
+        self._refuse("turned-away", count - taken)
+
+    def _admit(self) -> Seats | None:
+        if not self.admission.waiting:
+            return None
+        new, outcome, place = self.admission.admit(self.people)
+        for kind, why in _OUTCOMES.items():
+            self._refuse(why, int(np.count_nonzero(outcome == kind)))
+        for at in place[place >= 0].tolist():
+            self.slot_held[at] = NO_TREE
+        return Seats(new.identity[:, 0].copy(), new.identity[:, 1].copy(), place, outcome)
+
+    def _leave(self, rows: NDArray[np.void], history: History) -> None:
+        identity = np.stack([rows["high"].view(np.int64), rows["low"].view(np.int64)], axis=1)
+        place = self.people.find(identity)
+        outcome = self.people.leave(identity)
+        self._refuse("nobody-there", int(np.count_nonzero(outcome != roster.Outcome.DONE)))
+        slots, feeds = place[place >= 0], -2 - place[place < -1]
+        for column in (history.slot_times, history.slot_since, history.slot_total):
+            column[slots] = 0
+        for column in (history.feed_times, history.feed_since, history.feed_total):
+            column[feeds] = 0
+
     # -- what counts -------------------------------------------------------------------------------------------------
 
     def fresh_plants(self, now_ms: int) -> NDArray[np.bool_]:
         """bool[trees]: whose output was told a short time ago."""
-        return (self.output_at >= 0) & (now_ms - self.output_at <= self.declared.fresh_ms)
+        return np.asarray((self.output_at >= 0) & (now_ms - self.output_at <= self.declared.fresh_ms), np.bool_)
 
-    def reserve(self, columns: Columns, now_ms: int) -> NDArray[np.int64]:
+    def reserve(self, now_ms: int) -> NDArray[np.int64]:
         """int64[trees], quanta that are kept free for consumers that have said nothing for too long."""
-        kept = np.zeros(len(columns.tree_load), np.int64)
-        oldest = now_ms - self.declared.fresh_ms - self.declared.hold_ms
-        _reserve_slots(columns, self.nominal, self.slot_at, oldest, kept)
-        _reserve_feeds(columns, self.feed_nominal, self.feed_at, oldest, kept)
+        kept = np.zeros(len(self.columns.tree_load), np.int64)
+        living, hold_s = self.people.living, (self.declared.fresh_ms + self.declared.hold_ms) // 1000
+        reports.stale_load(
+            self.columns, self.people.edge, living.nominal, living.big_nominal, _seconds(now_ms), hold_s, kept
+        )
         return kept
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
-    def note_sent(self, columns: Columns, kind: NDArray[np.uint8], number: NDArray[np.int64], now_ms: int) -> None:
+    def note_sent(self, kind: NDArray[np.uint8], number: NDArray[np.int64], now_ms: int) -> None:
         """Remembers when assignments left."""
         self.sent_at[number[kind == BLOCK]] = now_ms
-        slots = number[kind == SLOT]
-        self.sent_at[columns.row_block[slots // 16]] = now_ms
-        self.sent_at[len(columns.block_tree) + number[kind == BIG]] = now_ms
+        self.sent_at[self.columns.row_block[number[kind == SLOT] // ROW]] = now_ms
+        self.sent_at[len(self.columns.block_tree) + number[kind == BIG]] = now_ms
 
-    def unconfirmed(
-        self, columns: Columns, now_ms: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
+    def unconfirmed(self, now_ms: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
         """(kind, number, tree) of assignments to be sent again; None if there are none."""
         found = np.zeros((REPEATED_AT_ONCE, 3), np.int64)
-        count = int(_unconfirmed(columns, self.slot_held, self.feed_held, self.sent_at, now_ms - REPEAT_MS, found))
+        before = now_ms - REPEAT_MS
+        count = int(_unconfirmed(self.columns, self.slot_held, self.feed_held, self.sent_at, before, found))
         if not count:
             return None
         rows = found[:count]
@@ -159,56 +237,51 @@ class Intake:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Everything that changes, by name."""
-        return {
-            "output": self.output,
-            "output_at": self.output_at,
-            "slot_at": self.slot_at,
-            "feed_at": self.feed_at,
-            "slot_held": self.slot_held,
-            "feed_held": self.feed_held,
-            "sent_at": self.sent_at,
-            "senders": np.asarray(sorted(self.senders), np.int64),
-            "sequences": np.asarray([self.senders[s] for s in sorted(self.senders)], np.int64),
-            "refused": self.refused,
-        }
+    def arrays(self) -> dict[str, AnyArray]:
+        """Everything that changes beside the demand and the assignment, by name."""
+        arrays = self._fixed()
+        arrays["senders"] = np.asarray(sorted(self.senders), np.int64)
+        arrays["sequences"] = np.asarray([self.senders[s] for s in sorted(self.senders)], np.int64)
+        arrays |= {f"waiting {name}": array for name, array in self.admission.queued()._asdict().items()}
+        return arrays
 
-    def restore(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+    def restore(self, arrays: dict[str, AnyArray]) -> None:
         """The inverse of `arrays`."""
-        for name in ("output", "output_at", "slot_at", "feed_at", "slot_held", "feed_held", "sent_at", "refused"):
-            getattr(self, name)[:] = arrays[name]
+        for name, array in self._fixed().items():
+            array[...] = arrays[name].reshape(array.shape)
         self.senders = dict(zip(arrays["senders"].tolist(), arrays["sequences"].tolist(), strict=True))
+        self.admission = Admission(WAITING_JOINS, JOINS_A_STEP)
+        queued = {name: arrays[f"waiting {name}"] for name in roster.Newcomers._fields}
+        queued["identity"] = queued["identity"].reshape(-1, 2)
+        self.admission.offer(roster.Newcomers(**queued))  # type: ignore[arg-type]
+
+    def _fixed(self) -> dict[str, AnyArray]:
+        """Arrays whose length never changes."""
+        people, columns = self.people, self.columns
+        arrays: dict[str, AnyArray] = {
+            name: getattr(self, name)
+            for name in ("output", "output_at", "slot_held", "feed_held", "sent_at", "refused")
+        }
+        arrays |= {name: getattr(columns, name) for name in _MEMBERSHIP}
+        for name, part in (("living", people.living), ("edge", people.edge), ("roster", people.roster)):
+            arrays |= {f"{name} {field}": array for field, array in part._asdict().items()}
+        return arrays
 
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time; -1 stays never."""
-        for times in (self.output_at, self.slot_at, self.feed_at, self.sent_at):
+        for times in (self.output_at, self.sent_at):
             times[times >= 0] = np.maximum(times[times >= 0] + by_ms, 0)
+        edge = self.people.edge
+        for heard in (edge.received_s, edge.big_received_s):
+            heard[:] = np.where(heard > 0, np.maximum(1, heard.astype(np.int64) + by_ms // 1000), 0)
 
 
-@kernel
-def _reserve_slots(
-    columns: Columns, nominal: NDArray[np.int16], told_at: NDArray[np.int64], oldest: int, kept: NDArray[np.int64]
-) -> None:
-    for block in range(len(columns.block_tree)):
-        tree = int(columns.block_tree[block])
-        if tree == NO_TREE:
-            continue
-        for slot in range(columns.block_start[block], columns.block_start[block + 1]):
-            if told_at[slot] < oldest and nominal[slot] > columns.demand[slot]:
-                at = int(columns.tree[slot]) if tree == MIXED else tree
-                if at != NO_TREE:
-                    kept[at] += int(nominal[slot]) - int(columns.demand[slot])
+_MEMBERSHIP = ("block_members", "block_variance", "big_zone", "big_class", "big_owner", "big_variance")
 
 
-@kernel
-def _reserve_feeds(
-    columns: Columns, nominal: NDArray[np.int32], told_at: NDArray[np.int64], oldest: int, kept: NDArray[np.int64]
-) -> None:
-    for feed in range(len(columns.big_tree)):
-        tree = int(columns.big_tree[feed])
-        if tree != NO_TREE and told_at[feed] < oldest and nominal[feed] > columns.big_demand[feed]:
-            kept[tree] += int(nominal[feed]) - int(columns.big_demand[feed])
+def _seconds(now_ms: int) -> int:
+    """Monotonic seconds as `reports` counts them; 0 is never."""
+    return now_ms // 1000 + 1
 
 
 @kernel
@@ -240,7 +313,9 @@ def _unconfirmed(
             if tree != MIXED:
                 break
     for feed in range(len(columns.big_tree)):
-        if sent_at[blocks + feed] <= before and int(feed_held[feed]) != int(columns.big_tree[feed]):
+        if columns.big_owner[feed] < 0 or sent_at[blocks + feed] > before:
+            continue
+        if int(feed_held[feed]) != int(columns.big_tree[feed]):
             if count == len(found):
                 return count
             found[count, 0] = BIG

@@ -50,7 +50,7 @@ from scowl_edge.tracker.population.columns import (
 )
 from scowl_edge.tracker.population.escalation import Rung
 from scowl_edge.tracker.population.history import History
-from scowl_edge.tracker.population.intake import REFUSALS, Intake
+from scowl_edge.tracker.population.intake import REFUSALS, Intake, Seats
 from scowl_edge.tracker.population.supply import Supply
 
 STARVED = declare("population-starved", "{} consumers go without: {:W} is wanted, the plants may carry {:W}")
@@ -112,17 +112,21 @@ class Population:
         """
         require_compiled(declared.consumers)
         self.declared = declared
-        self.columns, layout, people = laid_out(declared)
+        self.columns, self.layout, people = laid_out(declared)
         usable = max(1, int(people.nominal.sum())) * declared.supply_ppm // PPM
         self.fleet = census.draw_fleet(declared.trees, usable, declared.seed)
         simulated = declared.kind is PeerKind.SIMULATED
-        self.living = noise.populate(people, layout, self.columns) if simulated else None
+        self.living = noise.populate(people, self.layout, self.columns) if simulated else None
         self.supply = Supply(declared, self.fleet) if simulated else None
-        self.intake = None if simulated else Intake(declared, self.columns, self.fleet.rated)
+        self.intake = None if simulated else Intake(declared, self.columns, self.layout, people, self.fleet.rated)
+        if self.intake is not None:
+            self.columns = self.intake.columns
         self.history = History.empty(self.columns)
         self.learnt = repair.Learnt.empty()
         self.output: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         """[trees] quanta, of each plant."""
+        self.seats: Seats | None = None
+        """What became of those who wanted to join, in the last step."""
         self.decisions: list[tuple[str, int, Reason]] = []
         """(rung, W, reason) of the last step."""
         self.wake_at = 0
@@ -175,9 +179,7 @@ class Population:
         self.decisions.clear()
         if self.living is not None:
             self._live(now_ms, self.living)
-        elif self.intake is not None and self.intake.take(columns, batches, now_ms):
-            assign.sum_blocks(columns)
-            assign.sum_trees(columns)
+        self.seats = self.intake.take(batches, self.history, now_ms) if self.intake is not None else None
         dark = self._judge_plants(now_ms)
         if deciding:
             if self.supply is not None and not advisory:
@@ -218,7 +220,7 @@ class Population:
             fresh = self.fresh = intake.fresh_plants(now_ms)
             # What is not known does no harm: it keeps whom it has, whatever they draw, and takes nobody.
             alive = np.where(fresh, alive, was_alive)
-            held_back = np.maximum(columns.tree_load, safe - intake.reserve(columns, now_ms))
+            held_back = np.maximum(columns.tree_load, safe - intake.reserve(now_ms))
             safe = np.where(fresh, np.minimum(safe, held_back), columns.tree_load)
         columns.tree_alive[:] = alive
         columns.tree_safe[:] = np.where(alive, safe, 0)
@@ -338,11 +340,11 @@ class Population:
         elif count:
             changes = latest(columns, log.kind[:count], log.number[:count].astype(np.int64))
         else:
-            again = intake.unconfirmed(columns, now_ms)
+            again = intake.unconfirmed(now_ms)
             if again is None:
                 return None
             changes = again
-        intake.note_sent(columns, changes[0], changes[1], now_ms)
+        intake.note_sent(changes[0], changes[1], now_ms)
         return changes
 
     def _kept(self) -> tuple[NDArray[np.generic], ...]:
@@ -557,9 +559,9 @@ def latest(columns: Columns, kind: NDArray[np.uint8], number: NDArray[np.int64])
 
 def everything(columns: Columns) -> Changes:
     """The whole assignment."""
-    plain = np.flatnonzero(columns.block_tree != MIXED)
+    plain = np.flatnonzero((columns.block_tree != MIXED) & (columns.block_members > 0))
     slot = _mixed_slots(columns)
-    return _changes(columns, plain, slot[columns.demand[slot] != 0], np.arange(len(columns.big_tree)))
+    return _changes(columns, plain, slot[columns.demand[slot] != 0], np.flatnonzero(columns.big_owner >= 0))
 
 
 def _changes(columns: Columns, plain: NDArray[np.int64], slot: NDArray[np.int64], big: NDArray[np.int64]) -> Changes:

@@ -71,6 +71,8 @@ def _look(columns: Columns, by_class: NDArray[np.int64], tree_members: NDArray[n
         else:
             tree_members[tree] += members
     for feed in range(len(columns.big_tree)):
+        if columns.big_owner[feed] < 0:
+            continue
         klass, tree, demand = int(columns.big_class[feed]), int(columns.big_tree[feed]), int(columns.big_demand[feed])
         by_class[0, klass] += demand
         by_class[3, klass] += 1
