@@ -128,7 +128,7 @@ def test_what_is_confirmed_is_not_repeated_and_what_is_not_is() -> None:
     district.now_ms += REPEAT_MS
     district.tell_plants()
     again = district.step()
-    assert len(assignments(again)[0].number) == len(assignments(first)[0].number)
+    assert set(assignments(again)[0].number.tolist()) <= set(assignments(first)[0].number.tolist())
     district.everybody_holds(again)
     district.tell_plants()
     assert assignments(district.step()) == []
