@@ -1,0 +1,30 @@
+"""After warming nothing is compiled any more, whatever a population goes through."""
+
+from __future__ import annotations
+
+import pytest
+
+from scowl_edge.compiled import COMPILED
+
+
+@pytest.mark.skipif(not COMPILED, reason="kernels are not compiled here: the extra `scale` is not installed")
+def test_nothing_is_compiled_in_a_step() -> None:
+    import numba.core.event as compiling
+
+    from scowl_edge.assembly import assemble
+    from scowl_edge.tracker.population.population import Population
+    from scowl_edge.tracker.population.warm import warm
+
+    warm()
+    listener = compiling.RecordingListener()
+    with compiling.install_listener("numba:compile", listener):
+        for supply in (60, 160, 250):
+            text = f"{{site: {{id: s}}, populations: {{t: {{consumers: 5000, trees: 20, supply: {supply} %}}}}}}"
+            population = Population(assemble(text, "s.yaml").site.populations[0])
+            for second in range(130):
+                population.columns.zone_limit[1] = 10**9 if second % 40 < 30 else 10
+                population.step((5_000 + second) * 1_000, (), deciding=True, advisory=second % 50 == 49)
+            population.restore(population.snapshot())
+            population.view()
+            population.section()
+    assert not listener.buffer, [str(event) for _, event in listener.buffer][:4]
