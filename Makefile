@@ -92,5 +92,5 @@ uninstall: ## As root: remove the service; PURGE=1 also removes its settings and
 	@sh deploy/systemd/install.sh uninstall
 
 clean: ## Remove the environment and everything that was generated
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
