@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
+from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.columns import BIG, BLOCK, DEMAND_LIMIT, MIXED, NO_TREE, SLOT, Columns, Log
 
 
@@ -46,13 +46,13 @@ def move_big(columns: Columns, log: Log, feed: int, to: int) -> None:
     before, demand = int(columns.big_tree[feed]), int(columns.big_demand[feed])
     if before == to:
         return
-    zone = int(columns.big_zone[feed])
+    zone = 0 + int(columns.big_zone[feed])
     if before != NO_TREE:
         columns.tree_load[before] -= demand
         if to == NO_TREE:
-            add_to_zones(columns, zone, -demand)
+            add_to_zones(columns, zone, 0 - demand)
     elif to != NO_TREE:
-        add_to_zones(columns, zone, demand)
+        add_to_zones(columns, zone, 0 + demand)
     if to != NO_TREE:
         columns.tree_load[to] += demand
     columns.big_tree[feed] = to
@@ -65,11 +65,11 @@ def move_block(columns: Columns, log: Log, block: int, to: int) -> None:
     before, demand = int(columns.block_tree[block]), int(columns.block_sum[block])
     if before == to:
         return
-    zone = int(columns.block_zone[block])
+    zone = 0 + int(columns.block_zone[block])
     if before != NO_TREE:
         columns.tree_load[before] -= demand
         if to == NO_TREE:
-            add_to_zones(columns, zone, -demand)
+            add_to_zones(columns, zone, 0 - demand)
             columns.block_served[block] = 0
     elif to != NO_TREE:
         add_to_zones(columns, zone, demand)
@@ -119,14 +119,14 @@ def move_slot(columns: Columns, log: Log, block: int, slot: int, to: int) -> Non
     before, demand = int(columns.tree[slot]), int(columns.demand[slot])
     if before == to:
         return
-    zone = int(columns.block_zone[block])
+    zone = 0 + int(columns.block_zone[block])
     if before != NO_TREE:
         columns.tree_load[before] -= demand
         if to == NO_TREE:
-            add_to_zones(columns, zone, -demand)
+            add_to_zones(columns, zone, 0 - demand)
             columns.block_served[block] -= demand
     elif to != NO_TREE:
-        add_to_zones(columns, zone, demand)
+        add_to_zones(columns, zone, 0 + demand)
         columns.block_served[block] += demand
     if to != NO_TREE:
         columns.tree_load[to] += demand
@@ -134,7 +134,7 @@ def move_slot(columns: Columns, log: Log, block: int, slot: int, to: int) -> Non
     note(log, SLOT, slot, before, to, 1)
 
 
-@kernel
+@inner_kernel
 def starve_larger(columns: Columns, log: Log, blocks: NDArray[np.int32], size: int) -> int:
     """Starves all members of these blocks that are larger than `size`; how much that is.
 
@@ -201,14 +201,14 @@ def starve_larger(columns: Columns, log: Log, blocks: NDArray[np.int32], size: i
                 block_tree[block] = NO_TREE
         block_served[block] -= out
         total += out
-        add_to_zones(columns, int(columns.block_zone[block]), -out)
+        add_to_zones(columns, 0 + int(columns.block_zone[block]), 0 - out)
     log.totals[0] = at
     log.totals[2] += starved
     log.totals[3] += fed
     return total
 
 
-@kernel
+@inner_kernel
 def starve_slots(columns: Columns, log: Log, blocks: NDArray[np.int32], slots: NDArray[np.int64]) -> int:
     """Starves these slots, each given with its block; how much that is."""
     demand, tree, block_start, block_tree = columns.demand, columns.tree, columns.block_start, columns.block_tree

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
+from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.columns import CLASSES, NO_TREE, Columns
 
 STEPS = 16
@@ -131,7 +131,7 @@ def even_flow(
     return flow
 
 
-@kernel
+@inner_kernel
 def push(need: NDArray[np.int64], arcs: NDArray[np.uint8], room: NDArray[np.int64], flow: NDArray[np.int64]) -> None:
     """Adds to a flow until it is maximal (Dinic's blocking flows); counts `need` and `room` down."""
     groups, trees = arcs.shape
@@ -186,7 +186,7 @@ def push(need: NDArray[np.int64], arcs: NDArray[np.uint8], room: NDArray[np.int6
                         next_tree[path[length - 1]] += 1
 
 
-@kernel
+@inner_kernel
 def levels(
     need: NDArray[np.int64],
     arcs: NDArray[np.uint8],

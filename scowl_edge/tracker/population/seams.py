@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
+from scowl_edge.compiled import inner_kernel
 from scowl_edge.tracker.population.assign import add_to_zones, mix
 from scowl_edge.tracker.population.columns import DEMAND_LIMIT, MIXED, NO_TREE, ROW, Columns
 
@@ -44,7 +44,7 @@ class Crumbs(NamedTuple):
     """[1]"""
 
 
-@kernel
+@inner_kernel
 def put_blocks(target: Columns, blocks: NDArray[np.int32], trees: NDArray[np.int64], want: NDArray[np.int64]) -> None:
     """Gives all that are still served of each block to a tree."""
     # As everywhere here: a call with all columns costs more than a block, so loops are over local names.
@@ -59,39 +59,39 @@ def put_blocks(target: Columns, blocks: NDArray[np.int32], trees: NDArray[np.int
         want[to] -= block_served[block]
 
 
-@kernel
+@inner_kernel
 def put_rest(tree: NDArray[np.uint16], low: int, high: int, to: int) -> None:
     """Gives those of a range of slots that are in any tree to one."""
     for slot in range(low, high):
         tree[slot] = to if int(tree[slot]) != NO_TREE else NO_TREE
 
 
-@kernel
+@inner_kernel
 def put_slot(target: Columns, slot: int, tree: int) -> None:
     """Gives a slot of a mixed block to a tree."""
     target.tree[slot] = tree
     target.tree_load[tree] += int(target.demand[slot])
 
 
-@kernel
+@inner_kernel
 def drop_slot(target: Columns, crumbs: Crumbs, block: int, slot: int) -> None:
     """Leaves a slot of a mixed block without a tree."""
     demand = int(target.demand[slot])
     target.tree[slot] = NO_TREE
     target.block_served[block] -= demand
-    add_to_zones(target, int(target.block_zone[block]), -demand)
+    add_to_zones(target, 0 + int(target.block_zone[block]), 0 - demand)
     remember(crumbs, block, slot)
 
 
-@kernel
+@inner_kernel
 def drop_feed(target: Columns, crumbs: Crumbs, feed: int) -> None:
     """Leaves a big feed without a tree."""
     target.big_tree[feed] = NO_TREE
-    add_to_zones(target, int(target.big_zone[feed]), -int(target.big_demand[feed]))
-    remember(crumbs, -1, feed)
+    add_to_zones(target, 0 + int(target.big_zone[feed]), 0 - int(target.big_demand[feed]))
+    remember(crumbs, int(np.int64(-1)), feed)
 
 
-@kernel
+@inner_kernel
 def remember(crumbs: Crumbs, block: int, number: int) -> None:
     """Notes who found no room, as long as there is place for the note."""
     at = int(crumbs.used[0])
@@ -101,7 +101,7 @@ def remember(crumbs: Crumbs, block: int, number: int) -> None:
         crumbs.used[0] = at + 1
 
 
-@kernel
+@inner_kernel
 def fill_purse(target: Columns, blocks: NDArray[np.int32], tree: int) -> Purse:
     """A purse of all served consumers of these blocks, which become mixed; what produces goes to the tree at once."""
     size = 0
@@ -114,7 +114,7 @@ def fill_purse(target: Columns, blocks: NDArray[np.int32], tree: int) -> Purse:
     least, greatest = DEMAND_LIMIT + 1, 0
     tally = np.zeros(DEMAND_LIMIT + 2, np.int32)
     for n in range(len(blocks)):
-        block = int(blocks[n])
+        block = 0 + int(blocks[n])
         mix(target, block)
         for slot in range(int(target.block_start[block]), int(target.block_start[block + 1])):
             demand = int(target.demand[slot])
@@ -137,7 +137,7 @@ def fill_purse(target: Columns, blocks: NDArray[np.int32], tree: int) -> Purse:
     return Purse(head, following, slots, bounds)
 
 
-@kernel
+@inner_kernel
 def take(target: Columns, purse: Purse, demand: int, tree: int) -> None:
     """Gives a slot of this demand from the purse to a tree."""
     entry = int(purse.head[demand])
@@ -145,7 +145,7 @@ def take(target: Columns, purse: Purse, demand: int, tree: int) -> None:
     put_slot(target, int(purse.slot[entry]), tree)
 
 
-@kernel
+@inner_kernel
 def pay(target: Columns, purse: Purse, tree: int, want: int) -> int:
     """Gives slots from the purse to a tree; what is still wanted, 0 nearly always."""
     least, greatest = int(purse.bounds[0]), int(purse.bounds[1])
@@ -158,7 +158,7 @@ def pay(target: Columns, purse: Purse, tree: int, want: int) -> int:
         else:
             take(target, purse, greatest, tree)
             want -= greatest
-    if want > 0 and pay_exactly(target, purse, tree, want, 0):
+    if want > 0 and pay_exactly(target, purse, tree, want, int(np.int64(0))):
         return 0
     # Three slots: the first is chosen freely until two others meet the rest.
     head, tried = purse.head, 0
@@ -181,7 +181,7 @@ def pay(target: Columns, purse: Purse, tree: int, want: int) -> int:
     return want
 
 
-@kernel
+@inner_kernel
 def pay_exactly(target: Columns, purse: Purse, tree: int, want: int, spare: int) -> bool:
     """Whether one or two slots of the purse make a sum; if so they are given to the tree. One of size `spare` stays."""
     head, following = purse.head, purse.following
@@ -202,7 +202,7 @@ def pay_exactly(target: Columns, purse: Purse, tree: int, want: int, spare: int)
     return False
 
 
-@kernel
+@inner_kernel
 def has(head: NDArray[np.int32], following: NDArray[np.int32], demand: int, needed: int) -> bool:
     """Whether there are so many of a demand."""
     entry, count = int(head[demand]), 0
@@ -212,7 +212,7 @@ def has(head: NDArray[np.int32], following: NDArray[np.int32], demand: int, need
     return count >= needed
 
 
-@kernel
+@inner_kernel
 def empty_purse(
     target: Columns,
     purse: Purse,
@@ -237,10 +237,10 @@ def empty_purse(
             put_slot(target, slot, best)
             want[best] -= demand
         else:
-            drop_slot(target, crumbs, int(target.row_block[slot // ROW]), slot)
+            drop_slot(target, crumbs, 0 + int(target.row_block[slot // ROW]), slot)
 
 
-@kernel
+@inner_kernel
 def most(order: NDArray[np.int64], want: NDArray[np.int64], demand: int) -> int:
     """The tree that wants most, if it wants at least `demand`; else -1."""
     best = -1
@@ -250,7 +250,7 @@ def most(order: NDArray[np.int64], want: NDArray[np.int64], demand: int) -> int:
     return best
 
 
-@kernel
+@inner_kernel
 def roomiest(target: Columns, order: NDArray[np.int64], usable: NDArray[np.int64], demand: int) -> int:
     """The tree with the most room, if it has room for `demand`; else -1."""
     best, best_room, tree_load = -1, demand - 1, target.tree_load
@@ -261,7 +261,7 @@ def roomiest(target: Columns, order: NDArray[np.int64], usable: NDArray[np.int64
     return best
 
 
-@kernel
+@inner_kernel
 def stream(
     target: Columns,
     blocks: NDArray[np.int32],
@@ -285,9 +285,9 @@ def stream(
         crumbs: receives who found no room.
     """
     block_tree, block_served, tree_load = target.block_tree, target.block_served, target.tree_load
-    at, last, floor = 0, len(order) - 1, int(purse.bounds[2])
+    at, last, floor = int(np.int64(0)), len(order) - 1, int(purse.bounds[2])
     for n in range(len(blocks)):
-        block = int(blocks[n])
+        block = 0 + int(blocks[n])
         if int(block_tree[block]) == NO_TREE:
             continue
         at, whole = seam(int(block_served[block]), order, at, want, slack, usable, tree_load, floor)
@@ -307,7 +307,7 @@ def stream(
             want[to] = 0
 
 
-@kernel
+@inner_kernel
 def seam(
     served: int,
     order: NDArray[np.int64],
@@ -333,7 +333,7 @@ def seam(
     return at, served <= int(usable[order[last]]) - int(tree_load[order[last]])
 
 
-@kernel
+@inner_kernel
 def split(
     target: Columns,
     block: int,

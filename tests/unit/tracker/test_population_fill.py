@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from scowl_edge.tracker.population.assign import same_sums, sum_blocks
 from scowl_edge.tracker.population.columns import NO_TREE, Columns, Log
-from scowl_edge.tracker.population.fill import blank, proportional, rebuild, scaled
+from scowl_edge.tracker.population.fill import blank, rebuild
 from scowl_edge.tracker.population.history import History
+from scowl_edge.tracker.population.shares import proportional, scaled
 from tests.population_site import assignments, copied, drawn, same, uncompiled
 
 
