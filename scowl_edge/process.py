@@ -23,6 +23,7 @@ from scowl_edge.notify import Manager, attend
 from scowl_edge.open_files import allow_open_files
 from scowl_edge.service import answer_to_reload
 from scowl_edge.supervision import Supervised
+from scowl_edge.warming import warm_kernels
 from scowl_edge.web import LiveFeed, TlsFiles, TokenSource, create_app, listen
 from scowl_edge.web.authority import is_loopback
 
@@ -49,10 +50,12 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
     if http is not None:
         host, port = _host_port(http, secured=assembly.http.tls is not None)
     allow_open_files(len(assembly.links))
+    manager = Manager(os.environ)
+    if assembly.site.populations:
+        await warm_kernels(manager)
     daemon = Daemon(assembly, clock_rate=clock_rate)
     feed = LiveFeed(daemon)
     metrics = Metrics(daemon, feed)
-    manager = Manager(os.environ)
     stopped = False
     # Signals are heard until the very end: one that comes while the journal is closed must not cut that short.
     with _on_signals(daemon, manager) as signals:

@@ -45,6 +45,7 @@ ROOMS = (
     "scowl_edge.lasting",
     "scowl_edge.open_files",
     "scowl_edge.health",
+    "scowl_edge.warming",
     "scowl_edge.daemon",
     "scowl_edge.process",
     "scowl_edge.cli",
@@ -84,11 +85,12 @@ ARROWS: dict[str, set[str]] = {
     "journald": set(),
     "supervision": set(),
     "notify": set(),
+    "warming": {"compiled", "notify", "tracker"},
     "service": {"model"},
     "lasting": set(),
     "open_files": set(),
     "simulators": {"control", "dsr", "peer", "devices", "model", "journal", "loop"},
-    "simulators.world": {"tracker", "control", "dsr", "peer", "devices", "model", "journal", "loop", "simulators"},
+    "simulators.world": {"control", "dsr", "peer", "devices", "model", "journal", "loop", "simulators"},
 }
 """The design's table, the loop's parts (contracts, inbox, turn) each on a line of their own."""
 
@@ -108,7 +110,10 @@ BEYOND: dict[tuple[str, str], str] = {
     ("simulators.world", "contracts"): "it stands where the drivers stand",
     ("simulators.world", "turn"): "the turn that the loop runs on real clocks, on virtual ones",
     ("simulators.world", "inbox"): "it is filled by the world instead of by drivers",
-    ("simulators.world", "tracker"): "who lives in a population is drawn on both sides; laws are counted in its columns",
+    (
+        "simulators.world",
+        "tracker",
+    ): "who lives in a population is drawn on both sides; laws are counted in its columns",
     ("simulators.world", "compiled"): "a soak says whether its kernels are compiled",
 }
 """Arrows that go beyond the table, each with its reason."""
