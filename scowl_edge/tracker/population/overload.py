@@ -153,7 +153,15 @@ def fewest(sizes: Sizes, over: int) -> int:
 
 @inner_kernel
 def cure(
-    columns: Columns, log: Log, room: Room, members: Members, tree: int, end: int, scarce: bool, thrifty: bool
+    columns: Columns,
+    log: Log,
+    room: Room,
+    members: Members,
+    all_feeds: tuple[NDArray[np.int64], NDArray[np.int32]],
+    tree: int,
+    end: int,
+    scarce: bool,
+    thrifty: bool,
 ) -> None:
     """Lets members of a tree leave until it is not over, nothing fits, or the log counts `end` moves.
 
@@ -162,6 +170,7 @@ def cure(
         log: what changed hands is added.
         room: of all trees.
         members: lists that cover the tree.
+        all_feeds: feeds as `listed`, of all living trees if room is scarce.
         tree: the one that is over.
         end: of the moves counted in the log.
         scarce: whether members go where they fit best.
@@ -176,7 +185,12 @@ def cure(
     if thrifty:
         end = min(end, int(log.totals[1]) + 2 * fewest(sizes, left) + THRIFT)
     while left > 0 and int(log.totals[1]) < end and len(room.heap):
-        key = next_to_leave(sizes, left, room_of(columns, int(room.heap[0])))
+        most = room_of(columns, int(room.heap[0]))
+        key = smallest_from(sizes, left, min(most, left + left // CLOSE))
+        if key == NOBODY:
+            if scarce and swap_feeds(columns, log, room, all_feeds, tree):
+                return
+            key = next_to_leave(sizes, left, most)
         if key != NOBODY:
             leave(columns, log, room, key, scarce)
             left = over_of(columns, tree)
@@ -188,14 +202,51 @@ def cure(
 
 
 @inner_kernel
+def swap_feeds(
+    columns: Columns, log: Log, room: Room, all_feeds: tuple[NDArray[np.int64], NDArray[np.int32]], tree: int
+) -> bool:
+    """Cures a tree by one feed that goes to the roomiest tree for a smaller one: two moves, but a close fit.
+
+    Between the homes and the feeds there may be nobody of the right size; among the differences there is.
+    """
+    first, feeds = all_feeds
+    other = int(room.heap[0])
+    left = over_of(columns, tree)
+    best, least, go, come = left + left // CLOSE + 1, left, -1, -1
+    if room_of(columns, other) < least:
+        return False
+    for at in range(int(first[tree]), int(first[tree + 1])):
+        feed = int(feeds[at])
+        demand = int(columns.big_demand[feed])
+        if (
+            demand <= least
+            or int(columns.big_tree[feed]) != tree
+            or not columns.eligible[int(columns.big_zone[feed]), other]
+        ):
+            continue
+        for near in range(int(first[other]), int(first[other + 1])):
+            partner = int(feeds[near])
+            less = demand - int(columns.big_demand[partner])
+            if (
+                least <= less < best
+                and int(columns.big_tree[partner]) == other
+                and columns.eligible[int(columns.big_zone[partner]), tree]
+            ):
+                best, go, come = less, feed, partner
+    if go < 0 or best > room_of(columns, other):
+        return False
+    slots = len(columns.demand)
+    move_one(columns, log, room, slots + come, tree)
+    move_one(columns, log, room, slots + go, other)
+    return True
+
+
+@inner_kernel
 def next_to_leave(sizes: Sizes, left: int, most: int) -> int:
-    """Who leaves next of those not above `most`: one that covers closely, else the largest that does not.
+    """Who leaves next where nobody covers closely: the largest not above `most` that does not cover all.
 
     Where that is less than half, one that covers too much costs fewer moves.
     """
-    key = smallest_from(sizes, left, min(most, left + left // CLOSE))
-    if key != NOBODY:
-        return key
     key = largest_to(sizes, min(most, left))
     if key == NOBODY or 2 * demand_of(key) < left:
         other = smallest_from(sizes, left, most)
@@ -274,9 +325,11 @@ def relieve_trees(columns: Columns, log: Log, room: Room, budget: int, thrifty: 
     if left == 0:
         return 0
     members = list_members(columns, wanted_trees(flags))
+    if scarce:
+        first, feeds = listed(columns.big_tree, wanted_trees(columns.tree_alive), len(flags))
     for tree in trees:
         if flags[tree]:
-            cure(columns, log, room, members, int(tree), end, scarce, thrifty)
+            cure(columns, log, room, members, (first, feeds), int(tree), end, scarce, thrifty)
     if not thrifty:
         for tree in trees:
             if flags[tree]:

@@ -140,7 +140,7 @@ def feed_slots(
 def refeed_class(
     columns: Columns, log: Log, history: History, room: Room, klass: int, give: int, free: int, band: int, fed: int
 ) -> tuple[int, bool]:
-    """Feeds starved ones of a class; quanta fed, those of classes before it too, and whether the next one has to wait."""
+    """Feeds starved ones of a class; quanta fed, with those before it, and whether the next one has to wait."""
     blocks, feeds = len(columns.block_tree), len(columns.big_tree)
     queue = np.empty(blocks + feeds, np.int64)
     since = np.empty(blocks + feeds, np.int64)
