@@ -37,7 +37,7 @@ RUNGS = {
     "stop-plants": "plants go off",
     "wake-and-fill": "stores wake and are filled",
     "feed": "who was cut off is fed again",
-    "plants lost": "plants went dark",
+    "plants-lost": "plants went dark",
     # Decisions beside the ladder.
     "shed-failed": "a shed did not come",
     "shed-expired": "a shed came to its end",

@@ -323,7 +323,7 @@ class Population:
         _, moved, starved, fed = self._log.totals.tolist()
         quantum = self.declared.quantum_w
         if dark:
-            self.decisions.append(("plants lost", 0, Reason(LOST, (dark, moved))))
+            self.decisions.append(("plants-lost", 0, Reason(LOST, (dark, moved))))
         if starved:
             wanted = int(self.columns.block_sum.sum()) + int(self.columns.big_demand.sum())
             reason = Reason(STARVED, (starved, wanted * quantum, int(self.columns.tree_safe.sum()) * quantum))
@@ -395,6 +395,7 @@ class Population:
             self.declared,
             self.columns,
             self.standing,
+            self.margins,
             self.fleet,
             self.output,
             self.fresh,

@@ -11,9 +11,15 @@ from scowl_edge.model.site import Population as Declared
 from scowl_edge.model.view import FeederView, PopulationTreeView, PopulationView
 from scowl_edge.tracker.population.census import Fleet, Plant
 from scowl_edge.tracker.population.columns import Columns
+from scowl_edge.tracker.population.margin import Decided, Margins
 from scowl_edge.tracker.population.standing import Standing
 
-FIXED = declare("population-margin", "{} % of each plant's output is kept free, as configured")
+FIXED = declare("population-margin", "{} % of each plant's output is kept free, as configured: {:W} in all")
+MIXED = declare(
+    "population-margins",
+    "{:W} of the plants' output is kept free: {} % of it at {} of them, as configured, at {} more, because of {} "
+    "standard deviations of their members' demand and {} % for what all do alike",
+)
 _PLANTS = {Plant.WIND: "wind", Plant.SUN: "sun", Plant.FIXED: "fixed", Plant.CONTINUOUS: "continuous"}
 
 
@@ -21,6 +27,7 @@ def view(
     declared: Declared,
     columns: Columns,
     now: Standing,
+    margins: Margins,
     fleet: Fleet,
     output: NDArray[np.int64],
     fresh: NDArray[np.bool_],
@@ -70,10 +77,22 @@ def view(
                 strict=True,
             )
         ),
-        margin=Reason(FIXED, (declared.margin_ppm // 10_000,)),
+        margin=_margin(declared, margins, output),
         score=score,
         refused=refused,
     )
+
+
+def _margin(declared: Declared, margins: Margins, output: NDArray[np.int64]) -> Reason:
+    """Why as much is kept free as is."""
+    kept_w = int((output - margins.safe).sum()) * declared.quantum_w
+    percent = declared.margin_ppm // 10_000
+    if not declared.sigma_milli and not declared.correlated_ppm:
+        return Reason(FIXED, (percent, kept_w))
+    by_members = int(np.count_nonzero(margins.decided == Decided.MEMBERS))
+    fixed = int(np.count_nonzero(margins.decided == Decided.FIXED))
+    numbers = (kept_w, percent, fixed, by_members, declared.sigma_milli // 1_000, declared.correlated_ppm // 10_000)
+    return Reason(MIXED, numbers)
 
 
 def _of(numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[int, ...]:

@@ -137,3 +137,12 @@ def test_kinds_are_told_apart() -> None:
     declared: Population = district().site.populations[0]
     assert declared.kind is PeerKind.SIMULATED
     assert declared.quantum_w == 1
+
+
+def test_the_margin_is_explained() -> None:
+    fixed = lived(district(), 3).core.populations[0].view().margin
+    assert str(fixed).startswith("10 % of each plant's output is kept free, as configured: ")
+    text = district().text.replace("supply:", "statistics: {sigma: 4, correlated: 2 %}, supply:")
+    view = lived(assemble(text, "district.yaml"), 3).core.populations[0].view()
+    assert "4 standard deviations of their members' demand and 2 % for what all do alike" in str(view.margin)
+    assert view.safe_w < view.generation_w
