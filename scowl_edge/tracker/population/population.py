@@ -315,7 +315,9 @@ class Population:
         worst = int(fairness.keep(columns, log, self.history, now_s))
         if self.history.totals[0]:
             worst = max(worst, int(fairness.longest(columns, self.history, now_s)))
-        self.judged = score.judge(columns, log, least)
+        # Whoever had to starve has left its tree as well: neither counts as a change that balancing chose.
+        forced = int(log.totals[2])
+        self.judged = score.judge(columns, log, max(0, least - forced), forced=forced)
         lasted = now_ms - self._stepped_at if self._stepped_at >= 0 else 0
         self.tally.add(self.judged, max(0, lasted), worst_starved_s=worst)
 
