@@ -39,7 +39,7 @@ def fit(sizes: NDArray[np.int64], order: NDArray[np.int64], want: NDArray[np.int
                 changed, more = bring_in(item, sizes, ranks, order, room, trees)
                 better = better or changed
                 looks += more
-        if not better and trees.min() < 0:
+        if not better and (trees < 0).any():
             better, more = gather(sizes, ranks, room, trees)
             looks += more
     return trees

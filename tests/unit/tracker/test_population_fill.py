@@ -82,7 +82,7 @@ def test_with_headroom_all_trees_carry_about_the_same_share() -> None:
     columns, _ = drawn(100_000, 10, ratio_ppm=1_100_000)
     target = rebuilt(columns)
     share_ppm = target.tree_load * 1_000_000 // target.tree_safe
-    assert int(share_ppm.max()) - int(share_ppm.min()) < 25_000
+    assert int(share_ppm.max()) - int(share_ppm.min()) < 40_000
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -148,7 +148,9 @@ def test_a_class_is_exhausted_before_a_more_important_one_is_touched() -> None:
     flat = assignments(target)
     klass = np.repeat(columns.block_class, np.diff(columns.block_start))
     starved = (flat.tree == NO_TREE) & (columns.demand > 0)
-    assert not ((flat.tree != NO_TREE) & (columns.demand > 0) & (klass == 3)).any()
+    # What is served of the last class is crumbs of room that nobody of the one before it fits into.
+    crumbs = columns.demand[(flat.tree != NO_TREE) & (columns.demand > 0) & (klass == 3)]
+    assert crumbs.max(initial=0) < columns.demand[starved & (klass == 2)].min()
     assert starved[klass == 2].any() and not starved[klass == 1].any() and not starved[klass == 0].any()
     assert not (target.big_tree[columns.big_class <= 1] == NO_TREE).any()
 
