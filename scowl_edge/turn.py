@@ -34,6 +34,8 @@ from scowl_edge.model.event import Booted, JournalGap, Outcome, StepFailed
 from scowl_edge.model.tick import Late, Tick
 
 SAME_BOOT_TOLERANCE_MS = 2_000
+LARGE_STATE, MOST_RARE = 4 << 20, 12
+"""Bytes of state that one usual distance between snapshots is for; the longest distance, in usual ones."""
 LATE_PART = 4
 """A turn counts as late from the fourth part of a period on."""
 
@@ -148,7 +150,7 @@ class Turn:
                 self._hole = hole
         self.journal_ok = durable
         self._since_snapshot += 1
-        if durable and self._since_snapshot >= self._snapshot_every:
+        if durable and self._since_snapshot >= self._snapshot_every * self._rarer():
             self.snapshot()
 
     def may_leave(self, plan: Plan, durable: bool) -> list[Effect]:
@@ -171,6 +173,10 @@ class Turn:
             else:
                 leaving.append(effect)
         return leaving
+
+    def _rarer(self) -> int:
+        """A state of many megabytes is stored less often; a restart runs the steps since again, so not too rarely."""
+        return min(MOST_RARE, max(1, len(self._base) // LARGE_STATE))
 
     def snapshot(self) -> None:
         """Appends the core's state as it is between two steps."""

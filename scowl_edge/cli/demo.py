@@ -39,23 +39,30 @@ def demo(*, http: str | None, clock_rate: int, population: int = 0) -> None:
     Raises:
         ScowlError: what kept the simulation or the daemon from starting.
     """
-    place = next((place for place in _PLACES if place.exists()), _PLACES[0])
     require_compiled(population)
-    assembly = assemble(populated(read_file(str(place)), population), str(place))
     logs.configure(logging.WARNING)
     if population and COMPILED:
         typer.echo("compiling the kernels that balance the town: up to a minute, unless this machine has kept them")
     with TemporaryDirectory(prefix="scowl-edge-demo-") as directory:
-        journal = replace(assembly.journal, path=Path(directory) / "demo.db")
-        telemetry = replace(assembly.telemetry, path=Path(directory) / "demo.telemetry.db")
-        assembly = replace(assembly, journal=journal, telemetry=telemetry)
+        assembly = prepared(Path(directory), population)
         if assembly.http.token_file is None and assembly.http.token_credential is None:
             token = Path(directory) / "token"
             token.touch(mode=0o600)
             token.write_text(secrets.token_urlsafe(12))
             assembly = replace(assembly, http=replace(assembly.http, token_file=token))
             typer.echo(f"operator's token, for orders: {token.read_text()}")
-        on_fastest_loop(_demo(assembly, http, clock_rate))
+        on_fastest_loop(play(assembly, http, clock_rate))
+
+
+def prepared(directory: Path, population: int = 0) -> Assembly:
+    """The demo's region, with a town of so many consumers, its files in a directory."""
+    place = next((place for place in _PLACES if place.exists()), _PLACES[0])
+    assembly = assemble(populated(read_file(str(place)), population), str(place))
+    return replace(
+        assembly,
+        journal=replace(assembly.journal, path=directory / "demo.db"),
+        telemetry=replace(assembly.telemetry, path=directory / "demo.telemetry.db"),
+    )
 
 
 def populated(text: str, consumers: int) -> str:
@@ -76,7 +83,8 @@ def _free(host: str, port: int) -> str:
     return f"{host}:{port}"
 
 
-async def _demo(assembly: Assembly, http: str | None, clock_rate: int) -> None:
+async def play(assembly: Assembly, http: str | None, clock_rate: int) -> None:
+    """Plays the devices of a region and runs the daemon on them, until it is stopped."""
     # Free ports: a demo must not fail because something else runs on the machine.
     simulator = await serve(assembly, clock_rate, ephemeral=True)
     try:

@@ -69,7 +69,7 @@ class SqliteJournal:
                 writer thread.
             on_commit: Told the seconds that each commit took, on the writer thread.
             max_records: Most records that may wait.
-            max_bytes: Most bytes of payload that may wait.
+            max_bytes: Most bytes of payload that may wait; a single larger record goes while there is half of it.
             linger_ms: How long a record may wait for company while nobody waits for it.
             busy_ms: How long one attempt waits for another connection's lock.
             retention_every_ms: Pause between looks for what may be deleted.
@@ -133,7 +133,7 @@ class SqliteJournal:
         with self._changed:
             if self._closing:
                 raise JournalError(f"append to journal {self._path}: it is closed")
-            if len(self._queue) >= self._max_records or self._queued_bytes + size > self._max_bytes:
+            if len(self._queue) >= self._max_records or self._queued_bytes + size > self._room_for(size):
                 self.records_refused += 1
                 raise JournalFull(
                     f"the {record.kind} record of step {record.step} was not taken by journal {self._path}: "
@@ -146,6 +146,10 @@ class SqliteJournal:
             self._queue.append(record)
             self._queued_bytes += size
             self._appended += 1
+
+    def _room_for(self, size: int) -> int:
+        """Bytes that may wait with a record of this size: one that is larger than the queue still goes, by itself."""
+        return self._max_bytes if size <= self._max_bytes else size + self._max_bytes // 2
 
     async def barrier(self, timeout_ms: int) -> bool:
         """True when all appended so far is durable; False after `timeout_ms`, or at once when the disk fails."""
