@@ -18,7 +18,7 @@ from scowl_edge.contracts import JournalFull, Record
 from scowl_edge.journal.file import WriterLock, connect, prepare
 from scowl_edge.journal.keeping import Keeper
 from scowl_edge.journal.packing import Packer
-from scowl_edge.journal.records import KINDS, SNAPSHOT, JournalError
+from scowl_edge.journal.records import KINDS, SNAPSHOT, SNAPSHOT, JournalError
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ class SqliteJournal:
                 writer thread.
             on_commit: Told the seconds that each commit took, on the writer thread.
             max_records: Most records that may wait.
-            max_bytes: Most bytes of payload that may wait; a single larger record goes while there is half of it.
+            max_bytes: Most bytes of payload that may wait; a larger snapshot goes while there is half of it.
             linger_ms: How long a record may wait for company while nobody waits for it.
             busy_ms: How long one attempt waits for another connection's lock.
             retention_every_ms: Pause between looks for what may be deleted.
@@ -133,7 +133,7 @@ class SqliteJournal:
         with self._changed:
             if self._closing:
                 raise JournalError(f"append to journal {self._path}: it is closed")
-            if len(self._queue) >= self._max_records or self._queued_bytes + size > self._room_for(size):
+            if len(self._queue) >= self._max_records or self._queued_bytes + size > self._room_for(record):
                 self.records_refused += 1
                 raise JournalFull(
                     f"the {record.kind} record of step {record.step} was not taken by journal {self._path}: "
@@ -147,9 +147,12 @@ class SqliteJournal:
             self._queued_bytes += size
             self._appended += 1
 
-    def _room_for(self, size: int) -> int:
-        """Bytes that may wait with a record of this size: one that is larger than the queue still goes, by itself."""
-        return self._max_bytes if size <= self._max_bytes else size + self._max_bytes // 2
+    def _room_for(self, record: Record) -> int:
+        """Bytes that may wait with a record: a state that is larger than the queue still goes, by itself."""
+        size = len(record.payload)
+        if record.kind != SNAPSHOT or size <= self._max_bytes:
+            return self._max_bytes
+        return size + self._max_bytes // 2
 
     async def barrier(self, timeout_ms: int) -> bool:
         """True when all appended so far is durable; False after `timeout_ms`, or at once when the disk fails."""
