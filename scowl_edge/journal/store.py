@@ -18,7 +18,7 @@ from scowl_edge.contracts import JournalFull, Record
 from scowl_edge.journal.file import WriterLock, connect, prepare
 from scowl_edge.journal.keeping import Keeper
 from scowl_edge.journal.packing import Packer
-from scowl_edge.journal.records import KINDS, SNAPSHOT, SNAPSHOT, JournalError
+from scowl_edge.journal.records import KINDS, SNAPSHOT, JournalError
 
 log = structlog.get_logger(__name__)
 
