@@ -235,6 +235,8 @@ class Core:
                     shift_times(section, event.mono_base_ms)
             for population in self.populations:
                 population.shift_times(event.mono_base_ms)
+        for population in self.populations:
+            population.booted()
         memory.situation.boot = event.boot
         memory.situation.stopping_at = -1
         memory.image.quality[:] = Quality.UNTRIED

@@ -36,6 +36,8 @@ REPEAT_MS = 120_000
 """An assignment that nobody confirmed is sent again after so long."""
 REPEATED_AT_ONCE = 1_024
 """Most assignments that are sent again in one step."""
+UNKNOWN = 65_533
+"""Instead of a tree: nobody has said since the last assignment what is held."""
 WAITING_JOINS, JOINS_A_STEP = 65_536, 2_000
 SPARE_FEEDS = 32
 REFUSALS = (
@@ -120,7 +122,9 @@ class Intake:
 
     def _take(self, kind: BatchKind, rows: NDArray[np.void], history: History, now_ms: int) -> None:
         if kind is BatchKind.DEMAND:
-            self._demand(rows["slot"], rows["value"], now_ms)
+            slot = rows["slot"].astype(np.int64)
+            # The upper half of the numbers means feeds to `reports`; here it is nobody.
+            self._demand(np.where(slot < reports.FEED, slot, -1), rows["value"], now_ms)
         elif kind is BatchKind.FEED:
             self._demand(rows["feed"].astype(np.int64) + reports.FEED, rows["value"], now_ms)
         elif kind is BatchKind.OUTPUT:
@@ -220,10 +224,22 @@ class Intake:
     # -- out ---------------------------------------------------------------------------------------------------------
 
     def note_sent(self, kind: NDArray[np.uint8], number: NDArray[np.int64], now_ms: int) -> None:
-        """Remembers when assignments left."""
-        self.sent_at[number[kind == BLOCK]] = now_ms
-        self.sent_at[self.columns.row_block[number[kind == SLOT] // ROW]] = now_ms
-        self.sent_at[len(self.columns.block_tree) + number[kind == BIG]] = now_ms
+        """Remembers when assignments left; what was confirmed before does not count for them."""
+        blocks, slots, feeds = number[kind == BLOCK], number[kind == SLOT], number[kind == BIG]
+        start = self.columns.block_start
+        for block in blocks.tolist():
+            self.slot_held[start[block] : start[block + 1]] = UNKNOWN
+        self.slot_held[slots] = UNKNOWN
+        self.feed_held[feeds] = UNKNOWN
+        self.sent_at[blocks] = now_ms
+        self.sent_at[self.columns.row_block[slots // ROW]] = now_ms
+        self.sent_at[len(self.columns.block_tree) + feeds] = now_ms
+
+    def doubt(self) -> None:
+        """After a start nothing counts as confirmed: the last assignments before it may have been forgotten."""
+        self.slot_held[:] = UNKNOWN
+        self.feed_held[:] = UNKNOWN
+        self.sent_at[:] = -1
 
     def unconfirmed(self, now_ms: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
         """(kind, number, tree) of assignments to be sent again; None if there are none."""

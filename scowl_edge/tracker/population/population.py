@@ -337,17 +337,25 @@ class Population:
         """What the peers have to hear: what changed, and what nobody has confirmed."""
         columns, log = self.columns, self._log
         count = int(log.totals[0])
+        changes: Changes | None = None
         if count > len(log.kind):
             changes = everything(columns)
         elif count:
             changes = latest(columns, log.kind[:count], log.number[:count].astype(np.int64))
-        else:
-            again = intake.unconfirmed(now_ms)
-            if again is None:
-                return None
-            changes = again
-        intake.note_sent(changes[0], changes[1], now_ms)
-        return changes
+        if changes is not None:
+            intake.note_sent(changes[0], changes[1], now_ms)
+        # What is sent now is not among it.
+        again = intake.unconfirmed(now_ms) if self._begun else None
+        if again is None:
+            return changes
+        intake.note_sent(again[0], again[1], now_ms)
+        if changes is None:
+            return again
+        return (
+            np.concatenate([changes[0], again[0]]),
+            np.concatenate([changes[1], again[1]]),
+            np.concatenate([changes[2], again[2]]),
+        )
 
     def _kept(self) -> tuple[NDArray[np.generic], ...]:
         """What a decision changes, to be put back."""
@@ -495,6 +503,11 @@ class Population:
         assign.sum_trees(columns)
         self.margins = self._margins()
         self.standing = standing.look(columns)
+
+    def booted(self) -> None:
+        """The daemon started anew: everybody is told again."""
+        if self.intake is not None:
+            self.intake.doubt()
 
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time, after a restart on another clock base."""
