@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 
 from scowl_edge.model.batch import ROWS, BatchKind
+from simulators.world.joining import Comer
 from simulators.world.mail import CALM_DELAY_MS
 from simulators.world.peers import Lie
-from simulators.world.region import STATIONS, Region
+from simulators.world.region import GATEWAYS, STATIONS, Region
 from simulators.world.schedule import mix
 from simulators.world.trouble import MINUTE_MS, Fault, Trouble
 
@@ -111,35 +112,44 @@ def _forgets(region: Region, fault: Fault) -> Undo:
     return None
 
 
-def _identity(region: Region, number: int) -> tuple[int, int]:
-    """128 bits of a newcomer."""
-    return mix(region.seed, number, 1) << 32 | mix(region.seed, number, 2), mix(region.seed, number, 3) << 32 | number
+def _newcomer(region: Region, draw: int) -> Comer:
+    zone, klass = region.seats[mix(draw, 1) % len(region.seats)]
+    return Comer(
+        identity=(mix(draw, 2) << 30 | mix(draw, 3), mix(draw, region.schedule.now_ms) << 30 | mix(draw, 4)),
+        zone=zone,
+        klass=klass,
+        nominal=1 + mix(draw, 5) % region.small,
+        gateway=mix(draw, 6) % GATEWAYS,
+        asked_ms=region.schedule.now_ms,
+    )
 
 
 def _join(region: Region, fault: Fault) -> Undo:
-    """Newcomers, or one that is known already."""
-    known = region.newcomers
-    count = 40 if fault.kind is Trouble.BURST else 1
-    line = fault.draw % (region.peers.gateways - 1)
-    rows = np.zeros(count, ROWS[BatchKind.JOIN])
-    for k in range(count):
-        if fault.kind is Trouble.TWIN and known:
-            identity = known[fault.draw % len(known)]
-        else:
-            identity = _identity(region, len(known) + region.gone)
-            known.append(identity)
-        klass = (3, 3, 3, 2, 2, 0)[mix(fault.draw, k) % 6]
-        rows[k] = (*identity, mix(fault.draw, k, 1) % region.zones, klass, 20 + mix(fault.draw, k, 2) % 4_000)
-    region.send(line, BatchKind.JOIN, rows.tobytes())
+    """One comes; or very many, who go again after a while."""
+    count = 60 if fault.kind is Trouble.BURST else 1
+    comers = [_newcomer(region, mix(fault.draw, k)) for k in range(count)]
+    for comer in comers:
+        region.joining.ask(comer)
+    if fault.kind is not Trouble.BURST:
+        return None
+
+    def undo() -> None:
+        for comer in comers:
+            if comer.identity in region.joining.members:
+                region.joining.leave(comer.identity, comer.gateway, region.schedule.now_ms)
+
+    return undo
+
+
+def _twin(region: Region, fault: Fault) -> Undo:
+    known = list(region.joining.members)
+    region.joining.twin(known[fault.draw % len(known)], _newcomer(region, fault.draw))
     return None
 
 
 def _leave(region: Region, fault: Fault) -> Undo:
-    known = region.newcomers
-    if known:
-        row = np.array([known.pop(fault.draw % len(known))], ROWS[BatchKind.LEAVE])
-        region.gone += 1
-        region.send(fault.draw % (region.peers.gateways - 1), BatchKind.LEAVE, row.tobytes())
+    known = list(region.joining.members)
+    region.joining.leave(known[fault.draw % len(known)], fault.draw % GATEWAYS, region.schedule.now_ms)
     return None
 
 
@@ -230,7 +240,8 @@ DEEDS: dict[Trouble, Deed] = {
     Trouble.PLANT_SILENT: _plant_silent,
     Trouble.PLANT_LIES: _plant_lies,
     Trouble.FORGETS: _forgets,
-    **dict.fromkeys((Trouble.JOIN, Trouble.TWIN, Trouble.BURST), _join),
+    **dict.fromkeys((Trouble.JOIN, Trouble.BURST), _join),
+    Trouble.TWIN: _twin,
     Trouble.LEAVE: _leave,
     **dict.fromkeys((Trouble.TRIP, Trouble.TRIPS), _trip),
     Trouble.CALM: _calm,

@@ -55,7 +55,9 @@ class Peers:
         self.seed = seed
         self.slots, self.feeds = len(columns.demand), len(columns.big_demand)
         places = self.slots + self.feeds
-        owner = np.concatenate([layout.consumer, columns.big_owner]).astype(np.int64)
+        # Places without anybody may follow those that were laid out: room for who joins later.
+        nobody = np.full(self.slots - len(layout.consumer), -1)
+        owner = np.concatenate([layout.consumer, nobody, columns.big_owner]).astype(np.int64)
         self.present: NDArray[np.bool_] = owner >= 0
         """Whether somebody has the place."""
         self.nominal: NDArray[np.int64] = np.concatenate([columns.demand, columns.big_demand]).astype(np.int64)
@@ -157,6 +159,20 @@ class Peers:
             self.told[first:end][newer] = stamp
             self.held[first:end][newer] = tree
         return entries[heeded].tobytes()
+
+    def settle(self, place: int, nominal: int) -> None:
+        """Somebody takes a place, and holds what its group was told."""
+        self.present[place], self.nominal[place] = True, nominal
+        self.sigma[place], self.deviation[place] = abs(nominal) * 3 // 10, 0
+        self._floor[place], self._ceiling[place] = min(0, NAMEPLATE * nominal), max(0, NAMEPLATE * nominal)
+        self.wanted[place] = self.shown[place] = nominal
+        self.lie[place] = Lie.NONE
+
+    def vacate(self, first: int, count: int) -> None:
+        """Somebody goes, and draws nothing any more."""
+        self.present[first : first + count] = False
+        self.wanted[first : first + count] = 0
+        self.held[first : first + count] = NO_TREE
 
     def forget(self, block: int) -> None:
         """A block knows no tree any more."""

@@ -6,16 +6,19 @@ The tracker knows nothing but the messages that reach it. What is true is here, 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.model.batch import ROWS, Assign, Batch, BatchKind
+from scowl_edge.model.batch import ROWS, Assign, Batch, BatchKind, Seated
 from scowl_edge.model.effect import Effect, Inputs, Plan
 from scowl_edge.model.site import Site
 from scowl_edge.tracker.population import census
+from scowl_edge.tracker.population.intake import identities
 from scowl_edge.tracker.population.population import laid_out
+from simulators.world.joining import Identity, Joining
 from simulators.world.laws import LawBook
 from simulators.world.mail import Mail
 from simulators.world.peers import Peers
@@ -52,12 +55,18 @@ class Region:
             on_effect=self._leave,
             on_start=self._started,
         )
-        columns, layout, people = laid_out(declared)
+        _, layout, people = laid_out(declared)
+        columns = self.tracker.core.populations[0].columns
         self.peers = Peers(people, columns, layout, seed, GATEWAYS)
         mean = int(people.nominal.sum())
         rated = mean * declared.supply_ppm // 1_000_000
         self.plants = Plants(census.draw_fleet(declared.trees, rated, declared.seed), seed)
-        self._watch = Watch(declared, book, columns, self.plants.rated)
+        members: dict[Identity, tuple[int, int]] = {}
+        for consumer, (high, low) in enumerate(identities(declared.seed, declared.consumers).tolist()):
+            slot, feed = int(layout.slot[consumer]), int(layout.feed[consumer])
+            members[high, low] = (slot, 1) if slot >= 0 else (self.peers.slots + feed, int(layout.feeds[consumer]))
+        self.joining = Joining(self.peers, dict(members), self.send)
+        self._watch = Watch(declared, book, columns, self.plants.rated, members)
         self.mail = Mail(schedule, seed, self.peers.gateways + STATIONS)
         self.faults: Counter[str] = Counter()
         """What went wrong, by kind."""
@@ -67,11 +76,10 @@ class Region:
         self.lying_plants: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         self.kept: list[tuple[int, BatchKind, int, int, bytes]] = []
         """Old messages, to be sent once more: line, kind, sender, sequence, rows."""
-        self.newcomers: list[tuple[int, int]] = []
-        """Identities of those who came later."""
-        self.gone = 0
-        """Newcomers that left again."""
-        self.zones = len(columns.zone_parent)
+        self.seats = sorted(set(zip(columns.block_zone.tolist(), columns.block_class.tolist(), strict=True)))
+        """(zone, class) in which somebody lives."""
+        self.small = int(np.abs(columns.demand.astype(np.int64)).max())
+        """Largest mean demand of one in a slot."""
         self._sequence: Counter[int] = Counter()
         self._tick = 0
         self.trees = declared.trees
@@ -87,6 +95,7 @@ class Region:
         self._tick += 1
         self.peers.advance(self._tick)
         self.plants.advance(now, self._tick)
+        self.joining.minute(now)
         black = self.plants.overloaded(self.peers.loads(self.trees), now, RIDE_THROUGH_MS)
         for tree in black.tolist():
             self.blackouts += 1
@@ -122,8 +131,8 @@ class Region:
             self.send(self.peers.gateways + station, BatchKind.OUTPUT, rows.tobytes(), urgent=urgent)
 
     def send(self, line: int, kind: BatchKind, rows: bytes, *, urgent: bool = False) -> None:
-        """Sends a message to the tracker, numbered by its sender; each kind has a sender of its own."""
-        sender = line * len(BatchKind) + kind
+        """Sends a message to the tracker, numbered by its sender; each kind has one, joins and leaves the same."""
+        sender = line * len(BatchKind) + (BatchKind.JOIN if kind is BatchKind.LEAVE else kind)
         self._sequence[sender] += 1
         self.post(line, kind, sender, self._sequence[sender], rows, urgent=urgent)
         if len(self.kept) < 64:
@@ -154,6 +163,26 @@ class Region:
             for gateway, entries in self.peers.by_gateway(effect.kind, effect.number, effect.tree):
                 self.mail.to_peer(gateway, partial(self._heed, gateway, entries, stamp))
                 self.tracker.dispatch_boundary()
+        elif isinstance(effect, Seated):
+            self._answer(effect)
+
+    def _answer(self, seated: Seated) -> None:
+        """Each newcomer is answered by a message of its own."""
+        for i, identity in enumerate(zip(seated.high.tolist(), seated.low.tolist(), strict=True)):
+            comer = self.joining.waiting.get(identity)
+            one = slice(i, i + 1)
+            answer = replace(
+                seated,
+                high=seated.high[one],
+                low=seated.low[one],
+                place=seated.place[one],
+                outcome=seated.outcome[one],
+            )
+            line = comer.gateway if comer is not None else i % GATEWAYS
+            self.mail.to_peer(line, partial(self._seat, answer))
+
+    def _seat(self, answer: Seated) -> None:
+        self.joining.heed(answer, self.schedule.now_ms)
 
     def _heed(self, gateway: int, entries: NDArray[np.void], stamp: int) -> None:
         held = self.peers.heed(entries, stamp)
@@ -177,10 +206,11 @@ class Region:
 
     def settled(self) -> None:
         """All has been quiet for long."""
-        self.watch.settled(self.tracker.core.populations[0], self.peers.held, self.schedule.now_ms)
+        self.watch.settled(self.tracker.core.populations[0], self.peers, self.schedule.now_ms)
 
     def happened(self) -> Counter[str]:
         """What followed from the faults: on the network, in the tracker, in the plants."""
         told = Counter({f"messages {name}": count for name, count in self.mail.counts.items()})
         own = Counter({"plants blacked out by their load": self.blackouts})
-        return told + self.tracker.counts + own + self.watch.counts()
+        came = Counter({f"newcomers: {name}": count for name, count in self.joining.counts.items()})
+        return told + self.tracker.counts + own + came + self.watch.counts()

@@ -94,7 +94,7 @@ RATES: dict[Trouble, Rate] = {
     Trouble.JOIN: Rate(every=60),
     Trouble.LEAVE: Rate(every=60),
     Trouble.TWIN: Rate(every=200),
-    Trouble.BURST: Rate(every=600),
+    Trouble.BURST: Rate(every=400, lasts=60),
     Trouble.FORGETS: Rate(every=150),
     Trouble.TRIP: Rate(every=60, lasts=20),
     Trouble.TRIPS: Rate(every=300, lasts=15),

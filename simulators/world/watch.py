@@ -7,12 +7,14 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from scowl_edge.model.batch import Seated
 from scowl_edge.model.effect import Inputs, Plan
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population.columns import NO_TREE, PROTECTED, Columns
 from scowl_edge.tracker.population.population import Population
+from simulators.world.joining import Identity
 from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, check_columns, overloaded
-from simulators.world.peers import NAMEPLATE
+from simulators.world.peers import NAMEPLATE, Peers
 from simulators.world.witness import Witness
 
 ON_ITS_WAY_MS = 60_000
@@ -24,13 +26,20 @@ PATIENCE = 3
 class Watch:
     """Keeps what the laws compare a step with."""
 
-    def __init__(self, declared: Declared, book: LawBook, columns: Columns, rated: NDArray[np.int64]) -> None:
-        """`columns` as drawn, before the first step; `rated` is int64[trees], quanta."""
+    def __init__(
+        self,
+        declared: Declared,
+        book: LawBook,
+        columns: Columns,
+        rated: NDArray[np.int64],
+        members: dict[Identity, tuple[int, int]],
+    ) -> None:
+        """`columns` as drawn, before the first step; `rated` is int64[trees], quanta; `members` as in `Joining`."""
         self.declared, self.book = declared, book
         nominal = np.concatenate([columns.demand, columns.big_demand]).astype(np.int64)
         most = np.concatenate([np.full(len(columns.demand), 2**15 - 1), np.full(len(columns.big_demand), 2**31 - 1)])
         nameplate = np.minimum(NAMEPLATE * np.abs(nominal), most)
-        self.witness = Witness(nominal, nameplate, rated, len(columns.demand))
+        self.witness = Witness(nominal, nameplate, rated, len(columns.demand), members)
         self.went = 0
         self.least = 0
         """Departures from trees that had to let go, and the fewest that would have done."""
@@ -68,11 +77,13 @@ class Watch:
         check_columns(self.book, step, columns, now)
         self._check_safe(columns, now, step)
         self._check_protected(columns, now, step)
-        self.witness.take(step, now_ms, inputs.batches)
+        seats = [effect for effect in plan.effects if isinstance(effect, Seated)]
+        wrong = self.witness.take(step, now_ms, inputs.batches, seats)
+        self.book.hold(Law.ONE_IDENTITY, step, not wrong, wrong)
         if self.witness.certain:
             self._check_told(columns, now, step, now_ms)
         else:
-            self.witness.believe(now.demand, columns.tree_safe)
+            self._believe(population, now)
         if self._before is not None:
             self._check_stale(now, self._before, step, now_ms)
             places = min(len(now.tree), len(self._before.tree), len(self._changed_ms))
@@ -82,11 +93,27 @@ class Watch:
         self.starved_steps += int(((now.tree == NO_TREE) & (now.demand > 0)).sum())
         self._before = now
 
+    def _believe(self, population: Population, now: Sight) -> None:
+        """After a hole in the journal nobody but the tracker knows what it was told."""
+        assert population.intake is not None
+        people, told, slots = population.intake.people, self.witness.told, len(population.columns.demand)
+        told.value = now.demand.copy()
+        told.nameplate = np.concatenate([people.edge.nameplate, people.edge.big_nameplate]).astype(np.int64)
+        told.output = np.maximum(told.output, population.intake.output)
+        roster, seated = people.roster, np.flatnonzero(people.living.nominal)
+        told.members = {
+            (int(h), int(w)): (int(p), 1) for p, (h, w) in zip(seated, roster.slot_identity[seated], strict=True)
+        }
+        for feed in np.flatnonzero(roster.feed_run):
+            high, low = roster.feed_identity[feed].tolist()
+            told.members[high, low] = (slots + int(feed), int(roster.feed_run[feed]))
+        self.witness.rebase()
+
     def _check_told(self, columns: Columns, now: Sight, step: int, now_ms: int) -> None:
-        told, nameplate = self.witness.told, self.witness.nameplate
+        told = self.witness.told
         places = len(told.value)
         counted = now.demand[:places]
-        over = np.flatnonzero(np.abs(counted) > nameplate)
+        over = np.flatnonzero(np.abs(counted) > told.nameplate)
         self.book.hold(Law.NAMEPLATE, step, not len(over), f"{len(over)} places, the first is {over[:1]}")
         differing = np.flatnonzero(told.value != counted)
         text = ", ".join(f"place {p} counts {counted[p]}, told {told.value[p]}" for p in differing[:3])
@@ -126,7 +153,7 @@ class Watch:
         fed = bool((columns.tree_alive != 0).any())
         self.book.hold(Law.PROTECTED, step, not starved.any() or not fed, f"{starved.sum()} of class 0 are in no tree")
 
-    def settled(self, population: Population, held: NDArray[np.uint16], now_ms: int) -> None:
+    def settled(self, population: Population, peers: Peers, now_ms: int) -> None:
         """All has been quiet for long: CONVERGED. What changed hands just now may still be on its way."""
         columns = population.columns
         now = Sight.of(columns)
@@ -135,6 +162,6 @@ class Watch:
         starved = (now.tree == NO_TREE) & (now.demand > 0)
         if supply * 98 >= wanted * 100:
             self.book.hold(Law.CONVERGED, 0, not starved.any(), f"{starved.sum()} starve, {wanted} of {supply} wanted")
-        places = len(held)
-        other = (now.demand[:places] != 0) & (held != now.tree[:places]) & (now_ms - self._changed_ms > ON_ITS_WAY_MS)
+        other = peers.present & (now.demand != 0) & (peers.held != now.tree)
+        other &= now_ms - self._changed_ms > ON_ITS_WAY_MS
         self.book.hold(Law.CONVERGED, 0, not other.any(), f"{other.sum()} peers hold another tree than the plan says")

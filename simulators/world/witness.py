@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.model.batch import Batch, BatchKind
+from scowl_edge.model.batch import Batch, BatchKind, Seated
+from simulators.world.joining import Identity
+from simulators.world.peers import NAMEPLATE
 
 _KEPT_STEPS = 64
-_TOLD = (BatchKind.DEMAND, BatchKind.FEED, BatchKind.OUTPUT)
+_DONE, _TAKEN = 0, 1
 UNCERTAIN_STEPS = 10
 """After a hole in the journal: until no message from before it can still arrive."""
+
+
+_Step = tuple[int, int, tuple[Batch, ...], tuple[Seated, ...]]
+"""(step, the world's time, what it was given, whom it seated)"""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,30 +28,50 @@ class Told:
 
     value: NDArray[np.int64]
     """[places]"""
+    nameplate: NDArray[np.int64]
+    """[places] 0 = nobody has it."""
     output: NDArray[np.int64]
     """[trees]"""
     output_ms: NDArray[np.int64]
     """[trees] When it was told, in the world's time; -1 never."""
+    members: dict[Identity, tuple[int, int]]
+    """Identity -> (first place, places)."""
     last: dict[int, int] = field(default_factory=dict)
     """Sender -> sequence."""
+    asked: dict[Identity, int] = field(default_factory=dict)
+    """Mean demand of those who asked for a place and were not answered yet."""
 
     def copy(self) -> Told:
         """The same in arrays of its own."""
-        return Told(self.value.copy(), self.output.copy(), self.output_ms.copy(), dict(self.last))
+        return Told(
+            self.value.copy(),
+            self.nameplate.copy(),
+            self.output.copy(),
+            self.output_ms.copy(),
+            dict(self.members),
+            dict(self.last),
+            dict(self.asked),
+        )
 
 
 class Witness:
     """Keeps what was told, and forgets what a restart forgot."""
 
     def __init__(
-        self, nominal: NDArray[np.int64], nameplate: NDArray[np.int64], rated: NDArray[np.int64], slots: int
+        self,
+        nominal: NDArray[np.int64],
+        nameplate: NDArray[np.int64],
+        rated: NDArray[np.int64],
+        slots: int,
+        members: dict[Identity, tuple[int, int]],
     ) -> None:
-        """Columns with one entry a place in quanta (slots, then big feeds; 0 = nobody), and one a plant."""
-        self.nameplate, self.rated = nameplate, rated
+        """Columns with one entry a place in quanta (slots, then big feeds), and one a plant."""
+        self.rated = rated
         self._slots = slots
-        self.told = Told(nominal.copy(), np.zeros(len(rated), np.int64), np.full(len(rated), -1, np.int64))
+        never = np.full(len(rated), -1, np.int64)
+        self.told = Told(nominal.copy(), nameplate.copy(), np.zeros(len(rated), np.int64), never, dict(members))
         self._base = self.told.copy()
-        self._since: list[tuple[int, int, tuple[Batch, ...]]] = []
+        self._since: list[_Step] = []
         self._uncertain = 0
 
     @property
@@ -53,15 +79,15 @@ class Witness:
         """Whether it knows what the tracker was told."""
         return self._uncertain == 0
 
-    def take(self, step: int, now_ms: int, batches: Sequence[Batch]) -> None:
-        """A step was given these messages."""
-        told = tuple(b for b in batches if b.kind in _TOLD)
-        self._since.append((step, now_ms, told))
-        self._apply(self.told, now_ms, told)
+    def take(self, step: int, now_ms: int, batches: Sequence[Batch], seats: Sequence[Seated] = ()) -> str:
+        """A step was given these messages, and seated newcomers so; what is wrong with their places."""
+        entry = (step, now_ms, tuple(b for b in batches if b.kind is not BatchKind.HELD), tuple(seats))
+        self._since.append(entry)
+        wrong = self._apply(self.told, entry)
         self._uncertain = max(0, self._uncertain - 1)
         if len(self._since) > _KEPT_STEPS:
-            _, at_ms, oldest = self._since.pop(0)
-            self._apply(self._base, at_ms, oldest)
+            self._apply(self._base, self._since.pop(0))
+        return wrong if self.certain else ""
 
     def restarted(self, step: int, *, whole: bool) -> None:
         """The tracker knows all steps up to this one; not `whole`: nobody knows which of them."""
@@ -70,17 +96,16 @@ class Witness:
         elif self.certain:
             self._since = [entry for entry in self._since if entry[0] <= step]
             self.told = self._base.copy()
-            for _, at_ms, batches in self._since:
-                self._apply(self.told, at_ms, batches)
+            for entry in self._since:
+                self._apply(self.told, entry)
 
-    def believe(self, counted: NDArray[np.int64], safe_output: NDArray[np.int64]) -> None:
-        """Takes over what the tracker counts: for as long as nobody knows what it was told."""
-        self.told.value = counted.copy()
-        self.told.output = np.maximum(self.told.output, safe_output)
+    def rebase(self) -> None:
+        """What is in `told` now was put there by somebody who knows; what was before is forgotten."""
         self._base = self.told.copy()
         self._since.clear()
 
-    def _apply(self, told: Told, now_ms: int, batches: Sequence[Batch]) -> None:
+    def _apply(self, told: Told, entry: _Step) -> str:
+        _, now_ms, batches, seats = entry
         for batch in batches:
             if batch.sequence <= told.last.get(batch.sender, 0):
                 continue
@@ -94,11 +119,38 @@ class Witness:
                 tree = tree[sound]
                 told.output[tree] = np.minimum(value[sound], self.rated[tree])
                 told.output_ms[tree] = now_ms
-                continue
-            slot = batch.kind is BatchKind.DEMAND
-            place = rows["slot" if slot else "feed"].astype(np.int64)
-            there = place < (self._slots if slot else len(told.value) - self._slots)
-            place = place[there] + (0 if slot else self._slots)
-            plate = self.nameplate[place]
-            value = np.clip(rows["value"][there].astype(np.int64), -plate, plate)
-            told.value[place[plate > 0]] = value[plate > 0]
+            elif batch.kind is BatchKind.JOIN:
+                for row, nominal in zip(_identities(rows), rows["nominal"].tolist(), strict=True):
+                    told.asked.setdefault(row, nominal)
+            elif batch.kind is BatchKind.LEAVE:
+                for row in _identities(rows):
+                    first, count = told.members.pop(row, (0, 0))
+                    told.value[first : first + count] = told.nameplate[first : first + count] = 0
+            else:
+                self._demand(told, rows, feeds=batch.kind is BatchKind.FEED)
+        wrong = ""
+        for seated in seats:
+            halves = zip(seated.high.tolist(), seated.low.tolist(), strict=True)
+            for identity, place, outcome in zip(halves, seated.place.tolist(), seated.outcome.tolist(), strict=True):
+                nominal = told.asked.pop(identity, 0)
+                known = identity in told.members
+                if outcome == _DONE and (known or not nominal or told.nameplate[place]):
+                    wrong = f"{identity} was given place {place}; member {known}, asked for {nominal}"
+                elif outcome == _TAKEN and not known:
+                    wrong = f"{identity} was refused, and is no member"
+                if outcome == _DONE:
+                    told.members[identity] = (place, 1)
+                    told.value[place], told.nameplate[place] = nominal, min(NAMEPLATE * abs(nominal), 2**15 - 1)
+        return wrong
+
+    def _demand(self, told: Told, rows: NDArray[np.void], *, feeds: bool) -> None:
+        place = rows["feed" if feeds else "slot"].astype(np.int64)
+        there = place < (len(told.value) - self._slots if feeds else self._slots)
+        place = place[there] + (self._slots if feeds else 0)
+        plate = told.nameplate[place]
+        value = np.clip(rows["value"][there].astype(np.int64), -plate, plate)
+        told.value[place[plate > 0]] = value[plate > 0]
+
+
+def _identities(rows: NDArray[np.void]) -> list[Identity]:
+    return list(zip(rows["high"].view(np.int64).tolist(), rows["low"].view(np.int64).tolist(), strict=True))

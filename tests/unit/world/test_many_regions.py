@@ -9,7 +9,7 @@ import pytest
 
 from scowl_edge.journal.memory import MemoryJournal
 from scowl_edge.journal.records import PLAN
-from scowl_edge.model.batch import ROWS, Batch, BatchKind
+from scowl_edge.model.batch import ROWS, Batch, BatchKind, Seated
 from simulators.world.course import Course, CourseSettings, Figures
 from simulators.world.deeds import DEEDS, befall
 from simulators.world.laws import Law
@@ -139,7 +139,8 @@ def readings(sequence: int, *rows: tuple[int, int], kind: BatchKind = BatchKind.
 
 
 def witness() -> Witness:
-    return Witness(np.array([10, 20, 0, 40]), np.array([40, 80, 0, 160]), np.array([100, 200]), 3)
+    members = {(1, 1): (0, 1), (2, 2): (1, 1), (4, 4): (3, 1)}
+    return Witness(np.array([10, 20, 0, 40]), np.array([40, 80, 0, 160]), np.array([100, 200]), 3, members)
 
 
 def test_a_witness_believes_the_latest_within_the_nameplate() -> None:
@@ -166,6 +167,30 @@ def test_a_witness_forgets_what_a_restart_forgot() -> None:
     assert not w.certain
     for step in range(99, 99 + UNCERTAIN_STEPS):
         w.take(step, step, [])
-        w.believe(np.array([5, 6, 0, 8]), np.array([9, 0]))
+        w.told.value = np.array([5, 6, 0, 8])
+        w.rebase()
     assert w.certain
+    w.restarted(98, whole=True)
     assert w.told.value.tolist() == [5, 6, 0, 8]
+
+
+def seated(identity: int, place: int, outcome: int = 0) -> Seated:
+    number = np.array([identity])
+    return Seated(population=0, high=number, low=number, place=np.array([place]), outcome=np.array([outcome], np.uint8))
+
+
+def test_a_witness_knows_who_has_which_place() -> None:
+    w = witness()
+    join = readings(1, (7, 7, 0, 3, 50), (7, 7, 0, 3, 50), kind=BatchKind.JOIN)
+    assert w.take(1, 0, [join], [seated(7, 2)]) == ""
+    assert w.told.value.tolist() == [10, 20, 50, 40]
+    assert w.told.nameplate.tolist() == [40, 80, 200, 160]
+    again = readings(2, (7, 7, 0, 3, 50), (8, 8, 0, 3, 9), kind=BatchKind.JOIN)
+    assert w.take(2, 0, [again], [seated(7, -1, 1)]) == ""
+    assert "place 2" in w.take(3, 0, [], [seated(8, 2)]), "somebody has the place"
+    assert "was given" in w.take(4, 0, [], [seated(7, 1)]), "an identity stands once"
+    assert "no member" in w.take(5, 0, [], [seated(99, -1, 1)])
+    w.take(6, 0, [readings(1, (2, 2), kind=BatchKind.LEAVE)])
+    assert w.told.value[1] == w.told.nameplate[1] == 0
+    w.restarted(1, whole=True)
+    assert w.told.value.tolist() == [10, 20, 50, 40]
