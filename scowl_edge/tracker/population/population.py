@@ -184,7 +184,9 @@ class Population:
         if deciding:
             if self.supply is not None and not advisory:
                 self._climb(now_ms, self.supply)
-            kept = self._kept() if advisory else None
+            # A simulated one is found fed, as a real one would be: somebody served it before.
+            found = self.supply is not None and not self._begun
+            kept = self._kept() if advisory and not found else None
             least = int(bounds.departures(columns).sum())
             self._decide(now_ms, late)
             self._explain(dark)
