@@ -54,4 +54,6 @@ def summary(assembly: Assembly, file: Path) -> str:
         (len(site.actuators), "actuator"),
     )
     held = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    for population in site.populations:
+        held += f", population {population.name} of {population.consumers:,} on {population.trees} trees"
     return f"{file}: ok: site {site.name}, {held}; region mode {site.policy.mode.value}"
