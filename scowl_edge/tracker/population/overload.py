@@ -33,12 +33,16 @@ SCARCE = 8
 """Room is scarce if less than one part in so many of the overload would be left over."""
 CLOSE = 64
 """One that covers by no more than one part in so many above the overload is taken instead of two that fit better."""
-THRIFT = 16
-"""While a deeper cut may still help, so many members may leave a tree beyond twice the fewest."""
+THRIFT = 4
+"""While a deeper cut may still help, nobody leaves who covers less than one part in so many."""
 _PIECE = 256
 """Largest piece of room that is filled by an exchange."""
 _BLOCKS = 48
 """How many blocks of a tree are looked at, at first, for members that may leave."""
+_SWAPS = 2
+"""How often two feeds to swap are looked for in one tree."""
+_TREES_TRIED = 16
+"""How many trees with room are looked at for two feeds to swap."""
 _SAMPLE = 2_048
 """How many slots of a tree are looked at for a partner in an exchange."""
 
@@ -182,17 +186,23 @@ def cure(
         return
     most_blocks = _BLOCKS
     sizes = sizes_of(columns, members, tree, NO_CLASS, most_blocks)
-    if thrifty:
-        end = min(end, int(log.totals[1]) + 2 * fewest(sizes, left) + THRIFT)
+    few = fewest(sizes, left) if scarce else 0
+    remaining, swaps = few, 0
     while left > 0 and int(log.totals[1]) < end and len(room.heap):
         most = room_of(columns, int(room.heap[0]))
-        key = smallest_from(sizes, left, min(most, left + left // CLOSE))
+        key = smallest_from(sizes, left, min(most, left + left // CLOSE) if scarce else most)
         if key == NOBODY:
-            if scarce and swap_feeds(columns, log, room, all_feeds, tree):
-                return
+            spare = left // CLOSE if thrifty else left
+            if scarce and remaining <= 1 and swaps < _SWAPS:
+                swaps += 1
+                if swap_feeds(columns, log, room, all_feeds, tree, spare):
+                    return
             key = next_to_leave(sizes, left, most)
+            if thrifty and scarce and few < THRIFT and THRIFT * demand_of(key) < left:
+                return
         if key != NOBODY:
             leave(columns, log, room, key, scarce)
+            remaining -= 1
             left = over_of(columns, tree)
         elif most_blocks == MANY:
             return
@@ -203,23 +213,47 @@ def cure(
 
 @inner_kernel
 def swap_feeds(
-    columns: Columns, log: Log, room: Room, all_feeds: tuple[NDArray[np.int64], NDArray[np.int32]], tree: int
+    columns: Columns,
+    log: Log,
+    room: Room,
+    all_feeds: tuple[NDArray[np.int64], NDArray[np.int32]],
+    tree: int,
+    spare: int,
 ) -> bool:
-    """Cures a tree by one feed that goes to the roomiest tree for a smaller one: two moves, but a close fit.
+    """Cures a tree by one feed that goes to a tree with room for a smaller one: two moves, but a close fit.
 
     Between the homes and the feeds there may be nobody of the right size; among the differences there is.
     """
+    left, tried = over_of(columns, tree), 0
+    for other in range(len(columns.tree_safe)):
+        if columns.tree_alive[other] and room_of(columns, other) >= left:
+            if swap_with(columns, log, room, all_feeds, tree, other, spare):
+                return True
+            tried += 1
+            if tried == _TREES_TRIED:
+                break
+    return False
+
+
+@inner_kernel
+def swap_with(
+    columns: Columns,
+    log: Log,
+    room: Room,
+    all_feeds: tuple[NDArray[np.int64], NDArray[np.int32]],
+    tree: int,
+    other: int,
+    spare: int,
+) -> bool:
+    """Swaps the two feeds of two trees whose difference covers with least above it, at most `spare`."""
     first, feeds = all_feeds
-    other = int(room.heap[0])
     left = over_of(columns, tree)
-    best, least, go, come = left + left // CLOSE + 1, left, -1, -1
-    if room_of(columns, other) < least:
-        return False
+    best, go, come = min(room_of(columns, other), left + spare) + 1, -1, -1
     for at in range(int(first[tree]), int(first[tree + 1])):
         feed = int(feeds[at])
         demand = int(columns.big_demand[feed])
         if (
-            demand <= least
+            demand <= left
             or int(columns.big_tree[feed]) != tree
             or not columns.eligible[int(columns.big_zone[feed]), other]
         ):
@@ -228,12 +262,12 @@ def swap_feeds(
             partner = int(feeds[near])
             less = demand - int(columns.big_demand[partner])
             if (
-                least <= less < best
+                left <= less < best
                 and int(columns.big_tree[partner]) == other
                 and columns.eligible[int(columns.big_zone[partner]), tree]
             ):
                 best, go, come = less, feed, partner
-    if go < 0 or best > room_of(columns, other):
+    if go < 0:
         return False
     slots = len(columns.demand)
     move_one(columns, log, room, slots + come, tree)

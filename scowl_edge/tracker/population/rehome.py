@@ -63,21 +63,22 @@ def move_one(columns: Columns, log: Log, room: Room, number: int, to: int) -> No
 
 
 @inner_kernel
-def press(columns: Columns, log: Log, room: Room, number: int, klass: int) -> int:
-    """Puts one that fits nowhere where there is most room; starves it where no tree may feed it, unless protected.
+def press(columns: Columns, log: Log, room: Room, number: int, demand: int, klass: int) -> int:
+    """Puts one that fits nowhere where there is most room; starves it where no tree may feed it.
+
+    The protected and those who produce stay in the dead tree then.
 
     Returns:
         Quanta starved.
     """
     to = roomiest(columns, room, zone_of(columns, number))
-    if to < 0 and klass == PROTECTED:
+    if to >= 0:
+        move_one(columns, log, room, number, to)
         return 0
-    before = int(log.totals[2])
-    move_one(columns, log, room, number, to if to >= 0 else NO_TREE)
-    if int(log.totals[2]) == before:
+    if klass == PROTECTED or demand <= 0:
         return 0
-    slots = len(columns.demand)
-    return int(columns.big_demand[number - slots]) if number >= slots else int(columns.demand[number])
+    move_one(columns, log, room, number, NO_TREE)
+    return demand
 
 
 @inner_kernel
@@ -110,7 +111,7 @@ def place_all(columns: Columns, log: Log, room: Room, keys: NDArray[np.int64]) -
             klass = int(
                 columns.big_class[number - slots] if number >= slots else columns.block_class[block_of(columns, number)]
             )
-            starved += press(columns, log, room, number, klass)
+            starved += press(columns, log, room, number, demand, klass)
     return starved
 
 

@@ -21,7 +21,7 @@ from scowl_edge.tracker.population.overload import relieve_trees, starve_over
 from scowl_edge.tracker.population.rehome import rehome
 from scowl_edge.tracker.population.room import open_room
 
-ROUNDS = 3
+ROUNDS = 5
 """How often a shortage is cut a little deeper because of pieces of room that nobody fits in."""
 WASTE_PPM = 30
 """Most of the supply that is given up as pieces."""

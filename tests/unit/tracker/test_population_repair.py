@@ -175,6 +175,7 @@ def repaired(columns: Columns) -> tuple[Columns, Log, Repaired, int]:
 
 def test_a_trip_moves_the_members_of_the_dead_tree_and_nobody_else(town: Columns) -> None:
     columns = copied(town)
+    columns.tree_safe[:] = columns.tree_safe * 21 // 20
     tree = int(np.argsort(columns.tree_safe)[len(columns.tree_safe) // 2])
     columns.tree_alive[tree], columns.tree_safe[tree] = 0, 0
     _, log, result, least = repaired(columns)
@@ -201,7 +202,7 @@ def test_where_some_plants_lose_a_third_few_more_than_the_fewest_move(town: Colu
     columns.tree_safe[::5] = columns.tree_safe[::5] * 7 // 10
     _, log, result, least = repaired(columns)
     assert least > 4
-    assert least <= int(log.totals[1]) <= least + least // 20 + 4, "four trees: at most one more each"
+    assert least <= int(log.totals[1]) <= least + least // 20 + 1
     assert result.stuck == 0
 
 
@@ -233,7 +234,7 @@ def test_a_closed_loop_keeps_the_laws_for_500_ticks() -> None:
     columns = placed(20_000, 12, 5, ratio_ppm=1_080_000)
     nominal, safe = columns.demand.astype(np.int64), columns.tree_safe.copy()
     random, learnt, history = np.random.default_rng(9), Learnt.empty(), History.empty(columns)
-    wind = np.ones(len(safe))
+    wind, moved, starved, fed = np.ones(len(safe)), 0, 0, 0
     for tick in range(500):
         columns.demand[:] = nominal * random.integers(80, 121, len(nominal)) // 100
         sum_blocks(columns)
@@ -250,4 +251,8 @@ def test_a_closed_loop_keeps_the_laws_for_500_ticks() -> None:
         assert (columns.tree_load <= columns.tree_safe).all()
         refeed(columns, log, history, int(columns.tree_safe.sum()) // 200, 500, 50_000)
         assert (columns.tree_load <= columns.tree_safe).all()
+        moved += int(log.totals[1])
+        starved += int(log.totals[2])
+        fed += int(log.totals[3])
     assert same_sums(columns)
+    assert min(moved, starved, fed) > 0, "the loop has seen trips, a shortage and its end"
