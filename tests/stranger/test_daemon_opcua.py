@@ -404,6 +404,12 @@ def second_opinion(peer: Peer, name: str) -> tuple[str, float]:
     """Type and value of a scalar of the plain link as asyncua's own tool reads it."""
     tool = Path(sys.executable).with_name("uaread")
     command = [str(tool), "-u", peer.endpoint, "-n", f"ns=2;s=plain/{name}", "-t", "variant"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SOON_S).stdout
+
+    def asked() -> str:
+        # It gives up by itself after 4 s.
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SOON_S)
+        return ended.stdout if ended.returncode == 0 else ""
+
+    told = wait_for(asked, SOON_S, f"uaread reads {name}")
     value, kind = told.split("Value=")[1].split(", VariantType=<VariantType.")
     return kind.split(":")[0], float({"False": 0, "True": 1}.get(value, value))

@@ -86,9 +86,9 @@ async def changing(truth: Truth) -> AsyncIterator[None]:
         assert isinstance(ended, asyncio.CancelledError), ended
 
 
-def patient(link: ModbusLink) -> ModbusLink:
-    """The link with a time-out that a busy machine does not reach."""
-    return replace(link, timeout_ms=PATIENT_MS)
+def patient(way: Way, link: ModbusLink) -> ModbusLink:
+    """The link with a time-out that a busy machine does not reach; on a serial line it is waited for now and then."""
+    return replace(link, timeout_ms=PATIENT_MS if way.framing == "rtu" else 20_000)
 
 
 async def clean(way: Way, number: int, truth: Truth) -> Writer:
@@ -96,7 +96,7 @@ async def clean(way: Way, number: int, truth: Truth) -> Writer:
     and above all when another write of the same register was just answered: then it takes another."""
     judge = Judge(truth)
     tries = 3 if way.framing == "rtu" else 1
-    async with running(patient(way.link(way.to, number)), judge) as driver:
+    async with running(patient(way, way.link(way.to, number)), judge) as driver:
         await judge.until(lambda: judge.fresh_since(0))
         before, judge.causes = Counter(judge.counts), set()
         writer = Writer(truth.peer, number, driver, judge)
@@ -171,7 +171,7 @@ async def refused(way: Way, peer: TextPeer) -> None:
     """Reads and writes that the server cannot carry out, between others that it can."""
     judge = Judge(truth := Truth(peer))
     truth.renew()
-    link = patient(way.link(way.to, 9))
+    link = patient(way, way.link(way.to, 9))
     (whole,) = link.devices
     absent = (
         point("no register", 60_000, "uint16"),

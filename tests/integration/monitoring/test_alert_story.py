@@ -60,8 +60,7 @@ class Watched:
 def go_wrong(simulation: Simulation) -> None:
     """Too much load, and devices that fail in all the ways that devices have."""
     control = simulation.control
-    control.post("/weather", {"wind": 0.1, "sun": 0.1})
-    control.post("/unmetered", {"rating": "grid", "power_w": 90_000})
+    # What fails does so before anything is asked of it.
     for fault in (
         {"device": "wind-1", "kind": "second-master", "signal": "limit", "value": 10_000, "every_s": 0.5},
         {"device": "home-1", "kind": "silence"},
@@ -75,6 +74,9 @@ def go_wrong(simulation: Simulation) -> None:
         # They are moved to another tree on the register only, and draw far more than the island has.
         control.post("/faults", {"device": home, "kind": "echo-without-effect"})
         control.post("/faults", {"device": home, "kind": "delay", "ms": 400})
+    control.post("/weather", {"wind": 0.1, "sun": 0.1})
+    control.post("/unmetered", {"rating": "grid", "power_w": 90_000})
+    for home in ISLAND:
         control.post("/load", {"device": home, "fraction": 8})
 
 

@@ -19,6 +19,7 @@ import pytest_asyncio
 from asyncua import ua
 from asyncua_peer import plant
 from cryptography.hazmat.primitives.serialization import Encoding
+from machine import MachineWatch
 from modbus_site import RealClock
 from opcua_matrix_site import (
     AFRESH,
@@ -56,6 +57,7 @@ from scowl_edge.model.signal import Cause, Quality
 
 together = pytest.mark.asyncio(loop_scope="module")
 
+ATTEMPTS, STALL_S = 5, 0.05
 EMPTY = {
     "moving-scale-factor": "a point has no scale factor of its own: numbers come with their type, in a fixed unit",
     "pace": "no serial line: messages go through TCP, whose slow pace is the cell byte-wise",
@@ -417,10 +419,18 @@ CELLS: dict[str, Callable[..., Awaitable[None]]] = {
 @together
 @pytest.mark.parametrize("fault", CELLS)
 async def test_cell(fault: str, source: Source, tmp_path: Path) -> None:
-    if fault == "certificate-expiry":
-        await certificate_expiry(source, tmp_path)
-    else:
-        await CELLS[fault](source)
+    """Where the machine itself stood still during a case, it is done again; a wrong value is one at any time."""
+    for attempt in range(ATTEMPTS):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        with MachineWatch() as machine:
+            try:
+                await (certificate_expiry(source, folder) if fault == "certificate-expiry" else CELLS[fault](source))
+            except AssertionError:
+                if machine.stood_still_s < STALL_S or attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
 
 @together
