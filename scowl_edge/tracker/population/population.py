@@ -63,7 +63,8 @@ REFEED_STEP_PPM = 20_000
 """Of the supply, that is given back in one step at most."""
 ROTATION_S = 900
 """In a lasting shortage, who starved so long is relieved by an equal who starved less often."""
-ROTATED_AT_ONCE = 1_000
+ROTATE_EVERY, ROTATED_AT_ONCE = 10, 200
+"""Steps between two looks at whose turn is over; most who change places then."""
 TOLD_PPM = 20_000
 """Of the demand: smaller changes of what continuous plants give are not told."""
 _ROUTINE = frozenset({Rung.RAISE_CONTINUOUS, Rung.LOWER_CONTINUOUS})
@@ -281,7 +282,8 @@ class Population:
             region_band = supply * self.declared.dead_band_ppm // PPM
             band = region_band // max(1, int(columns.tree_alive.sum()))
             refeed.refeed(columns, log, history, region_band, band, max(1, supply * REFEED_STEP_PPM // PPM))
-        fairness.rotate(columns, log, history, seconds(now_ms), ROTATION_S, ROTATED_AT_ONCE)
+        if self._steps % ROTATE_EVERY == 0:
+            fairness.rotate(columns, log, history, seconds(now_ms), ROTATION_S, ROTATED_AT_ONCE)
 
     def _some_outside(self) -> bool:
         return bool((self.columns.block_tree >= MIXED).any() or (self.columns.big_tree == NO_TREE).any())
