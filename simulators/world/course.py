@@ -18,6 +18,8 @@ from simulators.world.trouble import MINUTE_MS, draw_faults
 
 BEGIN_MS = 1_000_000
 _MOST_VIOLATIONS = 5
+MOST_FEEDING_MINUTES = 60
+"""Longest time until nobody starves any more, where supply suffices: at two hundredths of the supply a minute."""
 _CONFIGURATION = """
 site: {{id: region}}
 region: {{mode: auto, margin: 10 %}}
@@ -35,9 +37,9 @@ class CourseSettings:
     bad_minutes: int = 5 * 60
     """Faults are drawn for so long ..."""
     quiet_minutes: int = 30
-    """... and then nothing goes wrong for so long, after which everything must have settled."""
+    """... and then nothing goes wrong for so long at least, after which everything must have settled."""
     episodes: int = 1
-    snapshot_every: int = 40
+    snapshot_every: int = 25
     """Steps."""
 
 
@@ -113,6 +115,11 @@ class Course:
                     self.schedule.at(fault.at_ms, partial(befall, region, fault))
             self._until(bad)
             self._until(bad + settings.quiet_minutes * MINUTE_MS)
+            # What was starved is fed again little by little.
+            for _ in range(MOST_FEEDING_MINUTES):
+                if self.book.violations or not any(region.feeding for region in self.regions):
+                    break
+                self._until(self.schedule.now_ms + MINUTE_MS)
             if self.book.violations:
                 break
             for region in self.regions:

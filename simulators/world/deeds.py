@@ -91,8 +91,9 @@ def _stranger(region: Region, fault: Fault) -> Undo:
 
 
 def _old(region: Region, fault: Fault) -> Undo:
-    line, kind, sender, sequence, rows = region.kept[fault.draw % len(region.kept)]
-    region.post(line, kind, sender, sequence, rows)
+    if region.kept:
+        line, kind, sender, sequence, rows = region.kept[fault.draw % len(region.kept)]
+        region.post(line, kind, sender, sequence, rows)
     return None
 
 

@@ -204,6 +204,11 @@ class Region:
     def _stepped(self, inputs: Inputs, plan: Plan) -> None:
         self.watch.stepped(self.tracker.core.populations[0], inputs, plan, self.schedule.now_ms)
 
+    @property
+    def feeding(self) -> bool:
+        """Whether somebody starves though supply suffices."""
+        return self.watch.starving(self.tracker.core.populations[0])
+
     def settled(self) -> None:
         """All has been quiet for long."""
         self.watch.settled(self.tracker.core.populations[0], self.peers, self.schedule.now_ms)

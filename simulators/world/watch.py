@@ -40,6 +40,8 @@ class Watch:
         most = np.concatenate([np.full(len(columns.demand), 2**15 - 1), np.full(len(columns.big_demand), 2**31 - 1)])
         nameplate = np.minimum(NAMEPLATE * np.abs(nominal), most)
         self.witness = Witness(nominal, nameplate, rated, len(columns.demand), members)
+        self.step = 0
+        """The last one seen."""
         self.went = 0
         self.least = 0
         """Departures from trees that had to let go, and the fewest that would have done."""
@@ -70,7 +72,7 @@ class Watch:
     def stepped(self, population: Population, inputs: Inputs, plan: Plan, now_ms: int) -> None:
         """One step was done, and nothing of it has left yet. `now_ms` is the world's time."""
         columns: Columns = population.columns
-        step = plan.step
+        step = self.step = plan.step
         if self._places is None or len(self._places.zone) != len(columns.demand) + len(columns.big_demand):
             self._places = Places.of(columns)
         now = Sight.of(columns, self._places)
@@ -153,15 +155,22 @@ class Watch:
         fed = bool((columns.tree_alive != 0).any())
         self.book.hold(Law.PROTECTED, step, not starved.any() or not fed, f"{starved.sum()} of class 0 are in no tree")
 
+    def starving(self, population: Population) -> bool:
+        """Whether somebody starves though supply suffices."""
+        columns = population.columns
+        now = Sight.of(columns, self._places)
+        supply = int(columns.tree_safe[columns.tree_alive != 0].sum())
+        enough = supply * 98 >= int(now.demand.sum()) * 100
+        return enough and bool(((now.tree == NO_TREE) & (now.demand > 0)).any())
+
     def settled(self, population: Population, peers: Peers, now_ms: int) -> None:
         """All has been quiet for long: CONVERGED. What changed hands just now may still be on its way."""
-        columns = population.columns
-        now = Sight.of(columns)
-        supply = int(columns.tree_safe[columns.tree_alive != 0].sum())
-        wanted = int(now.demand.sum())
+        now = Sight.of(population.columns)
         starved = (now.tree == NO_TREE) & (now.demand > 0)
-        if supply * 98 >= wanted * 100:
-            self.book.hold(Law.CONVERGED, 0, not starved.any(), f"{starved.sum()} starve, {wanted} of {supply} wanted")
+        text = f"{starved.sum()} starve, {now.demand.sum()} of {population.columns.tree_safe.sum()} are wanted"
+        self.book.hold(Law.CONVERGED, self.step, not self.starving(population), text)
         other = peers.present & (now.demand != 0) & (peers.held != now.tree)
         other &= now_ms - self._changed_ms > ON_ITS_WAY_MS
-        self.book.hold(Law.CONVERGED, 0, not other.any(), f"{other.sum()} peers hold another tree than the plan says")
+        self.book.hold(
+            Law.CONVERGED, self.step, not other.any(), f"{other.sum()} peers hold another tree than the plan says"
+        )
