@@ -4,6 +4,16 @@ Uncompiled, a kernel is an ordinary function, which is fast enough for a small s
 same result: so every element is widened by `int(...)` before arithmetic (narrow types are storage only), indices are
 ints, and no float takes part in what decides.
 
+Uncompiled, `int(...)` is enough. Compiled, it leaves a narrow type as it is, and arithmetic is what widens: sums,
+products, quotients have 64 bits. Three forms go wrong all the same, and are written otherwise:
+
+- `abs(x)` and `-x` overflow at the least value of a narrow type: `abs(0 + x)`, `0 - x`;
+- the difference (or any result) of two unsigned values is unsigned, 1 - 2 being 2^64 - 1: `0 + x - y`;
+- unsigned of 64 bits met by signed gives a float. It comes of the case before, and of nothing else here.
+
+What a kernel is called with is 64 bits wide, whatever the caller has: so each is compiled once, and its arguments are
+safe in every form. tests/unit/tracker/test_population_types.py reads the types that the compiler has found.
+
 The compiler is loaded with the first module that holds a kernel: a site without a population never pays for it.
 """
 
@@ -16,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from scowl_edge import kernel_cache
 from scowl_edge.model.errors import ScowlError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,7 +35,6 @@ PLAIN_LIMIT = 2_000
 """Most consumers that uncompiled kernels are let loose on."""
 COMPILED = find_spec("numba") is not None and os.environ.get("SCOWL_KERNELS", "") != "plain"
 """Whether kernels are compiled in this process. `SCOWL_KERNELS=plain` in the environment keeps them uncompiled."""
-_CACHE_DIRECTORY = "NUMBA_CACHE_DIR"
 
 
 class NotCompiled(ScowlError):
@@ -48,40 +58,33 @@ def require_compiled(consumers: int) -> None:
         )
 
 
-def cache_directory() -> Path | None:
-    """Where compiled kernels are kept between starts; None where nothing can be written.
-
-    What the environment names; under a service manager the state directory; else beside the source, or in the user's
-    cache.
-    """
-    if named := os.environ.get(_CACHE_DIRECTORY):
-        return Path(named)
-    if state := os.environ.get("STATE_DIRECTORY"):
-        return Path(state.split(":")[0]) / "kernels"
-    beside = Path(__file__).parent
-    if os.access(beside, os.W_OK):
-        return beside / "__pycache__"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/")) / ".cache")
-    there = next(p for p in (home, *home.parents) if p.exists())
-    return home / "scowl-edge" if os.access(there, os.W_OK) else None
-
-
 @cache
-def _numba() -> tuple[Any, bool]:
-    """(the compiler, whether what it makes can be kept)."""
-    directory = cache_directory()
-    if directory is not None and directory.name != "__pycache__":
-        os.environ[_CACHE_DIRECTORY] = str(directory)
+def _compiler() -> tuple[Any, Path | None]:
+    """(the compiler, where what it makes is kept)."""
+    where = kernel_cache.directory()
     import numba
 
-    return numba, directory is not None
+    return numba, where
 
 
 def _compiled(function: F, **options: bool) -> F:
     if not COMPILED:
         return function
-    numba, keep = _numba()
-    return cast(F, numba.njit(cache=keep, nogil=True, **options)(function))
+    numba, where = _compiler()
+    made = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
+    if where is not None:
+        kernel_cache.keep(made, where)
+    compile_for = made.compile
+    # An instance's own: the compiler asks here whenever somebody calls with types that it has not seen yet.
+    made.compile = lambda types: compile_for(tuple(map(_widened, types)) if isinstance(types, tuple) else types)
+    return cast(F, made)
+
+
+def _widened(kind: Any) -> Any:
+    """Type that a kernel is compiled for where a caller has this one."""
+    types = _compiler()[0].types
+    narrow = isinstance(kind, types.Integer) and (kind.bitwidth < 64 or isinstance(kind, types.IntegerLiteral))
+    return types.int64 if narrow else types.boolean if isinstance(kind, types.BooleanLiteral) else kind
 
 
 def kernel(function: F) -> F:
@@ -91,7 +94,7 @@ def kernel(function: F) -> F:
 
 def inner_kernel(function: F) -> F:
     """Marks a kernel that only kernels call: without the way in from Python, it compiles in a third of the time."""
-    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _compiled(function, no_cpython_wrapper=True)
 
 
 def parallel_kernel(function: F) -> F:
@@ -102,5 +105,5 @@ def parallel_kernel(function: F) -> F:
 def __getattr__(name: str) -> Any:
     # `prange` is `range`, shared among threads in a `parallel_kernel`; every turn must be independent of the others.
     if name == "prange":
-        return _numba()[0].prange if COMPILED else range
+        return _compiler()[0].prange if COMPILED else range
     raise AttributeError(name)

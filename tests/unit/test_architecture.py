@@ -16,6 +16,7 @@ ROOMS = (
     "scowl_edge.model",
     "scowl_edge.capacity",
     "scowl_edge.compiled",
+    "scowl_edge.kernel_cache",
     "scowl_edge.tracker",
     "scowl_edge.dsr",
     "scowl_edge.market",
@@ -59,7 +60,8 @@ ROOMS = (
 ARROWS: dict[str, set[str]] = {
     "model": set(),
     "capacity": {"model"},
-    "compiled": {"model"},
+    "compiled": {"kernel_cache", "model"},
+    "kernel_cache": set(),
     "tracker": {"model", "capacity", "compiled"},
     "dsr": {"model", "capacity"},
     "market": {"model", "capacity"},

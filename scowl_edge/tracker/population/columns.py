@@ -6,8 +6,8 @@ starved) has a tree for each slot. Big consumers stand apart as *feeds*, one or 
 tree of ratings (feeder, building); all zones below one follow it without a gap.
 
 Demand is signed, in quanta of `Layout.quantum_w` (+ consumption, - production: a roof's generation is netted here).
-Narrow types are storage: kernels widen every element before arithmetic. Every function that changes an assignment goes
-through `assign.py`, which keeps the sums exact.
+Narrow types are storage: kernels widen every element before arithmetic (how: scowl_edge/compiled.py). Every function
+that changes an assignment goes through `assign.py`, which keeps the sums exact.
 """
 
 from __future__ import annotations
