@@ -9,7 +9,7 @@ products, quotients have 64 bits. Three forms go wrong all the same, and are wri
 
 - `abs(x)` and `-x` overflow at the least value of a narrow type: `abs(0 + x)`, `0 - x`;
 - the difference (or any result) of two unsigned values is unsigned, 1 - 2 being 2^64 - 1: `0 + x - y`;
-- unsigned of 64 bits met by signed gives a float. It comes of the case before, and of nothing else here.
+- a name that holds such a result on one way and a signed one on another is a float.
 
 What a kernel is called with is 64 bits wide, whatever the caller has: so each is compiled once, and its arguments are
 safe in every form. tests/unit/tracker/test_population_types.py reads the types that the compiler has found.

@@ -135,7 +135,7 @@ def tree_variances(columns: Columns, variance: NDArray[np.int64]) -> int:
         if tree == MIXED:
             whole = 0
             for slot in range(start[block], start[block + 1]):
-                whole += abs(int(demand[slot]))
+                whole += abs(0 + int(demand[slot]))
             if whole == 0:
                 continue
             # In units that keep the products within 63 bits, whatever the variance.
@@ -144,7 +144,7 @@ def tree_variances(columns: Columns, variance: NDArray[np.int64]) -> int:
                 scale *= 2
             upto, before = 0, 0
             for slot in range(start[block], start[block + 1]):
-                upto += abs(int(demand[slot]))
+                upto += abs(0 + int(demand[slot]))
                 after = own if upto == whole else own // scale * upto // whole * scale
                 if slot_tree[slot] != NO_TREE:
                     variance[slot_tree[slot]] = min(variance[slot_tree[slot]] + after - before, _MOST)
@@ -169,7 +169,7 @@ def full_deviations(
     for block in range(len(columns.block_sum)):
         demand += abs(columns.block_sum[block])
     for feed in range(len(columns.big_demand)):
-        demand += abs(int(columns.big_demand[feed]))
+        demand += abs(0 + int(columns.big_demand[feed]))
     for tree in range(len(output)):
         room = max(0, output[tree] - columns.tree_load[tree])
         more = 0

@@ -90,7 +90,7 @@ def listed_slots(
     mixed = mixed_blocks(columns)
     first = np.zeros(trees + 1, np.int64)
     for block in mixed:
-        for slot in range(int(columns.block_start[block]), int(columns.block_start[block + 1])):
+        for slot in range(int(columns.block_start[block]), int(columns.block_start[int(block) + 1])):
             tree = int(columns.tree[slot])
             if wanted[tree] and int(columns.demand[slot]) != 0:
                 first[tree + 1] += 1
@@ -99,7 +99,7 @@ def listed_slots(
     numbers = np.empty(first[trees], np.int32)
     at = first.copy()
     for block in mixed:
-        for slot in range(int(columns.block_start[block]), int(columns.block_start[block + 1])):
+        for slot in range(int(columns.block_start[block]), int(columns.block_start[int(block) + 1])):
             tree = int(columns.tree[slot])
             if wanted[tree] and int(columns.demand[slot]) != 0:
                 numbers[at[tree]] = slot

@@ -159,7 +159,7 @@ def refeed_class(
         if int(columns.big_class[feed]) == klass and int(columns.big_tree[feed]) == NO_TREE:
             at = blocks + feed
             queue[count], since[at] = at, int(history.feed_since[feed])
-            size[at] = key_of(max(-int(columns.big_demand[feed]), -(1 << 30)), at)
+            size[at] = key_of(max(0 - int(columns.big_demand[feed]), -(1 << 30)), at)
             count += 1
     for at in range(count // 2 - 1, -1, -1):
         let_down(queue, count, at, since, size)

@@ -285,7 +285,7 @@ def _unseat(columns: Columns, living: Living, edge: Border, roster: Roster, log:
         _enlist(columns, roster, block)
         return
     first = -2 - place
-    for feed in range(first, first + roster.feed_run[first]):
+    for feed in range(first, first + int(roster.feed_run[first])):
         set_feed(columns, feed, nothing)
         move_big(columns, log, feed, 65_535)
         columns.big_owner[feed], columns.big_variance[feed] = -1, 0
@@ -307,7 +307,7 @@ def _fits_here(columns: Columns, living: Living, roster: Roster, new: Newcomers,
     energy = abs(new.nominal[i]) - abs(1 * int(living.nominal[place]))
     if energy <= 0 or columns.block_members[block] == 1:
         return True
-    for nominal in living.nominal[columns.block_start[block] : columns.block_start[block + 1]]:
+    for nominal in living.nominal[columns.block_start[block] : columns.block_start[int(block) + 1]]:
         energy += abs(1 * int(nominal))
     return bool(energy <= roster.limits[2])
 

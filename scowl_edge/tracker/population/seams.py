@@ -106,7 +106,7 @@ def fill_purse(target: Columns, blocks: NDArray[np.int32], tree: int) -> Purse:
     """A purse of all served consumers of these blocks, which become mixed; what produces goes to the tree at once."""
     size = 0
     for block in blocks:
-        size += int(target.block_start[block + 1]) - int(target.block_start[block])
+        size += int(target.block_start[int(block) + 1]) - int(target.block_start[block])
     head = np.full(DEMAND_LIMIT + 2, -1, np.int32)
     following = np.empty(size, np.int32)
     slots = np.empty(size, np.int64)

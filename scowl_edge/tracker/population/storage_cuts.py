@@ -55,7 +55,7 @@ def _turn(stores: Stores, numbers: NDArray[np.int32], state: int, now_ms: int) -
             if state == CHARGING:
                 power = int(charge[i])
             elif state == DISCHARGING and (now_ms >= free_at[i] or last[i] <= 0):
-                power = -int(discharge[i])
+                power = 0 - int(discharge[i])
             elif state == IDLE and (soc[i] <= floor[i] or (before == CHARGING and soc[i] < wake[i])):
                 then = SLEEPING
             powers[i] = power

@@ -297,7 +297,7 @@ def advance(stores: Stores, dt_ms: int, now_ms: int) -> None:
             ms = dt_ms
             if power == 0 and now_ms >= free_at[i]:
                 ms = min(dt_ms, now_ms - free_at[i])
-                power = -int(discharges[i])
+                power = 0 - int(discharges[i])
             there = max(0, energy - kept * unit)
             used = min(-power * ms * 1000, there)
             energy -= used

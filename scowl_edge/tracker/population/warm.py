@@ -64,6 +64,7 @@ def _simulated() -> None:
     fill.rebuild(target, log, history)
     walk.walk(columns, target, log, 1_000)
     Population(_declared(PeerKind.SIMULATED)).restore(population.snapshot())
+    population.section()
 
 
 def _reported() -> None:
