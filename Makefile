@@ -42,6 +42,8 @@ demo: $(if $(findstring --population,$(ARGS)),$(SCALE),$(STAMP)) ## Run the daem
 
 test: $(TOOLS) ## Run all tests; three at a time, since many of them wait
 	@sh tests/system-packages.sh
+	@echo "Compiling kernels of populations (once for each state of their sources; up to two minutes) ..."
+	@$(BIN)/python -m scowl_edge.tracker.population.warm
 	@exec $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: $(TOOLS) ## Check style, format and types

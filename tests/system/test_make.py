@@ -71,6 +71,11 @@ def test_make_test_runs_all_tests_three_at_a_time(tmp_path: Path) -> None:
     assert "-m pytest -n 3 --dist worksteal tests/unit" in make("-n", "test", "ARGS=tests/unit").stdout
 
 
+def test_make_test_compiles_kernels_once_and_not_in_three_processes_at_a_time(tmp_path: Path) -> None:
+    commands = would_run("test", tmp_path)
+    assert 0 < commands.index("-m scowl_edge.tracker.population.warm") < commands.index("-m pytest")
+
+
 def test_a_demo_with_a_population_has_compiled_kernels(tmp_path: Path) -> None:
     arguments = ("-n", "demo", f"VENV={tmp_path / 'venv'}")
     assert "'.[opcua]'" in make(*arguments).stdout
