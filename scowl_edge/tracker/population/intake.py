@@ -53,6 +53,7 @@ REFUSALS = (
     "out-of-range",
 )
 """Why rows were refused; `clamped` ones count, at their nameplate."""
+_BEFORE_S = 1 << 24
 _HIGH, _LOW = 61, 62
 """Purposes of the draws of the first members' identities."""
 _OUTCOMES = {roster.Outcome.TAKEN: "taken", roster.Outcome.NO_ROOM: "no-room", roster.Outcome.REFUSED: "out-of-range"}
@@ -286,7 +287,9 @@ class Intake:
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time; -1 stays never."""
         for times in (self.output_at, self.sent_at):
-            times[times >= 0] = np.maximum(times[times >= 0] + by_ms, 0)
+            shifted = times + by_ms
+            # What was before the new clock began is too long ago to count.
+            times[:] = np.where((times >= 0) & (shifted >= 0), shifted, -1)
         edge = self.people.edge
         for heard in (edge.received_s, edge.big_received_s):
             heard[:] = np.where(heard > 0, np.maximum(1, heard.astype(np.int64) + by_ms // 1000), 0)
@@ -296,8 +299,8 @@ _MEMBERSHIP = ("block_members", "block_variance", "big_zone", "big_class", "big_
 
 
 def _seconds(now_ms: int) -> int:
-    """Monotonic seconds as `reports` counts them; 0 is never."""
-    return now_ms // 1000 + 1
+    """Monotonic seconds as `reports` counts them; 0 is never, and there is room for times before a clock began."""
+    return now_ms // 1000 + _BEFORE_S
 
 
 @kernel
