@@ -50,6 +50,8 @@ class Watch:
         self._before: Sight | None = None
         self._places: Places | None = None
         self._over: dict[int, int] = {}
+        self._doubted: NDArray[np.int64] = np.zeros(len(rated), np.int64)
+        """[trees] For how many steps the tracker has held the plant for silent."""
         self._changed_ms: NDArray[np.int64] = np.zeros(len(nominal), np.int64)
         """[places] When each changed hands last, in the world's time."""
 
@@ -83,7 +85,7 @@ class Watch:
         wrong = self.witness.take(step, now_ms, inputs.batches, seats)
         self.book.hold(Law.ONE_IDENTITY, step, not wrong, wrong)
         if self.witness.certain:
-            self._check_told(columns, now, step, now_ms)
+            self._check_told(population, now, step, now_ms)
         else:
             self._believe(population, now)
         if self._before is not None:
@@ -111,8 +113,8 @@ class Watch:
             told.members[high, low] = (slots + int(feed), int(roster.feed_run[feed]))
         self.witness.rebase()
 
-    def _check_told(self, columns: Columns, now: Sight, step: int, now_ms: int) -> None:
-        told = self.witness.told
+    def _check_told(self, population: Population, now: Sight, step: int, now_ms: int) -> None:
+        told, columns = self.witness.told, population.columns
         places = len(told.value)
         counted = now.demand[:places]
         over = np.flatnonzero(np.abs(counted) > told.nameplate)
@@ -121,8 +123,10 @@ class Watch:
         text = ", ".join(f"place {p} counts {counted[p]}, told {told.value[p]}" for p in differing[:3])
         self.book.hold(Law.LATEST, step, not len(differing), f"{len(differing)} differ: {text}")
         usable = told.output * (1_000_000 - self.declared.margin_ppm) // 1_000_000
-        # A silent plant keeps whom it has, whatever they draw.
-        above = np.flatnonzero((columns.tree_safe > usable) & ~self._silent(now_ms))
+        # A silent plant keeps whom it has, whatever they draw; after a clock's step the tracker may doubt for a while.
+        self._doubted = np.where(population.fresh, 0, self._doubted + 1)
+        doubted = (self._doubted > 0) & (self._doubted <= PATIENCE)
+        above = np.flatnonzero((columns.tree_safe > usable) & ~self._silent(now_ms) & ~doubted)
         text = ", ".join(f"tree {t}: {columns.tree_safe[t]} of an output of {told.output[t]}" for t in above[:3])
         self.book.hold(Law.MARGIN, step, not len(above), text)
 

@@ -133,6 +133,24 @@ def test_a_restart_into_another_state_is_found() -> None:
     assert "population town" in course.book.violations[0].text
 
 
+def test_what_was_told_before_the_machines_clock_began_anew_is_stale() -> None:
+    course = Course(7, CALM)
+    course.schedule.run_until(course.schedule.now_ms + 5 * MINUTE_MS)
+    tracker = course.regions[0].tracker
+    held = course.regions[0].peers.held.copy()
+    assert tracker.core.populations[0].fresh.all()
+    down_ms = 4 * MINUTE_MS
+    tracker.reboot(2_000, down_ms)
+    # Until just after the first step: nothing was told since.
+    course.schedule.run_until(course.schedule.now_ms + down_ms + 2)
+    assert tracker.mono_ms < 10_000
+    assert not tracker.core.populations[0].fresh.any()
+    course.run()
+    assert course.book.violations == []
+    present = course.regions[0].peers.present
+    assert (course.regions[0].peers.held[present] == held[present]).mean() > 0.9, "nobody had to go for it"
+
+
 def readings(sequence: int, *rows: tuple[int, int], kind: BatchKind = BatchKind.DEMAND) -> Batch:
     data = np.array(list(rows), ROWS[kind]).tobytes()
     return Batch(population=0, kind=kind, sender=3 + kind, sequence=sequence, at_ms=0, data=data)
