@@ -11,8 +11,8 @@ products, quotients have 64 bits. Three forms go wrong all the same, and are wri
 - the difference (or any result) of two unsigned values is unsigned, 1 - 2 being 2^64 - 1: `0 + x - y`;
 - a name that holds such a result on one way and a signed one on another is a float.
 
-What a kernel is called with is 64 bits wide, whatever the caller has: so each is compiled once, and its arguments are
-safe in every form. tests/unit/tracker/test_population_types.py reads the types that the compiler has found.
+What a kernel is called with is 64 bits wide, whatever the caller has (but for np.uint32): so each is compiled once, and
+its arguments are safe in every form. tests/unit/tracker/test_population_types.py reads the types that the compiler has found.
 
 The compiler is loaded with the first module that holds a kernel: a site without a population never pays for it.
 """
@@ -81,10 +81,15 @@ def _compiled(function: F, **options: bool) -> F:
 
 
 def _widened(kind: Any) -> Any:
-    """Type that a kernel is compiled for where a caller has this one."""
+    """Type that a kernel is compiled for where a caller has this one.
+
+    Bits that are meant to be bits, np.uint32, stay: a hash of them fits twice as many into a register.
+    """
     types = _compiler()[0].types
-    narrow = isinstance(kind, types.Integer) and (kind.bitwidth < 64 or isinstance(kind, types.IntegerLiteral))
-    return types.int64 if narrow else types.boolean if isinstance(kind, types.BooleanLiteral) else kind
+    if isinstance(kind, types.BooleanLiteral):
+        return types.boolean
+    narrow = isinstance(kind, types.Integer) and kind.bitwidth < 64 and kind != types.uint32
+    return types.int64 if narrow or isinstance(kind, types.IntegerLiteral) else kind
 
 
 def kernel(function: F) -> F:

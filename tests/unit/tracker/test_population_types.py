@@ -156,7 +156,7 @@ def test_compiled_nothing_can_come_out_otherwise_than_uncompiled() -> None:
 
 def test_a_kernel_is_compiled_once_whatever_it_is_called_with() -> None:
     double = kernel(lambda number: number + number)
-    arguments = (2**40, np.int8(127), np.uint8(200), np.int16(-32_768), np.int32(2**31 - 1), np.uint32(2**32 - 1))
+    arguments = (2**40, np.int8(127), np.uint8(200), np.int16(-32_768), np.int32(2**31 - 1))
     for argument in arguments:
         assert double(argument) == 2 * int(argument)
     calling = kernel(lambda numbers: double(numbers[0]) + double(0) + double(True))
