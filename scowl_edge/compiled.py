@@ -12,7 +12,7 @@ products, quotients have 64 bits. Three forms go wrong all the same, and are wri
 - a name that holds such a result on one way and a signed one on another is a float.
 
 What a kernel is called with is 64 bits wide, whatever the caller has (but for np.uint32): so each is compiled once, and
-its arguments are safe in every form. tests/unit/tracker/test_population_types.py reads the types that the compiler has found.
+its arguments are safe in every form. Tests read the types that the compiler has found (test_population_types.py).
 
 The compiler is loaded with the first module that holds a kernel: a site without a population never pays for it.
 """
