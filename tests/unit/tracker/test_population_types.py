@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(not COMPILED, reason="kernels are not compiled: 
 PACKAGE = "scowl_edge.tracker.population"
 MEANT = {
     "noise._hash": "32 random bits: shifts and exclusive-or of np.uint32, cut to 32 bits after each",
+    "noise._byte_sum": "the four bytes of such bits, each masked, which makes it signed",
 }
 """Kernels that count with unsigned values on purpose, and why they come out the same."""
 
