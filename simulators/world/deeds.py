@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from simulators.world.mail import CALM_DELAY_MS
 from simulators.world.peers import Lie
 from simulators.world.region import GATEWAYS, STATIONS, Region
 from simulators.world.schedule import mix
-from simulators.world.trouble import MINUTE_MS, Fault, Trouble
+from simulators.world.trouble import Fault, Trouble
 
 _WEATHERS = {
     Trouble.LOSS: ("loss_ppm", 0),
@@ -189,11 +188,8 @@ def _crash(region: Region, fault: Fault) -> Undo:
 
 
 def _crash_twice(region: Region, fault: Fault) -> Undo:
-    down = 500 + fault.draw % 5_000
-    region.tracker.die_after(fault.draw % 4, fault.draw >> 8, down)
-    again = partial(region.tracker.die_after, fault.draw % 3, fault.draw >> 9, down)
-    region.schedule.at(region.schedule.now_ms + 2 * MINUTE_MS, again)
-    return None
+    region.tracker.die_starting = True
+    return _crash(region, fault)
 
 
 def _reboot(region: Region, fault: Fault) -> Undo:

@@ -75,6 +75,8 @@ class RunningTracker:
         self.alive = False
         self.late_until_ms = 0
         self.full_until_ms = 0
+        self.die_starting = False
+        """The next start ends before its records are durable."""
         self.tear_next = False
         """The last snapshot will be found damaged at the next start."""
         self._seed, self._snapshot_every = seed, snapshot_every
@@ -134,6 +136,11 @@ class RunningTracker:
             differing = [name for (name, a), (_, b) in zip(recorded, held, strict=True) if a != b]
             self.book.hold(Law.RECOVERY, recovery.step, not differing, f"other digests of {', '.join(differing)}")
         self._on_start(recovery.step, whole)
+        if self.die_starting:
+            self.die_starting = False
+            self.counts["died when starting"] += 1
+            self._end()
+            return
         self.journal.make_durable()
         self.alive = True
         self.counts["starts"] += 1

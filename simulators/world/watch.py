@@ -17,6 +17,8 @@ from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, chec
 from simulators.world.peers import NAMEPLATE, Peers
 from simulators.world.witness import Witness
 
+DOUBT_MS = 240_000
+"""How long the tracker may hold a plant for silent that was heard, after a clock's step: until it is heard again."""
 ON_ITS_WAY_MS = 60_000
 """In quiet times: until an assignment has arrived everywhere."""
 PATIENCE = 3
@@ -50,8 +52,8 @@ class Watch:
         self._before: Sight | None = None
         self._places: Places | None = None
         self._over: dict[int, int] = {}
-        self._doubted: NDArray[np.int64] = np.zeros(len(rated), np.int64)
-        """[trees] For how many steps the tracker has held the plant for silent."""
+        self._doubted_ms: NDArray[np.int64] = np.zeros(len(rated), np.int64)
+        """[trees] When the tracker last knew what the plant gives, in the world's time."""
         self._changed_ms: NDArray[np.int64] = np.zeros(len(nominal), np.int64)
         """[places] When each changed hands last, in the world's time."""
 
@@ -124,8 +126,8 @@ class Watch:
         self.book.hold(Law.LATEST, step, not len(differing), f"{len(differing)} differ: {text}")
         usable = told.output * (1_000_000 - self.declared.margin_ppm) // 1_000_000
         # A silent plant keeps whom it has, whatever they draw; after a clock's step the tracker may doubt for a while.
-        self._doubted = np.where(population.fresh, 0, self._doubted + 1)
-        doubted = (self._doubted > 0) & (self._doubted <= PATIENCE)
+        self._doubted_ms[population.fresh] = now_ms
+        doubted = ~population.fresh & (now_ms - self._doubted_ms <= DOUBT_MS)
         above = np.flatnonzero((columns.tree_safe > usable) & ~self._silent(now_ms) & ~doubted)
         text = ", ".join(f"tree {t}: {columns.tree_safe[t]} of an output of {told.output[t]}" for t in above[:3])
         self.book.hold(Law.MARGIN, step, not len(above), text)
