@@ -78,3 +78,7 @@ def uncompiled(name: str) -> ModuleType:
         for n in [n for n in sys.modules if n.startswith(KERNELS) or n == "scowl_edge.compiled"]:
             del sys.modules[n]
         sys.modules.update(kept)
+        # A package remembers the last module that was imported into it.
+        for n, module in kept.items():
+            parent, _, child = n.rpartition(".")
+            setattr(sys.modules[parent], child, module)

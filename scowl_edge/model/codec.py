@@ -145,6 +145,8 @@ def _float_place(value: object, path: str = "$") -> str:
 def _foreign(value: object) -> object:
     """What the encoder does not take by itself."""
     kind = type(value)
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, tuple):
         return tuple(value)
     if dataclasses.is_dataclass(kind):
@@ -194,6 +196,8 @@ def _form(hint: Any) -> _Form:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is None or hint is _NOTHING or hint in _SCALARS:
         return _scalar_form((hint or _NOTHING,))
+    if hint is bytes:
+        return _bytes_form()
     if origin in (typing.Union, types.UnionType):
         return _union_form(args)
     if origin is list:
@@ -224,6 +228,19 @@ def _scalar_form(kinds: tuple[type, ...]) -> _Form:
         if type(data) not in accepted:
             raise _Fault(f"expected {names}, found {_word(data)}")
         return data
+
+    return _Form(True, _same, read)
+
+
+def _bytes_form() -> _Form:
+    def read(data: Any) -> Any:
+        try:
+            value = bytes.fromhex(data)
+        except (TypeError, ValueError):
+            value = None
+        if value is None or value.hex() != data:
+            raise _Fault(f"expected bytes as hexadecimal digits, found {_word(data)}")
+        return value
 
     return _Form(True, _same, read)
 

@@ -177,10 +177,10 @@ def _find(roster: Roster, identity: NDArray[np.int64], place: NDArray[np.int64])
 
 @kernel
 def _free_slot(columns: Columns, living: Living, roster: Roster, zone: int, klass: int, size: int) -> int:
-    """A free slot in a block of that zone and class which has the energy left, or NOBODY; it looks at 32 blocks."""
+    """A free slot in a block of that zone and class which has the energy left, or NOBODY; it looks at 256 blocks."""
     key = zone * 8 + klass
     before, block = -1, int(roster.room_first[key]) + 0
-    for _ in range(32):
+    for _ in range(256):
         if block < 0:
             break
         begin, end = columns.block_start[block], columns.block_start[block + 1]
@@ -193,8 +193,9 @@ def _free_slot(columns: Columns, living: Living, roster: Roster, zone: int, klas
             for slot in range(begin, end):
                 if living.nominal[slot] == 0:
                     return slot
-        if full or 4 * energy > 3 * roster.limits[2]:
-            # As good as full: unlisted, now that it is met, until somebody leaves it.
+        if full or 2 * energy > roster.limits[2]:
+            # Half full and yet no room for this one: unlisted until somebody leaves it, or such blocks would pile up at
+            # the head of the list and hide those behind them.
             roster.room_listed[block] = 0
             if before < 0:
                 roster.room_first[key] = following

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from scowl_edge.model import command, effect, event, site, tick
+from scowl_edge.model import batch, command, effect, event, site, tick
 from scowl_edge.model.codec import CodecError, decode, digest, encode
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.effect import Effect, Inputs, Plan, Read
@@ -39,6 +39,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return INT64
     if hint is str:
         return TEXT
+    if hint is bytes:
+        return st.binary(max_size=8)
     if hint is None or hint is type(None):
         return st.none()
     if origin in (types.UnionType, typing.Union):
@@ -71,7 +73,7 @@ def same(a: object, b: object) -> bool:
 
 MODEL_TYPES = [
     kind
-    for module in (event, effect, command, tick, site)
+    for module in (event, effect, command, tick, site, batch)
     for _, kind in inspect.getmembers(module, inspect.isclass)
     if kind.__module__ == module.__name__ and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))
 ]
@@ -291,7 +293,9 @@ def test_text_that_looks_like_a_float_is_no_float() -> None:
         (NDArray[np.bool_], b"[1]", "expected bool"),
         (NDArray[np.float64], b"[]", "float64 has no canonical form"),
         (Colour | Level, b"1", "cannot be told apart"),
-        (bytes, b"1", "has no canonical form"),
+        (bytes, b"1", "expected bytes as hexadecimal digits"),
+        (bytes, b'"A0"', "expected bytes as hexadecimal digits, found str 'A0'"),
+        (complex, b"1", "has no canonical form"),
         ("Tick", b"1", "the hint 'Tick' is text; resolve it"),
     ],
 )
@@ -303,7 +307,7 @@ def test_a_fault_in_the_bytes_names_its_place(type_: Any, data: bytes, text: str
 def test_the_path_goes_all_the_way_down() -> None:
     good = encode(LinkChanged(link="a", device="", up=True, at_ms=1, cause=""))
     bad = b'{"tick":' + encode(Tick(step=1, mono_ms=2, utc_ms=3, utc_ok=True, journal_ok=True, move_budget=0))
-    bad += b',"signals":[],"value":[],"quality":[],"received_ms":[],"events":[{"LinkChanged":%s}]}'
+    bad += b',"signals":[],"value":[],"quality":[],"received_ms":[],"events":[{"LinkChanged":%s}],"batches":[]}'
     decode(Inputs, bad % good)
     with pytest.raises(
         CodecError, match=r"decode Inputs at events\[0\].LinkChanged.at_ms: expected int, found str '1'"
