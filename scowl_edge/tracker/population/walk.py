@@ -16,11 +16,11 @@ from scowl_edge.tracker.population.room import room_of
 
 
 @inner_kernel
-def may_go(columns: Columns, zone: int, demand: int, to: int) -> bool:
-    """Whether a tree lives, may feed a zone and has room for a demand."""
+def may_go(columns: Columns, zone: int, demand: int, at: int, to: int) -> bool:
+    """Whether a tree lives, may feed a zone and has room for a demand; or, of a producer, whether it can be spared."""
     if not columns.tree_alive[to] or not columns.eligible[zone, to]:
         return False
-    return demand <= 0 or room_of(columns, to) >= demand
+    return room_of(columns, to) >= demand if demand > 0 else room_of(columns, at) >= -demand
 
 
 @inner_kernel
@@ -47,7 +47,7 @@ def walk_feeds(columns: Columns, target: Columns, log: Log, end: int) -> int:
             continue
         remaining += 1
         demand, zone = int(columns.big_demand[feed]), int(columns.big_zone[feed])
-        if int(log.totals[1]) < end and may_go(columns, zone, demand, to):
+        if int(log.totals[1]) < end and may_go(columns, zone, demand, at, to):
             move_big(columns, log, feed, to)
             remaining -= 1
             continue
@@ -79,7 +79,7 @@ def walk_blocks(columns: Columns, target: Columns, log: Log, end: int) -> int:
         members = int(columns.block_members[block])
         demand, zone = int(columns.block_sum[block]), int(columns.block_zone[block])
         # A block larger than the whole budget still goes, alone.
-        if int(log.totals[1]) < end and may_go(columns, zone, demand, to):
+        if int(log.totals[1]) < end and may_go(columns, zone, demand, at, to):
             move_block(columns, log, block, to)
             continue
         remaining += members
@@ -115,7 +115,7 @@ def walk_slots(columns: Columns, target: Columns, log: Log, end: int) -> int:
             here, there = tree_of_slot(columns, block, slot), tree_of_slot(target, block, slot)
             if here == there or NO_TREE in (here, there):
                 continue
-            if int(log.totals[1]) < end and may_go(columns, zone, demand, there):
+            if int(log.totals[1]) < end and may_go(columns, zone, demand, here, there):
                 mix(columns, block)
                 move_slot(columns, log, block, slot, there)
                 moved = True

@@ -68,3 +68,19 @@ def test_uncompiled_it_walks_the_same_way() -> None:
         assert same(columns, other)
         for mine, theirs in zip(*logs, strict=True):
             assert np.array_equal(mine, theirs)
+
+
+def test_a_producer_is_not_taken_from_a_full_tree() -> None:
+    columns, _ = drawn(3_000, 2, 4)
+    columns.block_tree[:], columns.big_tree[:] = 0, 0
+    columns.big_demand[0] = -500
+    sum_trees(columns)
+    columns.tree_safe[:] = columns.tree_load[0]
+    target = copied(columns)
+    target.big_tree[0] = 1
+    before = int(columns.tree_load[0])
+    assert walk(columns, target, Log.empty(8), 10_000) == 1
+    assert int(columns.tree_load[0]) == before
+    columns.tree_safe[0] += 500
+    assert walk(columns, target, Log.empty(8), 10_000) == 0
+    assert columns.tree_load.tolist() == [before + 500, -500]
