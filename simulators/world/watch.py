@@ -21,8 +21,6 @@ DOUBT_MS = 240_000
 """How long the tracker may hold a plant for silent that was heard, after a clock's step: until it is heard again."""
 ON_ITS_WAY_MS = 60_000
 """In quiet times: until an assignment has arrived everywhere."""
-PATIENCE = 3
-"""Steps that a bounded repair may leave a tree above its safe load."""
 
 
 class Watch:
@@ -51,7 +49,6 @@ class Watch:
         """Consumers starved, summed over steps."""
         self._before: Sight | None = None
         self._places: Places | None = None
-        self._over: dict[int, int] = {}
         self._doubted_ms: NDArray[np.int64] = np.zeros(len(rated), np.int64)
         """[trees] When the tracker last knew what the plant gives, in the world's time."""
         self._changed_ms: NDArray[np.int64] = np.zeros(len(nominal), np.int64)
@@ -71,7 +68,6 @@ class Watch:
         """The tracker started again and knows the steps up to this one, `whole` or with holes."""
         self.witness.restarted(step, whole=whole)
         self._before = None
-        self._over.clear()
 
     def stepped(self, population: Population, inputs: Inputs, plan: Plan, now_ms: int) -> None:
         """One step was done, and nothing of it has left yet. `now_ms` is the world's time."""
@@ -151,10 +147,8 @@ class Watch:
 
     def _check_safe(self, columns: Columns, now: Sight, step: int) -> None:
         over = overloaded(columns, now).tolist()
-        self._over = {t: self._over.get(t, 0) + 1 for t in over}
-        worst = max(self._over.values(), default=0)
         text = ", ".join(f"tree {t} carries {now.load[t]} of {columns.tree_safe[t]}" for t in over[:3])
-        self.book.hold(Law.SAFE, step, worst <= PATIENCE, f"for {worst} steps: {text}")
+        self.book.hold(Law.SAFE, step, not over, text)
 
     def _check_protected(self, columns: Columns, now: Sight, step: int) -> None:
         starved = (now.tree == NO_TREE) & (now.places.klass == PROTECTED) & (now.demand > 0)
