@@ -13,6 +13,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -82,6 +83,8 @@ def soak(
     done = {s: d for s, d in finished(state, minutes, code, other_code=other_code).items() if s in set(wanted)}
     todo = [s for s in wanted if s not in done]
     print(f"{len(wanted)} seeds of {minutes / 1440:.2f} days each; {len(done)} are done", flush=True)
+    # A shell that runs it in the background has it ignore Ctrl-C; a signal that is sent all the same is meant.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
     pool = multiprocessing.get_context("spawn").Pool(workers, initializer=_calm)
     try:
@@ -107,8 +110,6 @@ def soak(
 
 def _calm() -> None:
     """Ctrl-C is for the parent."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
