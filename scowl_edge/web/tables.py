@@ -248,7 +248,7 @@ POPULATION_TABLES = (
         (Column("Measure", "label"), Column("Value", "text")),
         "There is no score yet.",
         "what",
-        caption="How well it is balanced, against bounds that no plan can beat",
+        caption="How well it is balanced, beside its bounds",
     ),
 )
 """Tables over the lists of one population."""

@@ -263,6 +263,7 @@ class Population:
                 return
             self._begun = True
             fill.rebuild(columns, log, self.history)
+            # More than the log holds: everybody is told, and everybody's history is looked at.
             log.totals[0] = len(log.kind) + 1
         else:
             self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
