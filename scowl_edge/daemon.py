@@ -21,6 +21,7 @@ from scowl_edge.assembly.signals import Rounding
 from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
+from scowl_edge.control.portrait import happened
 from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusDriver, Tap
 from scowl_edge.health import Health
@@ -32,7 +33,7 @@ from scowl_edge.metrics import Metrics
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import AnyOrder
 from scowl_edge.model.site import OnStop
-from scowl_edge.model.view import EventView, RegionView
+from scowl_edge.model.view import RegionView
 from scowl_edge.supervision import Supervised
 from scowl_edge.telemetry import Recorder, TelemetryStore
 from scowl_edge.turn import Clocks, resume
@@ -279,16 +280,11 @@ class Daemon:
             self.inbox.table,
             self.clock,
             [p.fresh_ms + p.hold_ms for p in points],
-            self._settled_events,
-            lambda: self.core.memory.situation.events,
+            lambda after: happened(self.core.memory, after),
             rate=self.rate,
         )
+        self.loop.on_settled = recorder.follow
         return store, recorder
-
-    def _settled_events(self) -> Sequence[EventView]:
-        """The region's last events; none while a crash could still undo them."""
-        view = self.region() if self.loop.settled.is_set() else None
-        return view.events if view is not None else ()
 
     def order(self, order: AnyOrder) -> None:
         """Puts an order into the inbox."""

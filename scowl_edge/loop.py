@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -83,6 +83,8 @@ class Loop:
         self.settled = asyncio.Event()
         """Set while no decided step waits for the disk: what the core holds then is durable, or known not to be."""
         self.settled.set()
+        self.on_settled: Callable[[], None] | None = None
+        """Called after every step, as soon as `settled` is set."""
         self._clock = clock
         self._drivers = drivers
         self._wires = wires
@@ -125,6 +127,8 @@ class Loop:
             log.log(20 if durable else 40, "journal_durable" if durable else "journal_late", step=plan.step)
         self.turn.settled(durable)
         self.settled.set()
+        if self.on_settled is not None:
+            self.on_settled()
         for effect in self.turn.may_leave(plan, durable):
             self._dispatch(effect)
         self.timing.last_turn_ms = clock.mono_ms()

@@ -7,7 +7,12 @@ from scowl_edge.model.reason import Reason
 from scowl_edge.model.tick import Tick
 
 KEPT_EVENTS = 100
-"""Older ones are kept outside, where nothing is decided by them."""
+"""Older ones are kept outside, where nothing is decided by them. All of the step that is under way are kept."""
+
+
+def forget(memory: Memory) -> None:
+    """Lets go of old events. Once a step, before its first: whoever follows the steps misses none."""
+    del memory.events[:-KEPT_EVENTS]
 
 
 def note(
@@ -37,4 +42,3 @@ def note(
             text=text,
         )
     )
-    del memory.events[:-KEPT_EVENTS]

@@ -12,7 +12,7 @@ from scowl_edge.capacity import Pledge, ShedState
 from scowl_edge.control import alarms, claims, people
 from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
-from scowl_edge.control.chronicle import note
+from scowl_edge.control.chronicle import forget, note
 from scowl_edge.control.entry import STANDING, Stage
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
@@ -133,6 +133,7 @@ class Core:
         """One turn of all stages."""
         memory, tick = self.memory, inputs.tick
         situation = memory.situation
+        forget(memory)
         situation.step = tick.step
         situation.journal_ok = tick.journal_ok
         situation.last_mono_at, situation.last_utc_ms = tick.mono_ms, tick.utc_ms

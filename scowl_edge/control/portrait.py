@@ -9,8 +9,9 @@ from scowl_edge.capacity import ShedState
 from scowl_edge.capacity.ratings import Member
 from scowl_edge.control.arbiter import Ruling
 from scowl_edge.control.audit import flows
+from scowl_edge.control.chronicle import KEPT_EVENTS
 from scowl_edge.control.entry import Stage
-from scowl_edge.control.memory import Memory
+from scowl_edge.control.memory import Happened, Memory
 from scowl_edge.model.command import GUARDS, Verb
 from scowl_edge.model.event import Rank
 from scowl_edge.model.site import NONE, PPM, Actuator, Consumer, Dispatch, Generator, Site, Storage
@@ -109,20 +110,7 @@ def portrait(
             for i, r in enumerate(site.ratings)
         ),
         alarms=tuple(_alarm(memory, key) for key in sorted(memory.alarms)),
-        events=tuple(
-            EventView(
-                seq=e.seq,
-                source_utc_ms=e.source_utc_ms,
-                utc_ms=e.utc_ms,
-                utc_ok=e.utc_ok,
-                kind=e.kind,
-                source=e.source,
-                priority=e.priority,
-                who=e.who,
-                text=e.text,
-            )
-            for e in reversed(memory.events)
-        ),
+        events=tuple(_event(e) for e in reversed(memory.events[-KEPT_EVENTS:])),
         decisions=tuple(
             DecisionView(
                 step=d.step,
@@ -135,6 +123,30 @@ def portrait(
             for d in reversed(memory.decisions[-SHOWN_DECISIONS:])
         ),
         populations=populations,
+    )
+
+
+def happened(memory: Memory, after: int) -> list[EventView]:
+    """Events with a greater number than `after`, oldest first; all of them if there is none so great: they began anew.
+
+    Nothing is missing for who asks after each step.
+    """
+    held, newest = memory.events, memory.situation.events
+    fresh = min(len(held), newest - after) if newest >= after else len(held)
+    return [_event(e) for e in held[len(held) - fresh :]]
+
+
+def _event(e: Happened) -> EventView:
+    return EventView(
+        seq=e.seq,
+        source_utc_ms=e.source_utc_ms,
+        utc_ms=e.utc_ms,
+        utc_ok=e.utc_ok,
+        kind=e.kind,
+        source=e.source,
+        priority=e.priority,
+        who=e.who,
+        text=e.text,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from scowl_edge.telemetry.file import GROUP, GROUPS, NotTelemetry, connect, pick
 
 _AT_ONCE = 2
 """Questions that are looked up side by side; the others wait."""
+_RECENT = 1_000
 
 
 class StoredHistory:
@@ -28,6 +30,13 @@ class StoredHistory:
         self._path = path
         self._points = points
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._recent: deque[EventView] = deque(maxlen=_RECENT)
+
+    def take(self, events: Sequence[EventView]) -> None:
+        """Knows some events, oldest first, while they are still on their way into the file."""
+        while self._recent and events and self._recent[-1].seq >= events[0].seq:
+            self._recent.pop()
+        self._recent.extend(events)
 
     async def trend(self, point: int, from_utc_ms: int, to_utc_ms: int, most: int) -> Sequence[TrendRow]:
         """At most `most` rows of a point, oldest first; stretches are as long as it takes.
@@ -39,8 +48,12 @@ class StoredHistory:
 
     async def events(self, before_seq: int | None, most: int) -> Sequence[EventView]:
         """Events with a smaller number (None: the newest), newest first."""
+        recent = [e for e in reversed(self._recent) if before_seq is None or e.seq < before_seq][:most]
+        if len(recent) == most:
+            return recent
+        oldest = recent[-1].seq if recent else before_seq
         async with self._turns:
-            return await asyncio.to_thread(self.events_now, before_seq, most)
+            return recent + await asyncio.to_thread(self.events_now, oldest, most - len(recent))
 
     def trend_now(self, point: tuple[str, str], from_utc_ms: int, to_utc_ms: int, most: int) -> list[TrendRow]:
         """As `trend`, in the calling thread, of a point by its device and name."""
@@ -52,7 +65,7 @@ class StoredHistory:
         return _merged(found, most) if found is not None else []
 
     def events_now(self, before_seq: int | None, most: int) -> list[EventView]:
-        """As `events`, in the calling thread."""
+        """As `events`, of what is in the file, in the calling thread."""
         try:
             with closing(connect(self._path, writable=False)) as connection:
                 rows = connection.execute(

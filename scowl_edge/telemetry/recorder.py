@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from scowl_edge.telemetry.history import StoredHistory
 from scowl_edge.telemetry.store import TelemetryStore
 
 LOOK_EVERY_S = 1.0
+MOST_WAITING = 10_000
+"""Events that wait for a store that does not take them; the oldest are lost first."""
 
 
 class Table(Protocol):
@@ -49,8 +52,7 @@ class Recorder:
         table: Table,
         clock: Time,
         fresh_ms: Sequence[int],
-        events: Callable[[], Sequence[EventView]],
-        last_seq: Callable[[], int],
+        events: Callable[[int], Sequence[EventView]],
         *,
         rate: float = 1.0,
     ) -> None:
@@ -61,8 +63,7 @@ class Recorder:
             table: Looked at each second.
             clock: Stamps the buckets.
             fresh_ms: How long a value of each point counts after it was read.
-            events: The last events, newest first; asked only when `last_seq` has moved.
-            last_seq: Number of the newest event, 0 if there is none.
+            events: Those after a number, oldest first; all, if they began anew. Asked in `follow`.
             rate: How much faster than the machine the clock runs.
         """
         self.history = StoredHistory(store.path, store.points)
@@ -71,10 +72,10 @@ class Recorder:
         self._clock = clock
         self._fresh_ms = np.asarray(fresh_ms, np.int64)
         self._events = events
-        self._last_seq = last_seq
         self._rate = rate
         self._gathering = Gathering(len(store.points), store.every_ms)
         self._seq = 0
+        self._waiting: deque[EventView] = deque(maxlen=MOST_WAITING)
 
     async def run(self) -> None:
         """Looks until cancelled."""
@@ -89,21 +90,19 @@ class Recorder:
         done = self._gathering.add(self._clock.utc_ms(), table.value, good)
         if done is not None:
             self._store.put(done)
-        self._follow()
 
-    def _follow(self) -> None:
-        newest = self._last_seq()
-        if newest == self._seq:
-            return
-        # After a start all that the region still holds comes again: the store knows each by its number.
-        after = self._seq if 0 < self._seq < newest else 0
-        fresh = tuple(e for e in reversed(self._events()) if e.seq > after)
-        # Nothing, where they are not settled yet; and what a full queue did not take: asked again at the next look.
-        if fresh and self._store.put(fresh):
+    def follow(self) -> None:
+        """Takes what happened since the last call. To be called after each step, when no crash can undo it."""
+        if fresh := self._events(self._seq):
             self._seq = fresh[-1].seq
+            self._waiting += fresh
+            self.history.take(fresh)
+        # What a full queue did not take is tried again after the next step.
+        if self._waiting and self._store.put(tuple(self._waiting)):
+            self._waiting.clear()
 
     def close(self) -> None:
         """Hands on what was gathered since the last bucket; the store is closed by who made it."""
-        self._follow()
+        self.follow()
         if (rest := self._gathering.take()) is not None:
             self._store.put(rest)

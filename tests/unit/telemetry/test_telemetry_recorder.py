@@ -57,17 +57,13 @@ class Rig:
         self.clock = Clock()
         self.table = Table(self.clock)
         self.events: list[EventView] = []
-        self.asked = 0
         self.store = TelemetryStore(
             path, POINTS, keep_ms=3_600_000, every_ms=10_000, limit_bytes=10_000_000, utc_ms=self.clock.utc_ms
         )
-        self.recorder = Recorder(
-            self.store, self.table, self.clock, FRESH, self._newest_first, lambda: len(self.events), rate=1000.0
-        )
+        self.recorder = Recorder(self.store, self.table, self.clock, FRESH, self._after, rate=1000.0)
 
-    def _newest_first(self) -> list[EventView]:
-        self.asked += 1
-        return self.events[:-11:-1]
+    def _after(self, seq: int) -> list[EventView]:
+        return self.events[seq:] if seq <= len(self.events) else list(self.events)
 
     def happen(self, count: int = 1) -> None:
         for _ in range(count):
@@ -124,29 +120,36 @@ def test_a_value_that_is_no_longer_read_ends(rig: Rig) -> None:
     assert [r.mean for r in rig.rows(2)] == [7.0, None, None]
 
 
-def test_events_are_asked_for_when_there_are_new_ones_and_kept_once(rig: Rig) -> None:
-    rig.second()
-    assert rig.asked == 0
+def test_every_event_is_kept_once_however_many_a_step_has(rig: Rig) -> None:
+    rig.recorder.follow()
+    assert rig.seqs() == []
     rig.happen(3)
-    rig.second()
-    rig.second()
-    assert rig.asked == 1
-    rig.happen(4)
-    rig.second()
-    assert rig.asked == 2
-    assert rig.seqs() == [7, 6, 5, 4, 3, 2, 1]
-    rig.happen(30)
+    rig.recorder.follow()
+    rig.recorder.follow()
+    assert rig.seqs() == [3, 2, 1]
+    rig.happen(700)
     rig.recorder.close()
-    # The region holds ten: what nobody looked at in time is missing, and no more than that.
-    assert rig.seqs() == [*range(37, 27, -1), 7, 6, 5, 4, 3, 2, 1]
+    assert rig.seqs() == list(range(703, 0, -1))
+
+
+async def test_what_the_file_does_not_have_yet_is_known(rig: Rig) -> None:
+    rig.happen(1_500)
+    rig.recorder.follow()
+    assert rig.store.flush(10)
+    rig.store.close()
+    rig.happen(200)
+    rig.recorder.follow()
+    assert [e.seq for e in await rig.recorder.history.events(None, 2_000)] == list(range(1_700, 0, -1))
+    assert [e.seq for e in await rig.recorder.history.events(1_600, 50)] == list(range(1_599, 1_549, -1))
+    assert [e.seq for e in await rig.recorder.history.events(800, 900)] == list(range(799, 0, -1))
 
 
 def test_a_new_journal_begins_its_events_anew(rig: Rig) -> None:
     rig.happen(5)
-    rig.second()
+    rig.recorder.follow()
     del rig.events[:]
     rig.happen(2)
-    rig.second()
+    rig.recorder.follow()
     assert rig.seqs() == [2, 1]
 
 

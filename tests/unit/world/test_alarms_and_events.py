@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bench_region import MINUTE, QUICK, Bench, bench_of, device, replayed, text_of, village
 
+from scowl_edge.control.chronicle import KEPT_EVENTS
+from scowl_edge.control.portrait import happened
 from scowl_edge.model.event import AlarmAction, AlarmOrder, LinkChanged
 from scowl_edge.model.view import AlarmView, EventView
 from simulators.faults import FaultKind
@@ -199,3 +201,23 @@ def test_what_uses_a_rating_is_named() -> None:
     assert uses["wind-1"] < 0
     assert uses["charger-1"] == 5_000
     assert sum(uses.values()) + world.rating("grid").unmetered_w == world.view.grid_net_w
+
+
+def test_a_follower_of_the_steps_misses_no_event_of_a_storm() -> None:
+    """A link may take hundreds of devices with it in one step, more than are kept from step to step."""
+    world = bench_of(village())
+    world.run_for(5_000)
+    memory = world.core.memory
+    seen = happened(memory, 0)[-1].seq
+    for i in range(KEPT_EVENTS):
+        for up in (False, True):
+            world.say(LinkChanged(link="plc", device="home-1", up=up, at_ms=world.now_ms, cause=f"storm {i}"))
+    world.run_for(1_000)
+    fresh = happened(world.core.memory, seen)
+    storm = [e for e in fresh if "storm" in str(e.text)]
+    assert [e.seq for e in fresh] == list(range(seen + 1, seen + 1 + len(fresh)))
+    assert [e.kind for e in storm] == ["device-down", "device-up"] * KEPT_EVENTS
+    assert len(world.view.events) == KEPT_EVENTS
+    world.run_for(2_000)
+    assert len(world.core.memory.events) <= KEPT_EVENTS + 20
+    assert replayed(world).identical
