@@ -95,6 +95,8 @@ class Log(NamedTuple):
     totals: NDArray[np.int64]
     """[4] Entries; consumers moved between trees or out of a dead one (churn); consumers starved; consumers fed again.
     An entry beyond the capacity is counted, not written."""
+    cut: NDArray[np.int64]
+    """[2] Where the last cut ran: its class, and the demand above which all starve, quanta; 0 = all do, or no cut."""
 
     @classmethod
     def empty(cls, capacity: int) -> Log:
@@ -105,6 +107,7 @@ class Log(NamedTuple):
             np.zeros(capacity, np.uint16),
             np.zeros(capacity, np.uint16),
             np.zeros(4, np.int64),
+            np.zeros(2, np.int64),
         )
 
 

@@ -77,6 +77,7 @@ def starve_class(
     if len(blocks) + len(feeds) == 0:
         return deficit
     size, above = threshold_of(columns, blocks, feeds, deficit)
+    log.cut[0], log.cut[1] = klass, size
     if size == 0:
         return deficit - starve_feeds(columns, log, feeds, size) - starve_larger(columns, log, blocks, size)
     width = size // EQUAL if history.totals[0] else 0

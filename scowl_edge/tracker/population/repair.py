@@ -20,6 +20,7 @@ from scowl_edge.tracker.population.history import History
 from scowl_edge.tracker.population.overload import relieve_trees, starve_over
 from scowl_edge.tracker.population.rehome import rehome
 from scowl_edge.tracker.population.room import open_room
+from scowl_edge.tracker.population.trades import trade
 
 ROUNDS = 5
 """How often a shortage is cut a little deeper because of pieces of room that nobody fits in."""
@@ -154,12 +155,16 @@ def repair(columns: Columns, log: Log, history: History, learnt: Learnt, budget:
     wasted = supply * WASTE_PPM // 1_000_000
     for turn in range(ROUNDS):
         short = served_of(columns) - supply
+        cut_at = int(log.totals[0])
+        log.cut[1] = 0
         if short + int(learnt.numbers[0]) > 0:
             starve(columns, log, history, 0, len(columns.zone_parent), short + int(learnt.numbers[0]))
         room = open_room(columns)
         moved = int(log.totals[1])
         stuck += rehome(columns, log, room)
         end += int(log.totals[1]) - moved
+        if free and int(log.cut[1]) > 0:
+            trade(columns, log, history, room, cut_at, max(0, end - int(log.totals[1])))
         # The last round has no other way left.
         thrifty = free and turn + 1 < ROUNDS and int(learnt.numbers[0]) < wasted
         left = relieve_trees(columns, log, room, max(0, end - int(log.totals[1])), thrifty)

@@ -18,6 +18,8 @@ NO_CLASS = -1
 """Instead of a class: all of them."""
 NOBODY = 0
 """Instead of a key: there is none."""
+_STRETCH = 64
+"""So many piles are passed over at once where they are empty."""
 
 
 class Sizes(NamedTuple):
@@ -33,6 +35,8 @@ class Sizes(NamedTuple):
     """Keys of the feeds beyond DEMAND_LIMIT; NOBODY where taken."""
     top: NDArray[np.int64]
     """[1] No pile above this one has anybody."""
+    some: NDArray[np.uint8]
+    """[DEMAND_LIMIT // _STRETCH + 1] 0 where no pile of a stretch has ever had anybody."""
 
 
 @inner_kernel
@@ -74,7 +78,7 @@ def sizes_of(columns: Columns, members: Members, tree: int, klass: int, most_blo
     for at in range(len(blocks)):
         block = int(blocks[at])
         entries += int(columns.block_start[block + 1]) - int(columns.block_start[block])
-    pile = np.zeros(DEMAND_LIMIT + 1, np.int32)
+    pile, some = np.zeros(DEMAND_LIMIT + 1, np.int32), np.zeros(DEMAND_LIMIT // _STRETCH + 1, np.uint8)
     below, number = np.empty(entries, np.int32), np.empty(entries, np.int32)
     large = np.empty(end - first, np.int64)
     slots, count, larger, top = len(columns.demand), 0, 0, 0
@@ -90,6 +94,7 @@ def sizes_of(columns: Columns, members: Members, tree: int, klass: int, most_blo
             below[count], number[count] = pile[demand], slots + feed
             count += 1
             pile[demand] = count
+            some[demand // _STRETCH] = 1
             top = max(top, demand)
     for at in range(len(blocks)):
         block = int(blocks[at])
@@ -103,6 +108,7 @@ def sizes_of(columns: Columns, members: Members, tree: int, klass: int, most_blo
                 below[count], number[count] = pile[demand], slot
                 count += 1
                 pile[demand] = count
+                some[demand // _STRETCH] = 1
                 top = max(top, demand)
     for at in range(int(members.first_slot[tree]), int(members.first_slot[tree + 1])):
         slot = int(members.slots[at])
@@ -112,10 +118,11 @@ def sizes_of(columns: Columns, members: Members, tree: int, klass: int, most_blo
             below[count], number[count] = pile[demand], slot
             count += 1
             pile[demand] = count
+            some[demand // _STRETCH] = 1
             top = max(top, demand)
     highest = np.empty(1, np.int64)
     highest[0] = top
-    return Sizes(pile, below, number, large[:larger], highest)
+    return Sizes(pile, below, number, large[:larger], highest, some)
 
 
 @inner_kernel
@@ -127,11 +134,39 @@ def take(sizes: Sizes, demand: int) -> int:
 
 
 @inner_kernel
+def next_pile(sizes: Sizes, least: int, most: int) -> int:
+    """The smallest demand from `least` to `most` whose pile has somebody; 0 if there is none. Both are positive."""
+    demand, end = least, min(most, int(sizes.top[0]))
+    while demand <= end:
+        if not sizes.some[demand // _STRETCH]:
+            demand += _STRETCH - demand % _STRETCH
+        elif sizes.pile[demand]:
+            return demand
+        else:
+            demand += 1
+    return 0
+
+
+@inner_kernel
+def last_pile(sizes: Sizes, most: int) -> int:
+    """The largest demand of at most `most` whose pile has somebody; 0 if there is none."""
+    demand = min(most, int(sizes.top[0]))
+    while demand > 0:
+        if not sizes.some[demand // _STRETCH]:
+            demand -= demand % _STRETCH + 1
+        elif sizes.pile[demand]:
+            return demand
+        else:
+            demand -= 1
+    return 0
+
+
+@inner_kernel
 def smallest_from(sizes: Sizes, least: int, most: int) -> int:
     """Takes out the smallest of at least `least` and at most `most` quanta; its key, or NOBODY."""
-    for demand in range(least, min(most, int(sizes.top[0])) + 1):
-        if sizes.pile[demand]:
-            return take(sizes, demand)
+    demand = next_pile(sizes, max(1, least), most)
+    if demand:
+        return take(sizes, demand)
     found = -1
     for at in range(len(sizes.large)):
         key = int(sizes.large[at])
@@ -158,7 +193,5 @@ def largest_to(sizes: Sizes, most: int) -> int:
         return key
     while int(sizes.top[0]) > 0 and not sizes.pile[sizes.top[0]]:
         sizes.top[0] -= 1
-    for demand in range(min(most, int(sizes.top[0])), 0, -1):
-        if sizes.pile[demand]:
-            return take(sizes, demand)
-    return NOBODY
+    demand = last_pile(sizes, most)
+    return take(sizes, demand) if demand else NOBODY

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from population_site import assignments, copied, drawn, same, uncompiled
 
 from scowl_edge.tracker.population.assign import same_sums, sum_blocks, sum_trees
+from scowl_edge.tracker.population.bounds import fewest_starved, starved_now
 from scowl_edge.tracker.population.columns import DEMAND_LIMIT, NO_TREE, PROTECTED, Columns, Log
+from scowl_edge.tracker.population.cut import starve
 from scowl_edge.tracker.population.fill import rebuild
 from scowl_edge.tracker.population.history import History
 from scowl_edge.tracker.population.refeed import refeed
@@ -52,6 +54,11 @@ def trees_shrink(columns: Columns, random: Random) -> None:
     columns.tree_safe[:] = columns.tree_safe * random.integers(60, 101, len(columns.tree_safe)) // 100
 
 
+def supply_sinks(columns: Columns, random: Random) -> None:
+    loads = columns.tree_load * (1_000 - random.integers(0, 6, len(columns.tree_load))) // 1_000
+    columns.tree_safe[:] = np.where(columns.tree_alive == 1, np.maximum(0, loads), 0)
+
+
 def trees_return(columns: Columns, random: Random) -> None:
     columns.tree_alive[:] = 1
     total = int(columns.block_sum.sum() + columns.big_demand.sum())
@@ -72,7 +79,7 @@ def some_return(columns: Columns, random: Random) -> None:
 
 
 EVENTS: tuple[Callable[[Columns, Random], None], ...] = (
-    loads_change, tree_dies, trees_shrink, trees_return, zone_limited, barred, some_return,
+    loads_change, tree_dies, trees_shrink, trees_return, zone_limited, barred, some_return, supply_sinks,
 )  # fmt: skip
 
 
@@ -127,7 +134,7 @@ def test_the_same_source_uncompiled_gives_the_same_integers() -> None:
         other = copied(one)
         states = [(one, repair, Learnt.empty()), (other, plain.repair, Learnt.empty())]
         random = np.random.default_rng(seed)
-        for event in (loads_change, tree_dies, zone_limited, trees_shrink, barred):
+        for event in (supply_sinks, loads_change, tree_dies, supply_sinks, zone_limited, trees_shrink, barred):
             event(one, random)
             for mine, theirs in zip(other, one, strict=True):
                 mine[:] = theirs
@@ -204,6 +211,42 @@ def test_where_some_plants_lose_a_third_few_more_than_the_fewest_move(town: Colu
     assert least > 4
     assert least <= int(log.totals[1]) <= least + least // 20 + 1
     assert result.stuck == 0
+
+
+def test_where_all_plants_lose_a_little_hardly_more_starve_and_move_than_must(town: Columns) -> None:
+    """Nothing is left over then: room and overload are of one size, and in pieces."""
+    columns = copied(town)
+    columns.tree_safe[:] = columns.tree_load * 997 // 1_000
+    before = copied(columns)
+    fewest = int(fewest_starved(columns).starved)
+    _, log, result, least = repaired(columns)
+    check_laws(before, columns, log, result)
+    trees, starved = len(columns.tree_safe), int(starved_now(columns)[0].sum())
+    assert fewest <= starved <= fewest + fewest // 1_000 + trees
+    was, now = assignments(before), assignments(columns)
+    moved = int(np.count_nonzero((was.tree != now.tree) & (now.tree != NO_TREE) & (columns.demand != 0)))
+    moved += int(np.count_nonzero((was.big_tree != now.big_tree) & (now.big_tree != NO_TREE)))
+    assert moved == int(log.totals[1]) <= 2 * least + trees
+    assert int(log.totals[2] - log.totals[3]) == starved
+
+
+def test_equals_who_starved_less_often_are_cut_before_others_change_places(town: Columns) -> None:
+    columns, history = copied(town), History.empty(town)
+    columns.tree_safe[:] = columns.tree_load * 997 // 1_000
+    random = np.random.default_rng(3)
+    history.slot_times[:] = random.integers(0, 3, len(columns.demand))
+    history.totals[0] = 1
+    alone = copied(columns)
+    starve(alone, Log.empty(1 << 16), history, 0, len(columns.zone_parent), deficit(columns))
+    cut = (assignments(alone).tree == NO_TREE) & (columns.demand > 0)
+    assert repair(columns, Log.empty(1 << 16), history, Learnt.empty(), ALL).uncovered == 0
+    now = (assignments(columns).tree == NO_TREE) & (columns.demand > 0)
+    instead = now & ~cut
+    assert not instead.any() or int(history.slot_times[instead].max()) <= int(history.slot_times[cut].max())
+
+
+def deficit(columns: Columns) -> int:
+    return int(columns.tree_load.sum()) - int(columns.tree_safe.sum())
 
 
 def test_a_budget_bounds_the_moves_and_leaves_the_rest_for_the_next_step(town: Columns) -> None:
