@@ -89,9 +89,12 @@ def test_the_last_one_who_starves_fits_so_that_nobody_starves_for_nothing(seed: 
     room = int(columns.tree_safe[0] - columns.tree_load[0])
     assert len(out) and room >= 0
     assert room < out.min(), "whoever starves would not fit into what is left"
-    by_size = np.sort(np.array(demands))[::-1].cumsum()
-    fewest = int(np.searchsorted(by_size, sum(demands) - int(columns.tree_safe[0]))) + 1
-    assert len(out) == fewest
+    # All but one are the largest there are; that one is the smallest that still covers what is left.
+    by_size = sorted(demands, reverse=True)
+    need = sum(demands) - int(columns.tree_safe[0])
+    assert len(out) == int(np.searchsorted(np.cumsum(by_size), need)) + 1
+    left = need - sum(by_size[: len(out) - 1])
+    assert room == min(d for d in by_size[len(out) - 1 :] if d >= left) - left
 
 
 def test_demand_neither_appears_nor_vanishes_however_often_it_is_balanced() -> None:
