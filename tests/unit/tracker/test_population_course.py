@@ -132,19 +132,40 @@ class Course:
         over = np.maximum(0, columns.tree_load - np.where(alive, np.maximum(0, columns.tree_safe), 0))
         assert int(over.sum()) <= repaired.over + repaired.uncovered
         limited = columns.zone_limit >= 0
-        beyond = int(np.maximum(0, columns.zone_load - columns.zone_limit)[limited].sum())
-        assert beyond == 0 or beyond <= repaired.zones
-        protected = (tree == NO_TREE) & (demand > 0) & (self.classes() == PROTECTED)
-        assert not protected.any(), "class 0 is never starved by software"
+        # What is left in a zone above its limit is of class 0 alone.
+        beyond = columns.zone_load > np.where(limited, columns.zone_limit, 1 << 60)
+        places = np.concatenate([np.repeat(columns.block_zone, np.diff(columns.block_start)), columns.big_zone])
+        for zone in np.flatnonzero(beyond):
+            inside = (places >= zone) & (places < columns.zone_end[zone]) & (tree != NO_TREE) & (demand > 0)
+            assert (self.classes()[inside] == PROTECTED).all()
+        starved = (tree == NO_TREE) & (demand > 0)
+        # Nobody of class 0 is without a tree while others are served in whose stead it could be.
+        protected = starved & (self.classes() == PROTECTED)
+        for place in np.flatnonzero(protected):
+            others = (tree != NO_TREE) & (demand > 0) & (self.classes() != PROTECTED)
+            instead = max(int(demand[others & (tree == t)].sum()) for t in range(TREES))
+            assert instead < demand[place] or self.full(int(places[place]), int(demand[place]))
         judged = self.it.judged
         assert judged is not None
-        held = int(over.sum())
+        held = int(over.sum()) + int(np.maximum(0, columns.zone_load - columns.zone_limit)[beyond].sum())
         assert judged.served <= judged.most + held
         assert judged.changed >= judged.least_changes or held
+
+    def full(self, zone: int, demand: int) -> bool:
+        """Whether a rating above that zone has no room for it."""
+        columns = self.it.columns
+        while zone >= 0:
+            if 0 <= columns.zone_limit[zone] < columns.zone_load[zone] + demand:
+                return True
+            zone = int(columns.zone_parent[zone])
+        return False
 
 
 @settings(max_examples=40 if COMPILED else 8, deadline=None)
 @given(st.integers(1, 1 << 30), SUPPLY, ACTS)
+# Here the room that a rebuild leaves is in pieces in which nobody of class 0 fits.
+@example(115_904_373, 300_000, [Act(1_000, "auto", Late.ON_TIME, 0, 0)])
+@example(836_247_778, 300_000, [Act(1_000, "auto", Late.ON_TIME, 0, 3)])
 @example(3, 900_000, [Act(1_000, "auto", Late.VERY_LATE, 0, 0)] * 3 + [Act(60_000, "auto", Late.ON_TIME, 60, 1)] * 2)
 def test_every_law_holds_after_every_step_and_a_restart_between_shows_in_nothing(
     seed: int, supply_ppm: int, acts: list[Act]
