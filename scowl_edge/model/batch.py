@@ -25,7 +25,7 @@ class BatchKind(IntEnum):
     HELD = 3
     """Which tree the receivers of assignments hold: the confirmation of `Assign`."""
     JOIN = 4
-    """Who wants to be in; answered by `Seated`."""
+    """Who wants to be in; answered by `Seated`. Whoever got no answer asks again, through the same sender."""
     LEAVE = 5
 
 
@@ -89,4 +89,7 @@ class Seated:
     place: NDArray[np.int64]
     """Slot from now on; -2 - first feed of a big one; -1 where it was refused."""
     outcome: NDArray[np.uint8]
-    """0 seated, 1 the identity is taken, 3 no room, 4 refused (zone, class or demand out of range)."""
+    """0 seated, 1 the identity is taken, 3 no room, 4 refused (zone, class or demand out of range).
+
+    Who asks again in the same words through the same sender is told 0 and the place once more.
+    """

@@ -94,9 +94,9 @@ class Joining:
                 self.peers.settle(place, comer.nominal)
                 self.counts["seated"] += 1
             elif outcome == _TAKEN:
-                # The answer to an earlier request was lost: the place is somewhere, and nobody says where.
-                self._say_leave(comer.identity, comer.gateway)
-                self._again(comer, now_ms)
+                # Somebody else is there under this identity: who asks again in the same words is told the place.
+                del self.waiting[comer.identity]
+                self.counts["refused as taken"] += 1
             else:
                 del self.waiting[comer.identity]
                 self.counts["found no room"] += 1

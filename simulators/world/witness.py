@@ -134,13 +134,19 @@ class Witness:
             for identity, place, outcome in zip(halves, seated.place.tolist(), seated.outcome.tolist(), strict=True):
                 nominal = told.asked.pop(identity, 0)
                 known = identity in told.members
+                plate = min(NAMEPLATE * abs(nominal), 2**15 - 1)
+                if outcome == _DONE and told.members.get(identity) == (place, 1):
+                    # The answer to a question that was asked again: who asks as somebody else is no member.
+                    if nominal and told.nameplate[place] != plate:
+                        wrong = f"{identity} asked for {nominal} and was given the place {place} of a member"
+                    continue
                 if outcome == _DONE and (known or not nominal or told.nameplate[place]):
                     wrong = f"{identity} was given place {place}; member {known}, asked for {nominal}"
                 elif outcome == _TAKEN and not known:
                     wrong = f"{identity} was refused, and is no member"
                 if outcome == _DONE:
                     told.members[identity] = (place, 1)
-                    told.value[place], told.nameplate[place] = nominal, min(NAMEPLATE * abs(nominal), 2**15 - 1)
+                    told.value[place], told.nameplate[place] = nominal, plate
         return wrong
 
     def _demand(self, told: Told, rows: NDArray[np.void], *, feeds: bool) -> None:

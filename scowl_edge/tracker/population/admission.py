@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.tracker.population.roster import Newcomers, Outcome, People
+from scowl_edge.tracker.population.roster import Outcome, People
+from scowl_edge.tracker.population.seating import Newcomers
 
 
 class Admission:
@@ -25,6 +26,7 @@ class Admission:
             np.zeros(length, np.int64),
             np.zeros(length, np.uint8),
             np.zeros(length, np.uint8),
+            np.zeros(length, np.uint32),
         )
         self._length, self._per_step = length, per_step
         self._first = 0
@@ -36,9 +38,14 @@ class Admission:
         self.outcomes = dict.fromkeys(Outcome, 0)
         """What became of those whose turn came."""
 
+    @property
+    def room(self) -> int:
+        """How many more may wait."""
+        return self._length - self.waiting
+
     def offer(self, new: Newcomers) -> int:
         """Takes as many as there is room for, from the first on; how many it took. The others are to come again."""
-        count = min(len(new.zone), self._length - self.waiting)
+        count = min(len(new.zone), self.room)
         at = (self._first + self.waiting + np.arange(count)) % self._length
         for name in Newcomers._fields:
             getattr(self._rows, name)[at] = getattr(new, name)[:count]
@@ -47,6 +54,18 @@ class Admission:
         self.turned_away += len(new.zone) - count
         return count
 
+    def withdraw(self, identity: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Those of these identities (int64[n, 2]) who wait go home; bool[n]: who waited."""
+        if not self.waiting or not len(identity):
+            return np.zeros(len(identity), np.bool_)
+        rows = self.queued()
+        there, gone = _whole(rows.identity), _whole(identity)
+        stay = np.flatnonzero(~np.isin(there, gone))
+        self._first, self.waiting = 0, len(stay)
+        for name in Newcomers._fields:
+            getattr(self._rows, name)[: len(stay)] = getattr(rows, name)[stay]
+        return np.isin(gone, there)
+
     def queued(self) -> Newcomers:
         """Those who wait, the first ones first."""
         at = (self._first + np.arange(self.waiting)) % self._length
@@ -54,9 +73,7 @@ class Admission:
 
     def _rows_at(self, at: NDArray[np.int64]) -> Newcomers:
         rows = self._rows
-        return Newcomers(
-            rows.identity[at], rows.zone[at], rows.klass[at], rows.nominal[at], rows.noise[at], rows.kind[at]
-        )
+        return rows._replace(**{name: getattr(rows, name)[at] for name in rows._fields})
 
     def admit(self, people: People) -> tuple[Newcomers, NDArray[np.uint8], NDArray[np.int64]]:
         """Lets the next ones join: (who, `Outcome` of each, place of each).
@@ -73,3 +90,8 @@ class Admission:
         for kind in Outcome:
             self.outcomes[kind] += int(np.count_nonzero(outcome == kind))
         return turn, outcome, place
+
+
+def _whole(identity: NDArray[np.int64]) -> NDArray[np.void]:
+    """[n] Both halves as one value that can be compared."""
+    return np.ascontiguousarray(identity).view([("high", np.int64), ("low", np.int64)])[:, 0]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scowl_edge.compiled import kernel
 from scowl_edge.model.batch import Batch, BatchKind
 from scowl_edge.model.site import Population as Declared
-from scowl_edge.tracker.population import chance, noise, reports, roster
+from scowl_edge.tracker.population import chance, noise, reports, roster, seating
 from scowl_edge.tracker.population.admission import Admission
 from scowl_edge.tracker.population.columns import (
     BIG,
@@ -39,7 +39,11 @@ REPEATED_AT_ONCE = 1_024
 UNKNOWN = 65_533
 """Instead of a tree: nobody has said since the last assignment what is held."""
 WAITING_JOINS, JOINS_A_STEP = 65_536, 2_000
+MOST_SENDERS = 65_536
+"""Whoever counts the messages of more would let made-up senders fill the memory."""
 SPARE_FEEDS = 32
+_NOISE_PPM = 300_000
+"""How much the demand of a newcomer is taken to scatter."""
 REFUSALS = (
     "torn",
     "older",
@@ -51,6 +55,7 @@ REFUSALS = (
     "taken",
     "no-room",
     "out-of-range",
+    "too-many-senders",
 )
 """Why rows were refused; `clamped` ones count, at their nameplate."""
 _BEFORE_S = 1 << 24
@@ -117,11 +122,15 @@ class Intake:
             if batch.sequence <= self.senders.get(batch.sender, 0):
                 self._refuse("older", max(1, len(rows)))
                 continue
+            if batch.sender not in self.senders and len(self.senders) >= MOST_SENDERS:
+                self._refuse("too-many-senders", max(1, len(rows)))
+                continue
             self.senders[batch.sender] = batch.sequence
-            self._take(batch.kind, rows, history, now_ms)
+            self._take(batch, rows, history, now_ms)
         return self._admit()
 
-    def _take(self, kind: BatchKind, rows: NDArray[np.void], history: History, now_ms: int) -> None:
+    def _take(self, batch: Batch, rows: NDArray[np.void], history: History, now_ms: int) -> None:
+        kind = batch.kind
         if kind is BatchKind.DEMAND:
             slot = rows["slot"].astype(np.int64)
             # The upper half of the numbers means feeds to `reports`; here it is nobody.
@@ -133,7 +142,7 @@ class Intake:
         elif kind is BatchKind.HELD:
             self._held(rows)
         elif kind is BatchKind.JOIN:
-            self._join(rows)
+            self._join(rows, batch.sender)
         elif kind is BatchKind.LEAVE:
             self._leave(rows, history)
 
@@ -171,20 +180,17 @@ class Intake:
             else:
                 self._refuse("nobody-there")
 
-    def _join(self, rows: NDArray[np.void]) -> None:
-        count = len(rows)
-        identity = np.stack([rows["high"].view(np.int64), rows["low"].view(np.int64)], axis=1)
-        taken = self.admission.offer(
-            roster.Newcomers(
-                identity,
-                rows["zone"].astype(np.uint16),
-                rows["klass"].astype(np.uint8),
-                rows["nominal"].astype(np.int64),
-                np.full(count, 75, np.uint8),
-                np.zeros(count, np.uint8),
+    def _join(self, rows: NDArray[np.void], sender: int) -> None:
+        # Who finds no room in the queue need not be looked at.
+        count = min(len(rows), self.admission.room)
+        rows, beyond = rows[:count], len(rows) - count
+        self.admission.offer(
+            roster.newcomers(
+                _identity(rows), rows["zone"], rows["klass"], rows["nominal"], np.full(count, _NOISE_PPM),
+                np.zeros(count, np.uint8), sender,
             )
-        )
-        self._refuse("turned-away", count - taken)
+        )  # fmt: skip
+        self._refuse("turned-away", beyond)
 
     def _admit(self) -> Seats | None:
         if not self.admission.waiting:
@@ -194,13 +200,15 @@ class Intake:
             self._refuse(why, int(np.count_nonzero(outcome == kind)))
         for at in place[place >= 0].tolist():
             self.slot_held[at] = NO_TREE
+        outcome[outcome == roster.Outcome.AGAIN] = roster.Outcome.DONE
         return Seats(new.identity[:, 0].copy(), new.identity[:, 1].copy(), place, outcome)
 
     def _leave(self, rows: NDArray[np.void], history: History) -> None:
-        identity = np.stack([rows["high"].view(np.int64), rows["low"].view(np.int64)], axis=1)
+        identity = _identity(rows)
+        waited = self.admission.withdraw(identity)
         place = self.people.find(identity)
         outcome = self.people.leave(identity)
-        self._refuse("nobody-there", int(np.count_nonzero(outcome != roster.Outcome.DONE)))
+        self._refuse("nobody-there", int(np.count_nonzero((outcome != roster.Outcome.DONE) & ~waited)))
         slots, feeds = place[place >= 0], -2 - place[place < -1]
         for column in (history.slot_times, history.slot_since, history.slot_total):
             column[slots] = 0
@@ -258,7 +266,7 @@ class Intake:
         """Everything that changes beside the demand and the assignment, by name."""
         arrays = self._fixed()
         arrays["senders"] = np.asarray(sorted(self.senders), np.int64)
-        arrays["sequences"] = np.asarray([self.senders[s] for s in sorted(self.senders)], np.int64)
+        arrays["sequences"] = np.asarray([self.senders[s] for s in sorted(self.senders)], np.uint64)
         arrays |= {f"waiting {name}": array for name, array in self.admission.queued()._asdict().items()}
         return arrays
 
@@ -268,9 +276,9 @@ class Intake:
             array[...] = arrays[name].reshape(array.shape)
         self.senders = dict(zip(arrays["senders"].tolist(), arrays["sequences"].tolist(), strict=True))
         self.admission = Admission(WAITING_JOINS, JOINS_A_STEP)
-        queued = {name: arrays[f"waiting {name}"] for name in roster.Newcomers._fields}
+        queued = {name: arrays[f"waiting {name}"] for name in seating.Newcomers._fields}
         queued["identity"] = queued["identity"].reshape(-1, 2)
-        self.admission.offer(roster.Newcomers(**queued))  # type: ignore[arg-type]
+        self.admission.offer(seating.Newcomers(**queued))  # type: ignore[arg-type]
 
     def _fixed(self) -> dict[str, AnyArray]:
         """Arrays whose length never changes."""
@@ -296,6 +304,11 @@ class Intake:
 
 
 _MEMBERSHIP = ("block_members", "block_variance", "big_zone", "big_class", "big_owner", "big_variance")
+
+
+def _identity(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    """int64[n, 2] of rows that have both halves."""
+    return np.stack([rows["high"].view(np.int64), rows["low"].view(np.int64)], axis=1)
 
 
 def _seconds(now_ms: int) -> int:

@@ -29,6 +29,7 @@ from scowl_edge.tracker.population import (
     margin,
     noise,
     packing,
+    protect,
     refeed,
     repair,
     score,
@@ -41,6 +42,7 @@ from scowl_edge.tracker.population.columns import (
     BLOCK,
     MIXED,
     NO_TREE,
+    PROTECTED,
     SLOT,
     Census,
     Columns,
@@ -265,7 +267,11 @@ class Population:
             fill.rebuild(columns, log, self.history)
             # More than the log holds: everybody is told, and everybody's history is looked at.
             log.totals[0] = len(log.kind) + 1
+            self.standing = standing.look(columns)
+            if self._feed_protected():
+                self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
         else:
+            self._feed_protected()
             self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
         if log.totals[2]:
             self._starved_at = now_ms
@@ -273,6 +279,12 @@ class Population:
             self._give_back(now_ms)
         if late < Late.LATE:
             self._walk()
+
+    def _feed_protected(self) -> bool:
+        """Whether class 0 was in no tree and others have to make way for it now."""
+        if not self.standing.starved[PROTECTED]:
+            return False
+        return bool(protect.feed_protected(self.columns, self._log, self.fresh.astype(np.uint8)))
 
     def _give_back(self, now_ms: int) -> None:
         columns, log, history = self.columns, self._log, self.history

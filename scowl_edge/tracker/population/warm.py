@@ -11,7 +11,7 @@ import numpy as np
 from scowl_edge.model.batch import ROWS, Batch, BatchKind
 from scowl_edge.model.site import PeerKind
 from scowl_edge.model.site import Population as Declared
-from scowl_edge.tracker.population import fairness, fill, refeed, walk
+from scowl_edge.tracker.population import fairness, fill, protect, refeed, walk
 from scowl_edge.tracker.population.columns import Log
 from scowl_edge.tracker.population.population import ROTATION_S, Population, seconds
 
@@ -57,6 +57,7 @@ def _simulated() -> None:
         population.step(now_ms, (), deciding=True, advisory=step == 11)
     columns, log, history = population.columns, Log.empty(10_000), population.history
     refeed.refeed(columns, log, history, 0, 0, 1 << 40)
+    protect.feed_protected(columns, log, np.ones(len(columns.tree_safe), np.uint8))
     fairness.rotate(columns, log, history, seconds(now_ms) + 2 * ROTATION_S, ROTATION_S, 10)
     fairness.keep(columns, log, history, seconds(now_ms))
     fairness.longest(columns, history, seconds(now_ms))

@@ -13,7 +13,8 @@ from scowl_edge.tracker.population.admission import Admission
 from scowl_edge.tracker.population.assign import same_sums, sum_trees
 from scowl_edge.tracker.population.census import draw
 from scowl_edge.tracker.population.columns import CLASSES, NO_TREE, lay_out
-from scowl_edge.tracker.population.roster import NOBODY, Newcomers, Outcome, People
+from scowl_edge.tracker.population.roster import Outcome, People
+from scowl_edge.tracker.population.seating import NOBODY, Newcomers
 from tests.population_site import copied, uncompiled
 
 plain = uncompiled("roster")
