@@ -142,37 +142,3 @@ def count_largest(
         here = sizes[0, level : 2 * level].astype(np.int64) + sizes[1, level : 2 * level]
         covered += int((here * np.arange(level, 2 * level)).sum())
     sizes[0] += sizes[1]
-
-
-@inner_kernel
-def count_smallest(
-    columns: Columns,
-    block_start: NDArray[np.int64],
-    blocks: NDArray[np.int64],
-    feed_start: NDArray[np.int64],
-    feeds: NDArray[np.int64],
-    first_cell: int,
-    end_cell: int,
-    room: int,
-    sizes: NDArray[np.int32],
-) -> int:
-    """How many of the smallest of some cells fit into `room` together; `sizes` is scratch, zero before and after.
-
-    Feeds of `SIZES` and above count as if they were just below it, so that it is never too few.
-    """
-    for i in range(block_start[first_cell], block_start[end_cell]):
-        start, end = columns.block_start[blocks[i]], columns.block_start[blocks[i] + 1]
-        count_sizes(columns.demand[start:end], NO_LIMIT, sizes)
-    for i in range(feed_start[first_cell], feed_start[end_cell]):
-        demand = int(columns.big_demand[feeds[i]])
-        if demand > 0:
-            sizes[0, min(SIZES - 1, demand)] += 1
-    fitting, left = 0, room
-    for size in range(1, min(SIZES, room + 1)):
-        some = min(int(sizes[0, size]) + int(sizes[1, size]), left // size)
-        fitting += some
-        left -= some * size
-        if left < size:
-            break
-    sizes[:] = 0
-    return fitting
