@@ -164,19 +164,20 @@ def bound_energy(
             if k:
                 up_to[zone, k] += up_to[zone, k - 1]
             total[k] += up_to[zone, k]
-    # Only where more important classes alone are too much does it matter what the roofs of lesser ones give.
-    known = True
-    for k in range(least):
-        known = known and least_cut(columns, up_to[:, k], supply) <= 0
+    lost, known = np.zeros(CLASSES, np.int64), True
+    for k in range(least + 1):
+        lost[k] = least_cut(columns, up_to[:, k], supply)
+        known = known and (k == least or lost[k] <= 0)
     if not known:
+        # Only where more important classes alone are too much does it matter what the roofs of lesser ones give.
         sum_production(columns, produced)
-    for k in range(CLASSES - 1, -1, -1):
-        most[k] = max(0, total[k] - max(barred[k], least_cut(columns, up_to[:, k], supply)))
-        if k:
-            # What all less important than the next class produce.
+        for k in range(least - 1, -1, -1):
             for zone in range(zones):
-                up_to[zone, k - 1] -= produced[zone, k]
-                produced[zone, k - 1] += produced[zone, k]
+                up_to[zone, k] -= produced[zone, k + 1]
+                produced[zone, k] += produced[zone, k + 1]
+            lost[k] = least_cut(columns, up_to[:, k], supply)
+    for k in range(CLASSES):
+        most[k] = max(0, total[k] - max(barred[k], lost[min(k, least)]))
     last = CLASSES - 1
     if total[last] - oversize(columns, safe, 0) < most[last]:
         # A tree also bears as much more as the roofs in it produce.

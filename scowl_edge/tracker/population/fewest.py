@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.columns import CLASSES, PROTECTED, Columns
 from scowl_edge.tracker.population.largest import (
+    FEW,
     NO_LIMIT,
     SIZES,
     count_largest,
+    gather,
     grouped,
     least_covering,
     walk_down,
@@ -155,8 +157,13 @@ def cut_class(
     # In each zone all of `limit_size` and above are out, but `left_count` of `left_size` (noted where it was cut).
     limit_size = np.full(zones, NO_LIMIT, np.int64)
     left_size, left_count = np.zeros(zones, np.int64), np.zeros(zones, np.int64)
-    large, sizes = np.zeros(len(feeds), np.int64), np.zeros((2, SIZES), np.int32)
-    tops, result = np.zeros(len(blocks), np.int16), np.zeros(4, np.int64)
+    slots = 0
+    for block in blocks:
+        slots += columns.block_start[block + 1] - columns.block_start[block]
+    few = slots <= FEW
+    large = np.empty(len(feeds) + (slots if few else 0), np.int64)
+    sizes, tops = np.zeros((2, 0 if few else SIZES), np.int32), np.zeros(len(blocks), np.int16)
+    single, result = 1 if few else SIZES, np.zeros(4, np.int64)
     cut[:] = 0
     for turn in range(zones + 1):
         ring = zones - 1 - turn if turn < zones else zones
@@ -167,17 +174,23 @@ def cut_class(
             for zone in range(first, end):
                 for i in range(feed_start[zone], feed_start[zone + 1]):
                     demand = int(columns.big_demand[feeds[i]])
-                    if SIZES <= demand < limit_size[zone]:
+                    if single <= demand < limit_size[zone]:
                         large[many] = demand
-                        sum_large += demand
                         many += 1
-                if left_size[zone] >= SIZES:
+                if left_size[zone] >= single:
                     for _ in range(left_count[zone]):
                         large[many] = left_size[zone]
-                        sum_large += left_size[zone]
                         many += 1
+                if few:
+                    for i in range(block_start[zone], block_start[zone + 1]):
+                        start, stop = columns.block_start[blocks[i]], columns.block_start[blocks[i] + 1]
+                        many = gather(columns.demand[start:stop], limit_size[zone], large, many)
+            for i in range(many):
+                sum_large += large[i]
             if sum_large >= missing:
                 least_covering(large, many, missing, result)
+            elif few:
+                result[0], result[1], result[2], result[3] = many, 0, 0, sum_large
             else:
                 for zone in range(first, end):
                     for i in range(feed_start[zone], feed_start[zone + 1]):

@@ -16,6 +16,8 @@ SIZES = 1 << 15
 """Sizes that a slot can have; only feeds are larger."""
 NO_LIMIT = 1 << 62
 """Above every size and every need."""
+FEW = 1 << 13
+"""Up to so many slots are picked digit by digit as feeds are: cheaper than a table of all sizes."""
 _STRETCH = 256
 
 
@@ -106,6 +108,17 @@ def count_sizes(demand: NDArray[np.int16], below: int, sizes: NDArray[np.int32])
         one, other = max(0, int(demand[i])), max(0, int(demand[i + 1]))
         sizes[0, one if one < below else 0] += 1
         sizes[1, other if other < below else 0] += 1
+
+
+@inner_kernel
+def gather(demand: NDArray[np.int16], below: int, values: NDArray[np.int64], count: int) -> int:
+    """Writes those from 1 to `below` - 1 into `values` from `count` on; how many there are then."""
+    for slot_demand in demand:
+        each = int(slot_demand)
+        if 0 < each < below:
+            values[count] = each
+            count += 1
+    return count
 
 
 @inner_kernel
