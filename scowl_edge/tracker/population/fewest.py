@@ -1,6 +1,13 @@
 """The fewest starved: the cut that supply and nested ratings force, at its least. See `bounds.fewest_starved`.
 
 A *ring* is all that one limit holds for: a zone and all below it, last the whole population, whose limit is the supply.
+
+Why no plan has less: what a class must give in a ring is what is too much there once all of the less important classes
+are cut and the more important ones gave the most that so few of them can be worth. Within one class the rings are
+served from the innermost outwards, each with the largest that are left: the sets with at least so many members in every
+ring are the bases of a matroid, where that greedy choice is the fewest and worth the most for its number. Where no ring
+that is exceeded lies within another, the fewest of a class are also worth the most in each ring at once, so nothing is
+given away and the bound is reached.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Step:
     """That could be served."""
     starved: int
     fewest: int
-    """Of them, who had to: class by class, at most as many as starve of it."""
+    """Of them, who had to: of each class at most the bound's count, so that breaking their order gains nothing."""
     changed: int
     """Moved or starved in this step, without those whom supply and ratings force out."""
     least_changes: int

@@ -8,11 +8,13 @@ import pytest
 from scowl_edge.tracker.population import bounds
 from scowl_edge.tracker.population.census import nested_zones
 from scowl_edge.tracker.population.columns import Census, Columns, Log, lay_out
-from scowl_edge.tracker.population.fill import rebuild
 from scowl_edge.tracker.population.history import History
-from scowl_edge.tracker.population.refeed import refeed
-from scowl_edge.tracker.population.repair import Learnt, repair
+from scowl_edge.tracker.population.repair import Learnt
 from scowl_edge.tracker.population.score import judge
+from tests.population_site import uncompiled
+
+rebuild, repair, refeed = uncompiled("fill").rebuild, uncompiled("repair").repair, uncompiled("refeed").refeed
+"""The same plans as compiled, which other tests hold."""
 
 
 def region(rng: np.random.Generator, consumers: int, trees: int) -> Columns:
@@ -47,7 +49,7 @@ def restrict(rng: np.random.Generator, columns: Columns) -> None:
 @pytest.mark.parametrize("consumers", [20, 60, 200, 2_000])
 def test_no_plan_that_was_made_is_better_than_its_bounds(consumers: int) -> None:
     kept = reached = 0
-    for seed in range(8):
+    for seed in range(8 if consumers < 1_000 else 4):
         rng = np.random.default_rng((consumers, seed))
         columns = region(rng, consumers, int(rng.integers(1, 6)))
         log, history, learnt = Log.empty(10_000), History.empty(columns), Learnt.empty()
@@ -67,6 +69,7 @@ def test_no_plan_that_was_made_is_better_than_its_bounds(consumers: int) -> None
             judged = judge(columns, log, 0)
             assert count.tolist() >= list(least.starved_of), "the most important class first"
             assert judged.served <= judged.most
-            assert judged.fewest <= judged.starved
-            reached += judged.fewest == judged.starved == least.starved
+            equal = count.tolist() == list(least.starved_of)
+            assert (judged.starved > judged.fewest) != equal, "whoever is not as good as the bound has an excess"
+            reached += equal
     assert kept >= 20 and reached >= 1
