@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
+from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.cells import arcs_of, group_zones, unmet
 from scowl_edge.tracker.population.columns import CLASSES, MIXED, NO_TREE, Columns
 from scowl_edge.tracker.population.departures import count_departures
@@ -38,55 +38,51 @@ class Energy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fewest:
-    """How few consumers can starve where no class is cut as long as a less important one can be cut instead."""
+    """How few consumers can starve where none of a class does as long as less important ones can instead."""
 
     starved: int
+    """The sum of `starved_of`."""
     starved_of: tuple[int, ...]
-    """[CLASSES] Of each class."""
+    """[CLASSES] Of each class: no plan has a lexicographically smaller one, the most important class first."""
     uncovered: int
     """Quanta by which the protected class alone is above supply and ratings."""
+
+    def had_to(self, count: NDArray[np.int64]) -> int:
+        """How many of those who starve, int64[CLASSES], had to; who starves beyond that did so without need."""
+        return sum(map(min, self.starved_of, count.tolist()))
 
 
 def energy(columns: Columns) -> Energy:
     """The most that can be served, in all and by class. From block sums; slots are read in a deep shortage only."""
-    wanted = np.zeros((len(columns.zone_parent), CLASSES), np.int64)
-    sum_cells(columns, wanted)
-    supply = int(columns.tree_safe.sum())
-    up_to = np.cumsum(wanted, axis=1)
-    produced = np.zeros_like(wanted)
-    least = int(np.flatnonzero(wanted.any(axis=0))[-1]) if wanted.any() else 0
-    over = up_to[:, :least]
-    # Only where more important classes alone are too much does it matter what the roofs of lesser ones give.
-    if least and (int(over.sum(axis=0).max()) > supply or _some_zone_over(columns, over)):
-        sum_production(columns, produced)
-    barred = _barred(columns, wanted)
-    most, total = [], []
-    for k in range(CLASSES):
-        beyond = produced[:, k + 1 :].sum(axis=1)
-        total.append(int(up_to[:, k].sum()))
-        cut = max(barred[k], int(least_cut(columns, up_to[:, k] - beyond, supply)))
-        most.append(max(0, total[k] - cut))
-    most[-1] = min(most[-1], _too_big(columns, supply, total[-1], most[-1]))
+    total, most = np.empty(CLASSES, np.int64), np.empty(CLASSES, np.int64)
+    barred = np.zeros(CLASSES, np.int64) if columns.eligible.all() else _barred(columns)
+    supply = int(bound_energy(columns, np.sort(columns.tree_safe), barred, total, most))
+    up_to = tuple(most.tolist())
     return Energy(
-        supply=supply, wanted=total[-1], most=most[-1], wanted_up_to=tuple(total), most_up_to=tuple(most)
+        supply=supply, wanted=int(total[-1]), most=up_to[-1], wanted_up_to=tuple(total.tolist()), most_up_to=up_to
     )  # fmt: skip
 
 
 def fewest_starved(columns: Columns) -> Fewest:
-    """The fewest that can starve now, however the others are spread over the trees.
+    """The fewest that must starve now, class by class, however the others are spread over the trees.
 
-    Inside a zone, and inside a class, those who are cut are the largest; a zone is cut before the one around it, whose
-    own cut is less by that. With one class it is reached exactly where all trees are one; with several it may be a
-    little too low, for the last large one cut makes room for some small ones of lesser classes, and all that could find
-    it count as served. Reads no slot where there is enough for all.
+    A plan starves some (never of class 0, never what produces) so that nowhere more is served than a zone's limit or,
+    in all, than the supply; trees are one pool. Of all plans those count that starve the fewest of class 1, among them
+    those that starve the fewest of class 2, and so on: the vector of counts is lexicographically the least. Where class
+    0 alone is too much somewhere, all others there starve.
+
+    That vector is exact down to the most important class that is cut; and all of it where no limit that is exceeded
+    lies within another that is, the supply being one: so without limits. Elsewhere, after that class, no plan has a
+    smaller one, and maybe none this one: which few large consumers to cut in which zone, so that most of lesser classes
+    are spared, is a knapsack, and here every limit is granted the choice that is best for it alone.
+
+    A plan that is worse may starve fewer in all, if it cuts one more of an important class in order to spare several of
+    a lesser one. Reads no slot where there is enough for all.
     """
     count = np.zeros(CLASSES, np.int64)
     uncovered = int(cut_fewest(columns, count))
-    return Fewest(
-        starved=int(count.sum()),
-        starved_of=tuple(count.tolist()),
-        uncovered=uncovered,
-    )
+    starved_of = tuple(count.tolist())
+    return Fewest(starved=sum(starved_of), starved_of=starved_of, uncovered=uncovered)
 
 
 def departures(columns: Columns) -> NDArray[np.int64]:
@@ -107,64 +103,121 @@ def starved_now(columns: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return count, quanta
 
 
-def _some_zone_over(columns: Columns, over: NDArray[np.int64]) -> bool:
-    limited = np.flatnonzero(columns.zone_limit >= 0)
-    return any(
-        int(over[z : columns.zone_end[z]].sum(axis=0).max()) > int(columns.zone_limit[z]) for z in limited.tolist()
-    )
-
-
-def _barred(columns: Columns, wanted: NDArray[np.int64]) -> list[int]:
-    """[CLASSES] What at least goes unserved, up to each class, because not every tree may feed every zone.
+def _barred(columns: Columns) -> NDArray[np.int64]:
+    """int64[CLASSES]: what at least goes unserved, up to each class, because not every tree may feed every zone.
 
     A cut through the flow of zones to trees. What is produced anywhere may end up in any tree, so it is taken off.
     """
     usable = np.where(columns.tree_alive == 1, columns.tree_safe, 0)
+    barred = np.zeros(CLASSES, np.int64)
     if columns.eligible[:, usable > 0].all():
-        return [0] * CLASSES
-    consumed = np.zeros_like(wanted)
+        return barred
+    consumed = np.zeros((len(columns.zone_parent), CLASSES), np.int64)
     sum_production(columns, consumed)
     produced = int(consumed.sum())
-    consumed += wanted
+    sum_cells(columns, consumed)
     groups, count = group_zones(columns, usable)
     arcs = arcs_of(columns, groups, count, usable)
     homeless = np.cumsum(consumed[groups < 0].sum(axis=0))
     total = np.zeros((count, CLASSES), np.int64)
     np.add.at(total, groups[groups >= 0], consumed[groups >= 0])
-    barred: list[int] = []
     for k in range(CLASSES):
         up_to = total.copy()
         up_to[:, k + 1 :] = 0
-        lost = barred[-1] if k and not total[:, k].any() else int(unmet(up_to, arcs, usable).sum())
-        barred.append(lost)
-    return [max(0, lost + int(none) - produced) for lost, none in zip(barred, homeless, strict=True)]
+        barred[k] = barred[k - 1] if k and not total[:, k].any() else int(unmet(up_to, arcs, usable).sum())
+    barred[:] = np.maximum(0, barred + homeless - produced)
+    return barred
 
 
-def _too_big(columns: Columns, supply: int, wanted: int, most: int) -> int:
-    """The bound that big feeds set: what is larger than a tree's safe load must go to one of the larger trees.
+@kernel
+def bound_energy(
+    columns: Columns,
+    safe: NDArray[np.int64],
+    barred: NDArray[np.int64],
+    total: NDArray[np.int64],
+    most: NDArray[np.int64],
+) -> int:
+    """Writes what is wanted, and what can be served of it at most, by all up to each class; returns the supply.
 
-    For every size t: served <= demand of all up to t + min(demand of those above t, supply of trees above t).
+    Args:
+        columns: the state.
+        safe: int64[trees] safe loads, the smallest first.
+        barred: int64[CLASSES] what eligibility keeps from being served, up to each class.
+        total: int64[CLASSES] gets the net demand.
+        most: int64[CLASSES] gets the bound.
     """
-    sizes = columns.big_demand[columns.big_demand > 0].astype(np.int64)
-    safe = np.sort(columns.tree_safe)
-    if not len(sizes) or not len(safe) or int(sizes.max()) <= int(safe[0]):
-        return most
-    bound = _by_size(sizes, safe, supply, wanted, 0)
-    if bound < most:
-        # A tree also bears as much more as the roofs in it produce.
-        produced = np.zeros((len(columns.zone_parent), CLASSES), np.int64)
+    zones = len(columns.zone_parent)
+    up_to, produced = np.zeros((zones, CLASSES), np.int64), np.zeros((zones, CLASSES), np.int64)
+    sum_cells(columns, up_to)
+    supply, least = 0, 0
+    for load in safe:
+        supply += load
+    total[:] = 0
+    for block in range(len(columns.block_class)):
+        if columns.block_members[block] > 0:
+            least = max(least, int(columns.block_class[block]))
+    for feed in range(len(columns.big_class)):
+        if columns.big_demand[feed] != 0:
+            least = max(least, int(columns.big_class[feed]))
+    for zone in range(zones):
+        for k in range(CLASSES):
+            if k:
+                up_to[zone, k] += up_to[zone, k - 1]
+            total[k] += up_to[zone, k]
+    lost, known = np.zeros(CLASSES, np.int64), True
+    for k in range(least + 1):
+        lost[k] = least_cut(columns, up_to[:, k], supply)
+        known = known and (k == least or lost[k] <= 0)
+    if not known:
+        # Only where more important classes alone are too much does it matter what the roofs of lesser ones give.
         sum_production(columns, produced)
-        bound = _by_size(sizes, safe, supply, wanted, int(produced.sum()))
-    return max(0, min(most, bound))
+        for k in range(least - 1, -1, -1):
+            for zone in range(zones):
+                up_to[zone, k] -= produced[zone, k + 1]
+                produced[zone, k] += produced[zone, k + 1]
+            lost[k] = least_cut(columns, up_to[:, k], supply)
+    for k in range(CLASSES):
+        most[k] = max(0, total[k] - max(barred[k], lost[min(k, least)]))
+    last = CLASSES - 1
+    if total[last] - oversize(columns, safe, 0) < most[last]:
+        # A tree also bears as much more as the roofs in it produce.
+        produced[:] = 0
+        sum_production(columns, produced)
+        most[last] = max(0, min(most[last], total[last] - oversize(columns, safe, produced.sum())))
+    return supply
 
 
-def _by_size(sizes: NDArray[np.int64], safe: NDArray[np.int64], supply: int, wanted: int, produced: int) -> int:
-    smaller_trees = np.searchsorted(safe, sizes - produced, side="left")
-    demand = np.zeros(len(safe) + 1, np.int64)
-    np.add.at(demand, smaller_trees, sizes)
-    above = np.cumsum(demand[::-1])[::-1][1:]
-    room = supply - np.cumsum(safe) + produced
-    return int((wanted - above + np.minimum(above, room)).min())
+@inner_kernel
+def oversize(columns: Columns, safe: NDArray[np.int64], produced: int) -> int:
+    """Quanta that go unserved because what is larger than a tree's safe load must go to one of the larger trees.
+
+    For every size t it is the demand of feeds above t less the supply of trees above t.
+
+    Args:
+        columns: the state.
+        safe: int64[trees] safe loads, the smallest first.
+        produced: by which each tree may be loaded more.
+    """
+    trees = len(safe)
+    # Demand of those for which so many trees are too small.
+    demand = np.zeros(trees + 1, np.int64)
+    for feed in range(len(columns.big_tree)):
+        size = int(columns.big_demand[feed])
+        if size > 0 and trees > 0 and size - produced > safe[0]:
+            low, high = 0, trees
+            while low < high:
+                middle = (low + high) // 2
+                if safe[middle] < size - produced:
+                    low = middle + 1
+                else:
+                    high = middle
+            demand[low] += size
+    larger, room, most = 0, produced, 0
+    for tree in range(trees - 1, -1, -1):
+        larger += demand[tree + 1]
+        most = max(most, larger - room)
+        room += safe[tree]
+    return most
 
 
 @kernel
@@ -188,7 +241,7 @@ def sum_production(columns: Columns, produced: NDArray[np.int64]) -> None:
         produced[columns.big_zone[feed], columns.big_class[feed]] -= min(0, int(columns.big_demand[feed]))
 
 
-@kernel
+@inner_kernel
 def least_cut(columns: Columns, wanted: NDArray[np.int64], supply: int) -> int:
     """Quanta of `wanted` (int64[zones], of each zone itself) that ratings and supply leave out at least."""
     zones = len(columns.zone_parent)

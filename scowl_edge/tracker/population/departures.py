@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 
 from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.columns import MIXED, NO_TREE, Columns
-from scowl_edge.tracker.population.largest import NO_LIMIT, SIZES, count_largest, grouped, least_covering, walk_down
+from scowl_edge.tracker.population.largest import (
+    FEW,
+    NO_LIMIT,
+    SIZES,
+    count_largest,
+    gather,
+    grouped,
+    least_covering,
+    walk_down,
+)
 
 
 @kernel
@@ -80,18 +89,29 @@ def count_small_departures(
             block_key[block] = tree
     block_start, blocks = grouped(block_key, trees)
     # Mixed blocks lend their slots one by one.
-    slot_key, slots = np.full(mixed, -1, np.int64), np.zeros(mixed, np.int64)
+    slot_key, mixed_slots = np.full(mixed, -1, np.int64), np.zeros(mixed, np.int64)
     mixed = 0
     for block in range(len(block_key)):
         if columns.block_tree[block] == MIXED:
             for slot in range(columns.block_start[block], columns.block_start[block + 1]):
                 tree = int(columns.tree[slot])
                 if columns.demand[slot] != 0 and tree != NO_TREE and over[tree] > 0:
-                    slot_key[mixed], slots[mixed] = tree, slot
+                    slot_key[mixed], mixed_slots[mixed] = tree, slot
                     mixed += 1
     slot_start, slot_order = grouped(slot_key[:mixed], trees)
-    sizes, result = np.zeros((2, SIZES), np.int32), np.zeros(4, np.int64)
-    tops, no_limit = np.zeros(len(blocks), np.int16), np.full(trees, NO_LIMIT, np.int64)
+    # Slots of each tree that is above its safe load.
+    slots, most, some_many = np.zeros(trees, np.int64), 0, False
+    for tree in range(trees):
+        if 0 < over[tree] < NO_LIMIT:
+            slots[tree] = slot_start[tree + 1] - slot_start[tree]
+            for i in range(block_start[tree], block_start[tree + 1]):
+                slots[tree] += columns.block_start[blocks[i] + 1] - columns.block_start[blocks[i]]
+            if slots[tree] > FEW:
+                some_many = True
+            else:
+                most = max(most, slots[tree] + feed_start[tree + 1] - feed_start[tree])
+    sizes, values = np.zeros((2, SIZES if some_many else 0), np.int32), np.empty(most, np.int64)
+    tops, no_limit, result = np.zeros(len(blocks), np.int16), np.full(trees, NO_LIMIT, np.int64), np.zeros(4, np.int64)
     for tree in range(trees):
         if over[tree] == 0:
             continue
@@ -106,13 +126,34 @@ def count_small_departures(
                 members += here
             least[tree] += members + slot_start[tree + 1] - slot_start[tree]
             continue
+        few, count = slots[tree] <= FEW, 0
         for i in range(slot_start[tree], slot_start[tree + 1]):
-            sizes[0, max(0, int(columns.demand[slots[slot_order[i]]]))] += 1
+            size = int(columns.demand[mixed_slots[slot_order[i]]])
+            if few and size > 0:
+                values[count] = size
+                count += 1
+            elif not few:
+                sizes[0, max(0, size)] += 1
         for i in range(feed_start[tree], feed_start[tree + 1]):
             size = int(columns.big_demand[feeds[i]])
-            if 0 < size < SIZES:
+            if few and 0 < size < SIZES:
+                values[count] = size
+                count += 1
+            elif 0 < size < SIZES:
                 sizes[0, size] += 1
-        count_largest(columns, block_start, blocks, tree, tree + 1, no_limit, over[tree], tops, sizes)
-        walk_down(sizes[0], over[tree], result)
+        if few:
+            for i in range(block_start[tree], block_start[tree + 1]):
+                start, stop = columns.block_start[blocks[i]], columns.block_start[blocks[i] + 1]
+                count = gather(columns.demand[start:stop], SIZES, values, count)
+            total = 0
+            for i in range(count):
+                total += values[i]
+            if total >= over[tree]:
+                least_covering(values, count, over[tree], result)
+            else:
+                result[0] = count
+        else:
+            count_largest(columns, block_start, blocks, tree, tree + 1, no_limit, over[tree], tops, sizes)
+            walk_down(sizes[0], over[tree], result)
+            sizes[:] = 0
         least[tree] += result[0]
-        sizes[:] = 0

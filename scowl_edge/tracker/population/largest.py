@@ -16,6 +16,8 @@ SIZES = 1 << 15
 """Sizes that a slot can have; only feeds are larger."""
 NO_LIMIT = 1 << 62
 """Above every size and every need."""
+FEW = 1 << 13
+"""Up to so many slots are picked digit by digit as feeds are: cheaper than a table of all sizes."""
 _STRETCH = 256
 
 
@@ -109,6 +111,17 @@ def count_sizes(demand: NDArray[np.int16], below: int, sizes: NDArray[np.int32])
 
 
 @inner_kernel
+def gather(demand: NDArray[np.int16], below: int, values: NDArray[np.int64], count: int) -> int:
+    """Writes those from 1 to `below` - 1 into `values` from `count` on; how many there are then."""
+    for slot_demand in demand:
+        each = int(slot_demand)
+        if 0 < each < below:
+            values[count] = each
+            count += 1
+    return count
+
+
+@inner_kernel
 def count_largest(
     columns: Columns,
     block_start: NDArray[np.int64],
@@ -142,37 +155,3 @@ def count_largest(
         here = sizes[0, level : 2 * level].astype(np.int64) + sizes[1, level : 2 * level]
         covered += int((here * np.arange(level, 2 * level)).sum())
     sizes[0] += sizes[1]
-
-
-@inner_kernel
-def count_smallest(
-    columns: Columns,
-    block_start: NDArray[np.int64],
-    blocks: NDArray[np.int64],
-    feed_start: NDArray[np.int64],
-    feeds: NDArray[np.int64],
-    first_cell: int,
-    end_cell: int,
-    room: int,
-    sizes: NDArray[np.int32],
-) -> int:
-    """How many of the smallest of some cells fit into `room` together; `sizes` is scratch, zero before and after.
-
-    Feeds of `SIZES` and above count as if they were just below it, so that it is never too few.
-    """
-    for i in range(block_start[first_cell], block_start[end_cell]):
-        start, end = columns.block_start[blocks[i]], columns.block_start[blocks[i] + 1]
-        count_sizes(columns.demand[start:end], NO_LIMIT, sizes)
-    for i in range(feed_start[first_cell], feed_start[end_cell]):
-        demand = int(columns.big_demand[feeds[i]])
-        if demand > 0:
-            sizes[0, min(SIZES - 1, demand)] += 1
-    fitting, left = 0, room
-    for size in range(1, min(SIZES, room + 1)):
-        some = min(int(sizes[0, size]) + int(sizes[1, size]), left // size)
-        fitting += some
-        left -= some * size
-        if left < size:
-            break
-    sizes[:] = 0
-    return fitting

@@ -25,7 +25,7 @@ class Step:
     """That could be served."""
     starved: int
     fewest: int
-    """That had to starve."""
+    """Of them, who had to: of each class at most the bound's count, so that breaking their order gains nothing."""
     changed: int
     """Moved or starved in this step, without those whom supply and ratings force out."""
     least_changes: int
@@ -50,7 +50,7 @@ def judge(columns: Columns, log: Log, least_changes: int, *, forced: int = 0) ->
         served=most.wanted - int(unserved.sum()),
         most=most.most,
         starved=int(count.sum()),
-        fewest=least.starved,
+        fewest=least.had_to(count),
         changed=int(log.totals[1]) + int(log.totals[2]) - forced,
         least_changes=least_changes,
         unserved=tuple(unserved.tolist()),

@@ -126,7 +126,10 @@ def test_no_step_of_the_real_repair_beats_its_bounds(seed: int) -> None:
         repair(columns, log, history, learnt, 1 << 40)
         step = judge(columns, log, least)
         assert step.served <= step.most
-        assert step.starved >= step.fewest
+        count, least_of = bounds.starved_now(columns)[0].tolist(), bounds.fewest_starved(columns).starved_of
+        assert count >= list(least_of), "no fewer of the most important class in which they differ"
+        assert (step.starved, step.fewest) == (sum(count), sum(min(a, b) for a, b in zip(count, least_of, strict=True)))
+        assert (step.starved == step.fewest) == (count == list(least_of)), "no excess only if nothing can be better"
         assert step.changed >= step.least_changes
         assert step.served == int(columns.tree_load.sum())
         tally.add(step, 1_000)
