@@ -28,9 +28,9 @@ from simulators.world.schedule import Schedule, mix
 from simulators.world.trouble import MINUTE_MS
 from simulators.world.watch import Watch
 
-GATEWAYS = 8
-STATIONS = 5
-"""Each tells the output of every fifth plant."""
+GATEWAYS = 4
+STATIONS = 3
+"""Each tells the output of every third plant."""
 RIDE_THROUGH_MS = 90_000
 """Of a plant: longer than it takes from a report to the assignment that follows from it."""
 BLACK_MS = 180_000

@@ -58,7 +58,7 @@ def test_every_kind_of_fault_is_done_and_counted() -> None:
     course = Course(9, CALM)
     region = course.regions[0]
     for number, kind in enumerate(Trouble):
-        fault = Fault(at_ms=0, kind=kind, draw=2 * number + 1, lasts_ms=3 * MINUTE_MS)
+        fault = Fault(at_ms=0, kind=kind, draw=120_001 + 2 * number, lasts_ms=3 * MINUTE_MS)
         course.schedule.at(course.schedule.now_ms + (2 + 4 * number) * MINUTE_MS, lambda f=fault: befall(region, f))  # type: ignore[misc]
     course.schedule.run_until(course.schedule.now_ms + (8 + 4 * len(Trouble)) * MINUTE_MS)
     assert region.faults == dict.fromkeys((kind.name for kind in Trouble), 1)
