@@ -1,7 +1,7 @@
 """A compiled look at a step: counts everybody anew, and says whether any law might be broken.
 
-What it finds sound is sound: it counts the same as `laws`, from single places, and is stricter where a law has exceptions.
-Where it finds something, `laws` tells whether it is an exception, and what is wrong in words.
+What it finds sound is sound: it counts the same as `laws`, from single places, and is stricter where a law
+has exceptions. Where it finds something, `laws` tells whether it is an exception, and what is wrong in words.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import inner_kernel, kernel
+from scowl_edge.compiled import kernel
 from scowl_edge.tracker.population.columns import MIXED, NO_TREE, PROTECTED, Columns
 
 COLUMNS, SAFE, STARVED_PROTECTED = 1, 2, 4
@@ -27,18 +27,6 @@ class Found(NamedTuple):
     """Consumers that want something and are in no tree."""
 
 
-@inner_kernel
-def _place(
-    columns: Columns, tree: int, demand: int, zone: int, load: NDArray[np.int64], zones: NDArray[np.int64]
-) -> int:
-    """Counts one place; 1 where it is in a tree that is dead, may not feed it, or is not there."""
-    if tree < len(load):
-        load[tree] += demand
-        zones[zone] += demand
-        return int(demand != 0 and (columns.tree_alive[tree] == 0 or columns.eligible[zone, tree] == 0))
-    return int(tree != NO_TREE)
-
-
 @kernel
 def _look(
     columns: Columns,
@@ -50,6 +38,7 @@ def _look(
     """`tree`, `demand` [places] and `load` [trees] are written as in `Sight`; `counts` is (doubts, starved)."""
     slots, trees, zone_count = len(columns.demand), len(load), len(columns.zone_load)
     zones = np.zeros(zone_count, np.int64)
+    alive, eligible, slot_tree, slot_demand = columns.tree_alive, columns.eligible, columns.tree, columns.demand
     load[:] = 0
     wrong = outside = most = starved = protected = 0
     for block in range(len(columns.block_tree)):
@@ -57,36 +46,44 @@ def _look(
         first_class = columns.block_class[block] == PROTECTED
         wanted = served = 0
         for slot in range(columns.block_start[block], columns.block_start[block + 1]):
-            at = 0 + int(columns.tree[slot]) if whole == MIXED else whole
-            value = 0 + int(columns.demand[slot])
+            at = 0 + int(slot_tree[slot]) if whole == MIXED else whole
+            value = 0 + int(slot_demand[slot])
             tree[slot], demand[slot] = at, value
             wanted += value
             most += max(0, value)
-            wrong += _place(columns, at, value, zone, load, zones)
             if at < trees:
+                load[at] += value
                 served += value
-            elif value > 0:
-                starved += 1
-                protected += int(first_class)
+                # The tree is dead, or may not feed the zone.
+                wrong += int(value != 0 and (alive[at] == 0 or eligible[zone, at] == 0))
+            else:
+                wrong += int(at != NO_TREE)
+                starved += int(value > 0)
+                protected += int(value > 0 and first_class)
+        zones[zone] += served
         outside += wanted - served
         wrong += int(wanted != columns.block_sum[block]) + int(served != columns.block_served[block])
     for feed in range(len(columns.big_tree)):
         at, value = 0 + int(columns.big_tree[feed]), 0 + int(columns.big_demand[feed])
         tree[slots + feed], demand[slots + feed] = at, value
         most += max(0, value)
-        wrong += _place(columns, at, value, 0 + int(columns.big_zone[feed]), load, zones)
-        if at >= trees:
+        zone = 0 + int(columns.big_zone[feed])
+        if at < trees:
+            load[at] += value
+            zones[zone] += value
+            wrong += int(value != 0 and (alive[at] == 0 or eligible[zone, at] == 0))
+        else:
             outside += value
-            if value > 0:
-                starved += 1
-                protected += int(columns.big_class[feed] == PROTECTED)
-    supply = over = alive = total = 0
+            wrong += int(at != NO_TREE)
+            starved += int(value > 0)
+            protected += int(value > 0 and columns.big_class[feed] == PROTECTED)
+    supply = over = living = total = 0
     for t in range(trees):
         total += load[t]
         wrong += int(load[t] != columns.tree_load[t])
         over += int(load[t] > columns.tree_safe[t])
-        if columns.tree_alive[t] != 0:
-            alive += 1
+        if alive[t] != 0:
+            living += 1
             supply += columns.tree_safe[t] + max(0, load[t] - columns.tree_safe[t])
     wanted = 0
     for place in range(len(demand)):
@@ -100,7 +97,7 @@ def _look(
         # There may be consumers in it that are never starved by software: `laws` knows.
         wrong += int(columns.zone_limit[zone] >= 0 and carried > columns.zone_limit[zone])
     counts[0] = int(wrong > 0) * COLUMNS + int(over > 0) * SAFE
-    counts[0] += int(protected > 0 and alive > 0) * STARVED_PROTECTED
+    counts[0] += int(protected > 0 and living > 0) * STARVED_PROTECTED
     counts[1] = starved
 
 
