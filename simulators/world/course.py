@@ -45,6 +45,10 @@ class CourseSettings:
     """One in so many stretches between two snapshots is run again; 1 = all. A restart runs its stretch in any case."""
 
 
+LONG = CourseSettings(bad_minutes=4 * 60, quiet_minutes=4 * 60, snapshot_every=(6, 6, 6, 12, 25), replay_every=6)
+"""Of a restart most is the way back from the last snapshot: a seed draws how far that is."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Figures:
     """What one course came to."""
