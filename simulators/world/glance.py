@@ -28,14 +28,14 @@ class Found(NamedTuple):
 
 
 @kernel
-def _look(
+def count(
     columns: Columns,
     tree: NDArray[np.int64],
     demand: NDArray[np.int64],
     load: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
-    """`tree`, `demand` [places] and `load` [trees] are written as in `Sight`; `counts` is (doubts, starved)."""
+    """Counts everybody. Writes `tree`, `demand` [places], `load` [trees] as in `Sight`, `counts`: (doubts, starved)."""
     slots, trees, zone_count = len(columns.demand), len(load), len(columns.zone_load)
     zones = np.zeros(zone_count, np.int64)
     alive, eligible, slot_tree, slot_demand = columns.tree_alive, columns.eligible, columns.tree, columns.demand
@@ -104,7 +104,7 @@ def _look(
 def look(columns: Columns, tree: NDArray[np.int64], demand: NDArray[np.int64], load: NDArray[np.int64]) -> Found:
     """Counts everybody. `tree` and `demand` [places, slots before big feeds] and `load` [trees] are written."""
     counts = np.empty(2, np.int64)
-    _look(columns, tree, demand, load, counts)
+    count(columns, tree, demand, load, counts)
     doubts, starved = counts.tolist()
     return Found(doubts, starved)
 
