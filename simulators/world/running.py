@@ -9,7 +9,7 @@ from dataclasses import replace
 from scowl_edge.control import Core
 from scowl_edge.inbox import Inbox
 from scowl_edge.journal.memory import MemoryJournal
-from scowl_edge.journal.records import BOOT, PLAN, SNAPSHOT, read_plan
+from scowl_edge.journal.records import BOOT, INPUTS, PLAN, SNAPSHOT, read_plan
 from scowl_edge.journal.replay import replay
 from scowl_edge.model.batch import Batch
 from scowl_edge.model.effect import Effect, Inputs, Plan
@@ -133,9 +133,11 @@ class RunningTracker:
             fingerprint=self.site.fingerprint,
             snapshot_every=self._snapshot_every,
         )
-        # What a full journal did not take is forgotten, until the next snapshot.
-        lasting_ms = self._snapshot_every * 60_000
-        whole = self.full_until_ms == 0 or self.schedule.now_ms > self.full_until_ms + lasting_ms
+        # What a full journal did not take is forgotten, unless a snapshot holds it that is not damaged.
+        first = 1 + (recovery.snapshot.step if recovery.snapshot is not None else 0)
+        known = [r.step for r in recovery.records if r.kind == INPUTS]
+        whole = known == list(range(first, first + len(known)))
+        self.counts["starts that know of a hole"] += not whole
         plans = [r for r in recovery.records if r.kind == PLAN]
         if whole and plans and plans[-1].step == recovery.step:
             recorded = read_plan(plans[-1]).digests
