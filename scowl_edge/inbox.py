@@ -17,6 +17,7 @@ from scowl_edge.model.event import Event, LinkChanged, Outcome
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.tick import Tick
 
+_NO_READINGS = np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int64)
 MOST_BATCH_BYTES = 64 << 20
 """Of batches that wait for a step; more are refused at the source."""
 
@@ -134,7 +135,11 @@ class Inbox:
 
     def freeze(self, tick: Tick) -> Inputs:
         """Everything that came since the last freeze, as exact integers; empties the inbox."""
+        events, self._events = tuple(self._events), []
+        batches, self._batches, self._batch_bytes = tuple(self._batches), [], 0
         table, at = self.table, self._at
+        if not len(at):
+            return Inputs(tick, *_NO_READINGS, events, batches)
         received = table.received_ms[at]
         changed = np.flatnonzero((received != self._seen_ms) & (received >= 0)).astype(np.int32)
         self._seen_ms = received
@@ -152,6 +157,4 @@ class Inbox:
         outside = ~(np.abs(exact) < 2**62)
         quality = np.where(outside, np.uint8(Quality.BAD), quality)
         value = np.where(outside | (quality == Quality.BAD), 0.0, exact).astype(np.int64)
-        events, self._events = tuple(self._events), []
-        batches, self._batches, self._batch_bytes = tuple(self._batches), [], 0
         return Inputs(tick, changed, value, quality.astype(np.uint8), received[changed], events, batches)

@@ -118,9 +118,13 @@ class Core:
         )
         self._seen: Observation | None = None
         self._forest: Forest | None = None
+        self._steered = False
+        """Whether this memory was steered since it was taken over."""
         self._rulings: list[Ruling | None] = [None] * len(site.actuators)
         self._tick: Tick | None = None
         self._encodings: dict[str, _Encoding] = {}
+        self._digested: dict[str, tuple[bytes, str]] = {}
+        """By section: the bytes that were digested last, and their digest."""
         self.conservation_error_w = 0
         self.populations: list[Population] = []
         if site.populations:
@@ -413,6 +417,8 @@ class Core:
         memory, situation = self.memory, self.memory.situation
         if situation.stopping_at >= 0 or not memory.region.settled or situation.mode.mode == RegionMode.HOLD:
             return None
+        if self._steered and not self.site.devices:
+            return None  # Nothing is steered, and all that could be noted of it was at the step before.
         closed, locked = self.ledger.closed(tick.mono_ms), self.ledger.locked(seen)
         held = people.held_actuators(self.site, memory)
         usable = [
@@ -432,6 +438,7 @@ class Core:
         steering, self._forest = self.tracker.step(
             memory.region, memory.book, seen, usable, situation.utc_day, tick.move_budget, vetoed
         )
+        self._steered = True
         return steering
 
     def _populations_step(self, inputs: Inputs) -> list[Effect]:
@@ -571,8 +578,15 @@ class Core:
 
     def digests(self) -> tuple[tuple[str, str], ...]:
         """Digest of each section."""
-        known = [(n, digest(self._encoded(n, getattr(self.memory, n), hint))) for n, hint in _HINTS.items()]
+        known = [(n, self._digest(n, self._encoded(n, getattr(self.memory, n), hint))) for n, hint in _HINTS.items()]
         return (*known, *((f"population {p.declared.name}", p.digest()) for p in self.populations))
+
+    def _digest(self, name: str, data: bytes) -> str:
+        """Most sections stay as they are in most steps, and bytes are compared quicker than digested."""
+        before = self._digested.get(name)
+        if before is None or before[0] != data:
+            before = self._digested[name] = data, digest(data)
+        return before[1]
 
     def snapshot(self) -> bytes:
         """All memory, canonical; with populations, in front of theirs."""
@@ -591,6 +605,7 @@ class Core:
         for population, part in zip(self.populations, parts[1:], strict=True):
             population.restore(part)
         self.ledger = Ledger(self.site, self.memory.ledger)
+        self._steered = False
 
     def adopt(self, old: Core) -> None:
         """Carries over from another configuration's core what has a name in both: modes, what people ordered, values

@@ -39,8 +39,14 @@ class CourseSettings:
     quiet_minutes: int = 30
     """... and then nothing goes wrong for so long at least, after which everything must have settled."""
     episodes: int = 1
-    snapshot_every: int = 25
-    """Steps."""
+    snapshot_every: tuple[int, ...] = (25,)
+    """Steps; which of them, a seed draws."""
+    replay_every: int = 1
+    """One in so many stretches between two snapshots is run again; 1 = all. A restart runs its stretch in any case."""
+
+
+LONG = CourseSettings(bad_minutes=4 * 60, quiet_minutes=4 * 60, snapshot_every=(6, 6, 6, 12, 25), replay_every=6)
+"""Of a restart most is the way back from the last snapshot: a seed draws how far that is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +104,8 @@ class Course:
                 site_of(settings, mix(seed, r) >> 1),
                 mix(seed, r, 7),
                 self.book,
-                snapshot_every=settings.snapshot_every,
+                snapshot_every=settings.snapshot_every[mix(seed, r, 13) % len(settings.snapshot_every)],
+                replay_every=settings.replay_every,
             )
             for r in range(settings.regions)
         ]

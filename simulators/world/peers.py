@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from scowl_edge.compiled import kernel
 from scowl_edge.model.batch import ROWS, BatchKind
 from scowl_edge.tracker.population.chance import hashed
 from scowl_edge.tracker.population.columns import BIG, BLOCK, NO_TREE, SLOT, Census, Columns, Layout
@@ -82,6 +83,8 @@ class Peers:
         self._slot_gateway = np.repeat(self._block_gateway, np.diff(self.block_start))
         self._runs = [(int(self.block_start[a]), int(self.block_start[b])) for a, b in itertools.pairwise(edges)]
         self._runs.append((self.slots, places))
+        self._forms: dict[int, tuple[NDArray[np.int64], NDArray[np.void]]] = {}
+        """By gateway, until somebody comes or goes."""
         self._numbers = np.arange(places, dtype=np.uint64)
         self._floor = np.minimum(0, NAMEPLATE * self.nominal)
         self._ceiling = np.maximum(0, NAMEPLATE * self.nominal)
@@ -103,30 +106,38 @@ class Peers:
         parts += ((bits >> np.uint64(32)) & np.uint64(0xFFFF)) + (bits >> np.uint64(48))
         normal = parts.astype(np.int64) - 131_070
         # 7/8 of what was, and sqrt(1 - 49/64) = 0.484 of new noise.
-        self.deviation += (normal * self.sigma) // 78_157 - self.deviation // 8
-        wanted = self.nominal * self.level_ppm // MILLION + self.deviation
-        np.clip(wanted, self._floor, self._ceiling, out=wanted)
-        wanted[~self.present] = 0
+        wanted = np.empty_like(self.wanted)
+        bounds = self._floor, self._ceiling
+        _wander(normal, self.sigma, self.nominal, *bounds, self.present, self.level_ppm, self.deviation, wanted)
         self.wanted = wanted
 
     def report(self, gateway: int, draw: int) -> bytes:
         """The rows of a gateway's message: DEMAND, or FEED of the last one. `draw` chooses among wrong values."""
         first, end = self._runs[gateway]
-        at = np.flatnonzero(self.present[first:end]) + first
+        form = self._forms.get(gateway)
+        if form is None:
+            form = self._forms[gateway] = self._form(gateway)
+        at, rows = form[0], form[1].copy()
         value = self.wanted[at]
-        lie = self.lie[at]
-        if lie.any():
+        if self.lie[first:end].any():
+            lie = self.lie[at]
             value = np.where(lie == Lie.FROZEN, self.shown[at], value)
             for kind, factor in _TOLD.items():
                 value = np.where(lie == kind, factor * np.maximum(1, np.abs(self.nominal[at])), value)
             value = np.where(lie == Lie.ABSURD, _ENDS[draw % len(_ENDS)], value)
             value = np.where(lie == Lie.NAN, _NO_NUMBERS[draw % len(_NO_NUMBERS)], value)
         self.shown[at] = value
+        rows["value"] = value
+        return rows.tobytes()
+
+    def _form(self, gateway: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """(places for which a gateway speaks, its message with no values yet)."""
+        first, end = self._runs[gateway]
+        at = np.flatnonzero(self.present[first:end]) + first
         big = gateway == len(self._runs) - 1
         rows = np.empty(len(at), ROWS[BatchKind.FEED if big else BatchKind.DEMAND])
         rows["feed" if big else "slot"] = at - self.slots if big else at
-        rows["value"] = value
-        return rows.tobytes()
+        return at, rows
 
     def by_gateway(
         self, kind: NDArray[np.uint8], number: NDArray[np.int64], tree: NDArray[np.int64]
@@ -145,24 +156,17 @@ class Peers:
 
         `stamp` tells the order in which the tracker decided.
         """
+        if self.forgetful:
+            self.forgetful.difference_update(entries["number"][entries["kind"] == BLOCK].tolist())
         heeded = np.zeros(len(entries), np.bool_)
-        for i, (kind, number, tree) in enumerate(entries.tolist()):
-            if kind == BLOCK:
-                first, end = int(self.block_start[number]), int(self.block_start[number + 1])
-                self.forgetful.discard(number)
-            else:
-                first = number + (self.slots if kind == BIG else 0)
-                end = first + 1
-            newer = self.told[first:end] <= stamp
-            # A block's message counts as heeded where nobody in it knows better.
-            heeded[i] = newer.all()
-            self.told[first:end][newer] = stamp
-            self.held[first:end][newer] = tree
+        parts = [entries[name].astype(np.int64) for name in ("kind", "number", "tree")]
+        _heed(parts[0], parts[1], parts[2], stamp, self.slots, self.block_start, self.told, self.held, heeded)
         return entries[heeded].tobytes()
 
     def settle(self, place: int, nominal: int) -> None:
         """Somebody takes a place, and holds what its group was told."""
         self.present[place], self.nominal[place] = True, nominal
+        self._forms.clear()
         self.sigma[place], self.deviation[place] = abs(nominal) * 3 // 10, 0
         self._floor[place], self._ceiling[place] = min(0, NAMEPLATE * nominal), max(0, NAMEPLATE * nominal)
         self.wanted[place] = self.shown[place] = nominal
@@ -171,6 +175,7 @@ class Peers:
     def vacate(self, first: int, count: int) -> None:
         """Somebody goes, and draws nothing any more."""
         self.present[first : first + count] = False
+        self._forms.clear()
         self.wanted[first : first + count] = 0
         self.held[first : first + count] = NO_TREE
 
@@ -191,5 +196,51 @@ class Peers:
 
     def loads(self, trees: int) -> NDArray[np.int64]:
         """What each tree's holders draw, quanta: physics, whatever the tracker believes."""
-        on = self.held < trees
-        return np.bincount(self.held[on], self.wanted[on], trees).astype(np.int64)
+        # Whoever holds none counts for one more, which is left out; doubles are exact up to 2^53.
+        at = np.minimum(self.held, trees)
+        return np.bincount(at, self.wanted, trees + 1)[:trees].astype(np.int64)
+
+
+@kernel
+def _wander(
+    normal: NDArray[np.int64],
+    sigma: NDArray[np.int64],
+    nominal: NDArray[np.int64],
+    floor: NDArray[np.int64],
+    ceiling: NDArray[np.int64],
+    present: NDArray[np.bool_],
+    level_ppm: int,
+    deviation: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+) -> None:
+    for i in range(len(normal)):
+        deviation[i] += normal[i] * sigma[i] // 78_157 - deviation[i] // 8
+        value = nominal[i] * level_ppm // 1_000_000 + deviation[i]
+        wanted[i] = min(ceiling[i], max(floor[i], value)) if present[i] else 0
+
+
+@kernel
+def _heed(
+    kind: NDArray[np.int64],
+    number: NDArray[np.int64],
+    tree: NDArray[np.int64],
+    stamp: int,
+    slots: int,
+    block_start: NDArray[np.int64],
+    told: NDArray[np.int64],
+    held: NDArray[np.uint16],
+    heeded: NDArray[np.bool_],
+) -> None:
+    for i in range(len(kind)):
+        first = number[i] + (slots if kind[i] == BIG else 0)
+        end = first + 1
+        if kind[i] == BLOCK:
+            first, end = block_start[number[i]], block_start[number[i] + 1]
+        newer = True
+        for place in range(first, end):
+            if told[place] <= stamp:
+                told[place], held[place] = stamp, tree[i]
+            else:
+                newer = False
+        # A block's message counts as heeded where nobody in it knows better.
+        heeded[i] = newer

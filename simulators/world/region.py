@@ -28,9 +28,9 @@ from simulators.world.schedule import Schedule, mix
 from simulators.world.trouble import MINUTE_MS
 from simulators.world.watch import Watch
 
-GATEWAYS = 8
-STATIONS = 5
-"""Each tells the output of every fifth plant."""
+GATEWAYS = 4
+STATIONS = 3
+"""Each tells the output of every third plant."""
 RIDE_THROUGH_MS = 90_000
 """Of a plant: longer than it takes from a report to the assignment that follows from it."""
 BLACK_MS = 180_000
@@ -40,7 +40,9 @@ BLACK_MS = 180_000
 class Region:
     """A population that is told by messages. Line numbers of the mail: gateways first, then stations of plants."""
 
-    def __init__(self, schedule: Schedule, site: Site, seed: int, book: LawBook, *, snapshot_every: int) -> None:
+    def __init__(
+        self, schedule: Schedule, site: Site, seed: int, book: LawBook, *, snapshot_every: int, replay_every: int = 1
+    ) -> None:
         """Everything begins with the schedule's present time."""
         self.schedule, self.book, self.seed = schedule, book, seed
         declared = site.populations[0]
@@ -51,6 +53,7 @@ class Region:
             book,
             seed,
             snapshot_every=snapshot_every,
+            replay_every=replay_every,
             on_step=self._stepped,
             on_effect=self._leave,
             on_start=self._started,

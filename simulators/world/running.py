@@ -9,7 +9,7 @@ from dataclasses import replace
 from scowl_edge.control import Core
 from scowl_edge.inbox import Inbox
 from scowl_edge.journal.memory import MemoryJournal
-from scowl_edge.journal.records import PLAN, SNAPSHOT, read_plan
+from scowl_edge.journal.records import BOOT, INPUTS, PLAN, SNAPSHOT, read_plan
 from scowl_edge.journal.replay import replay
 from scowl_edge.model.batch import Batch
 from scowl_edge.model.effect import Effect, Inputs, Plan
@@ -17,10 +17,12 @@ from scowl_edge.model.site import Site
 from scowl_edge.model.tick import Tick
 from scowl_edge.turn import Clocks, Turn, resume
 from simulators.world.laws import Law, LawBook
-from simulators.world.schedule import Schedule
+from simulators.world.schedule import Schedule, mix
 
 BASE_UTC_MS = 1_900_000_000_000
 STAMP_BITS = 40
+_TRIM_EVERY = 4
+"""Steps."""
 
 
 class _Died(Exception):
@@ -49,6 +51,7 @@ class RunningTracker:
         seed: int,
         *,
         snapshot_every: int,
+        replay_every: int = 1,
         on_step: Callable[[Inputs, Plan], None],
         on_effect: Callable[[Effect, int], None],
         on_start: Callable[[int, bool], None],
@@ -61,6 +64,7 @@ class RunningTracker:
             book: where laws are noted.
             seed: of the boot record.
             snapshot_every: steps.
+            replay_every: of the stretches between two snapshots, one in so many is drawn to be run again.
             on_step: sees every step, before anything of it leaves.
             on_effect: carries out an effect; the stamp grows with every decision.
             on_start: told, after every start, the last step that the state holds, and whether it holds all before it.
@@ -79,7 +83,10 @@ class RunningTracker:
         """The next start ends before its records are durable."""
         self.tear_next = False
         """The last snapshot will be found damaged at the next start."""
-        self._seed, self._snapshot_every = seed, snapshot_every
+        self._seed, self._snapshot_every, self._replay_every = seed, snapshot_every, replay_every
+        self._stretches = 0
+        """How many have ended."""
+        self._spare: list[Core] = []
         self._on_step, self._on_effect, self._on_start = on_step, on_effect, on_start
         self._die_in = -1
         self._keep = 0
@@ -126,9 +133,11 @@ class RunningTracker:
             fingerprint=self.site.fingerprint,
             snapshot_every=self._snapshot_every,
         )
-        # What a full journal did not take is forgotten, until the next snapshot.
-        lasting_ms = self._snapshot_every * 60_000
-        whole = self.full_until_ms == 0 or self.schedule.now_ms > self.full_until_ms + lasting_ms
+        # What a full journal did not take is forgotten, unless a snapshot holds it that is not damaged.
+        first = 1 + (recovery.snapshot.step if recovery.snapshot is not None else 0)
+        known = [r.step for r in recovery.records if r.kind == INPUTS]
+        whole = known == list(range(first, first + len(known)))
+        self.counts["starts that know of a hole"] += not whole
         plans = [r for r in recovery.records if r.kind == PLAN]
         if whole and plans and plans[-1].step == recovery.step:
             recorded = read_plan(plans[-1]).digests
@@ -232,24 +241,43 @@ class RunningTracker:
         self._boundary("half sent")
 
     def _trim(self) -> None:
-        """Runs again what came before the last snapshot but one, and forgets it."""
-        if self.journal.volatile:
+        """Forgets what came before the last snapshot but one; where that is drawn, it is run again before."""
+        # Most steps take no snapshot: then there is nothing new to forget.
+        if self.turn.step % _TRIM_EVERY or self.journal.volatile:
             return
         records = self.journal.durable
         at = [i for i, r in enumerate(records) if r.kind == SNAPSHOT]
         if len(at) >= 3:
-            self._replay(at[1] + 1)
-            boots = [r for r in records[: at[1]] if r.kind == "boot"]
-            self.journal = MemoryJournal([*boots[-1:], *records[at[1] :]])
+            cut = at[-2]
+            self._stretches += 1
+            if self._drawn():
+                self._replay(cut + 1)
+            boots = [r for r in records[:cut] if r.kind == BOOT]
+            self.journal = MemoryJournal([*boots[-1:], *records[cut:]])
             self.turn.journal = self.journal
 
     def _replay(self, until: int) -> None:
-        report = replay(self.journal.durable[:until], lambda _text: Core(self.site))
+        records = self.journal.durable[:until]
+        empty = any(r.kind == BOOT and r.step == 0 for r in records)
+        report = replay(records, (lambda _text: Core(self.site)) if empty else self._used_core)
         self.counts["steps run again"] += report.steps
         self.book.checks[Law.REPLAY.name] += max(0, report.steps - 1)
         self.book.hold(Law.REPLAY, self.turn.step, report.identical, str(report.difference))
 
+    def _drawn(self) -> bool:
+        return mix(self._seed, self._stretches) % self._replay_every == 0
+
+    def _used_core(self, _text: str) -> Core:
+        """Two that take turns, since to build one takes long: each is given a whole state before it steps."""
+        if len(self._spare) < 2:
+            self._spare.append(Core(self.site))
+        else:
+            self._spare.reverse()
+        return self._spare[-1]
+
     def finish(self) -> None:
         """Runs the rest of the journal again."""
         self.journal.make_durable()
-        self._replay(len(self.journal.durable))
+        self._stretches += 1
+        if self._drawn():
+            self._replay(len(self.journal.durable))

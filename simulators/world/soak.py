@@ -24,12 +24,11 @@ from typing import Any
 
 import scowl_edge
 from scowl_edge.compiled import COMPILED
-from simulators.world.course import Course, CourseSettings
+from simulators.world.course import LONG, Course, CourseSettings
 from simulators.world.soak_report import page, totals
 
 YEAR_MINUTES = 365 * 24 * 60
-LONG = CourseSettings()
-MANY_EVERY = 8
+MANY_EVERY = 32
 """Every so many seeds run three regions in one time instead of one."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulators.world.course import LONG
 from simulators.world.laws import Law
 from simulators.world.trouble import Trouble
 
@@ -58,7 +59,10 @@ def page(sums: Totals) -> str:
         "The program plays regions of 1,000 consumers and 20 plants in virtual time. Everything that decides is the",
         "real thing: the core, its messages and records, the journal, the way back after a crash. Around it",
         "the peers, the plants and the network are simulated, and go wrong in every way of the table below, as a seed",
-        "has it. Steps are at most 60 s apart. After each step the laws are counted anew from every single consumer.",
+        "has it. Steps are at most 60 s apart. After each step the laws are counted anew from every single consumer,",
+        "by a compiled look that is at least as strict as the laws; where it doubts, they are counted one by one.",
+        "",
+        *_shares(),
         "",
         "| Run | |",
         "|---|---|",
@@ -97,6 +101,20 @@ def page(sums: Totals) -> str:
     if sums.violations:
         lines += ["## Broken", "", *(f"- {text}" for text in sums.violations), ""]
     return "\n".join(lines)
+
+
+def _shares() -> list[str]:
+    """How faults and replays are spread over a course."""
+    stretches = ", ".join(f"{n}" for n in sorted(set(LONG.snapshot_every)))
+    return [
+        f"{LONG.bad_minutes} minutes in which faults are drawn and at least {LONG.quiet_minutes} quiet ones take "
+        "turns. The tracker takes a snapshot",
+        f"every {stretches} steps, as the seed draws it. Of the stretches between two snapshots one in "
+        f"{LONG.replay_every} is drawn and run again from",
+        "the journal, step by step; besides, every restart runs its own again, and must find the state that the",
+        "journal's last step left. All other laws hold or break in every single step. In the shorter courses that",
+        "test every change, every stretch is run again.",
+    ]
 
 
 def _broken(sums: Totals, law: Law) -> int:

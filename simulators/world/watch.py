@@ -12,8 +12,9 @@ from scowl_edge.model.effect import Inputs, Plan
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population.columns import NO_TREE, PROTECTED, Columns
 from scowl_edge.tracker.population.population import Population
+from simulators.world import glance
 from simulators.world.joining import Identity
-from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, check_columns, overloaded
+from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, check_columns, hold_columns, overloaded
 from simulators.world.peers import NAMEPLATE, Peers
 from simulators.world.witness import Witness
 
@@ -75,10 +76,14 @@ class Watch:
         step = self.step = plan.step
         if self._places is None or len(self._places.zone) != len(columns.demand) + len(columns.big_demand):
             self._places = Places.of(columns)
-        now = Sight.of(columns, self._places)
-        check_columns(self.book, step, columns, now)
-        self._check_safe(columns, now, step)
-        self._check_protected(columns, now, step)
+        now = Sight.blank(columns, self._places)
+        found = glance.look(columns, now.tree, now.demand, now.load)
+        if found.doubts & glance.COLUMNS:
+            check_columns(self.book, step, columns, now)
+        else:
+            hold_columns(self.book, columns)
+        self._check_safe(columns, now, step, doubt=bool(found.doubts & glance.SAFE))
+        self._check_protected(columns, now, step, doubt=bool(found.doubts & glance.STARVED_PROTECTED))
         seats = [effect for effect in plan.effects if isinstance(effect, Seated)]
         wrong = self.witness.take(step, now_ms, inputs.batches, seats)
         self.book.hold(Law.ONE_IDENTITY, step, not wrong, wrong)
@@ -87,12 +92,14 @@ class Watch:
         else:
             self._believe(population, now)
         if self._before is not None:
-            self._check_stale(now, self._before, step, now_ms)
-            places = min(len(now.tree), len(self._before.tree), len(self._changed_ms))
-            self._changed_ms[np.flatnonzero(now.tree[:places] != self._before.tree[:places])] = now_ms
-            went, least = check_churn(self.book, step, columns, self._before, now)
-            self.went, self.least = self.went + went, self.least + least
-        self.starved_steps += int(((now.tree == NO_TREE) & (now.demand > 0)).sum())
+            kept, members = np.empty_like(now.load), np.empty_like(now.load)
+            glance.compare(self._before.tree, now.tree, now.demand, kept, members, self._changed_ms, now_ms)
+            self._check_stale(now, kept, step, now_ms)
+            # Elsewhere nobody has to go.
+            if (((kept > columns.tree_safe) | (columns.tree_alive == 0)) & (members > 0)).any():
+                went, least = check_churn(self.book, step, columns, self._before, now)
+                self.went, self.least = self.went + went, self.least + least
+        self.starved_steps += found.starved
         self._before = now
 
     def _believe(self, population: Population, now: Sight) -> None:
@@ -115,8 +122,9 @@ class Watch:
         told, columns = self.witness.told, population.columns
         places = len(told.value)
         counted = now.demand[:places]
-        over = np.flatnonzero(np.abs(counted) > told.nameplate)
-        self.book.hold(Law.NAMEPLATE, step, not len(over), f"{len(over)} places, the first is {over[:1]}")
+        above_plate = np.abs(counted) > told.nameplate
+        text = f"{above_plate.sum()} places, the first is {above_plate.argmax()}" if above_plate.any() else ""
+        self.book.hold(Law.NAMEPLATE, step, not text, text)
         differing = np.flatnonzero(told.value != counted)
         text = ", ".join(f"place {p} counts {counted[p]}, told {told.value[p]}" for p in differing[:3])
         self.book.hold(Law.LATEST, step, not len(differing), f"{len(differing)} differ: {text}")
@@ -132,25 +140,25 @@ class Watch:
         told = self.witness.told
         return (told.output_ms < 0) | (now_ms - told.output_ms > self.declared.fresh_ms)
 
-    def _check_stale(self, now: Sight, before: Sight, step: int, now_ms: int) -> None:
-        trees = len(now.load)
-        places = min(len(now.tree), len(before.tree))
+    def _check_stale(self, now: Sight, kept: NDArray[np.int64], step: int, now_ms: int) -> None:
         silent = np.flatnonzero(self._silent(now_ms))
         if not len(silent):
             self.book.checks[Law.STALE.name] += 1
             return
         # A silent plant may exchange members, but carries no more than those it had would draw now.
-        kept = np.bincount(np.minimum(before.tree[:places], trees), now.demand[:places], trees + 1).astype(np.int64)
         more = silent[now.load[silent] > np.maximum(0, kept[silent])]
         text = ", ".join(f"tree {t} carries {now.load[t]}, those it had draw {kept[t]}" for t in more[:3])
         self.book.hold(Law.STALE, step, not len(more), text)
 
-    def _check_safe(self, columns: Columns, now: Sight, step: int) -> None:
-        over = overloaded(columns, now).tolist()
+    def _check_safe(self, columns: Columns, now: Sight, step: int, *, doubt: bool) -> None:
+        over = overloaded(columns, now).tolist() if doubt else []
         text = ", ".join(f"tree {t} carries {now.load[t]} of {columns.tree_safe[t]}" for t in over[:3])
         self.book.hold(Law.SAFE, step, not over, text)
 
-    def _check_protected(self, columns: Columns, now: Sight, step: int) -> None:
+    def _check_protected(self, columns: Columns, now: Sight, step: int, *, doubt: bool) -> None:
+        if not doubt:
+            self.book.checks[Law.PROTECTED.name] += 1
+            return
         starved = (now.tree == NO_TREE) & (now.places.klass == PROTECTED) & (now.demand > 0)
         fed = bool((columns.tree_alive != 0).any())
         self.book.hold(Law.PROTECTED, step, not starved.any() or not fed, f"{starved.sum()} of class 0 are in no tree")

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.model.batch import Batch, BatchKind, Seated
+from scowl_edge.model.batch import ROWS, Batch, BatchKind, Seated
 from simulators.world.joining import Identity
 from simulators.world.peers import NAMEPLATE
 
-_KEPT_STEPS = 64
+_BASE_EVERY, _BASES = 16, 6
+"""Steps between two copies of all that was told, and how many are kept: as far back as a restart may forget."""
 _DONE, _TAKEN = 0, 1
 UNCERTAIN_STEPS = 10
 """After a hole in the journal: until no message from before it can still arrive."""
@@ -70,8 +71,10 @@ class Witness:
         self._slots = slots
         never = np.full(len(rated), -1, np.int64)
         self.told = Told(nominal.copy(), nameplate.copy(), np.zeros(len(rated), np.int64), never, dict(members))
-        self._base = self.told.copy()
+        self._bases = [(-1, self.told.copy())]
+        """(step, all that was told up to it), the oldest first."""
         self._since: list[_Step] = []
+        """What was told after the oldest."""
         self._uncertain = 0
 
     @property
@@ -85,34 +88,45 @@ class Witness:
         self._since.append(entry)
         wrong = self._apply(self.told, entry)
         self._uncertain = max(0, self._uncertain - 1)
-        if len(self._since) > _KEPT_STEPS:
-            self._apply(self._base, self._since.pop(0))
+        if step % _BASE_EVERY == 0:
+            self._bases.append((step, self.told.copy()))
+            if len(self._bases) > _BASES:
+                self._bases.pop(0)
+                self._since = [entry for entry in self._since if entry[0] > self._bases[0][0]]
         return wrong if self.certain else ""
 
     def restarted(self, step: int, *, whole: bool) -> None:
         """The tracker knows all steps up to this one; not `whole`: nobody knows which of them."""
         if not whole:
             self._uncertain = UNCERTAIN_STEPS
-        elif self.certain:
+        elif self.certain and self._since and self._since[-1][0] > step:
             self._since = [entry for entry in self._since if entry[0] <= step]
-            self.told = self._base.copy()
+            self._bases[1:] = [base for base in self._bases[1:] if base[0] <= step]
+            known, told = self._bases[-1]
+            self.told = told.copy()
             for entry in self._since:
-                self._apply(self.told, entry)
+                if entry[0] > known:
+                    self._apply(self.told, entry)
 
     def rebase(self) -> None:
         """What is in `told` now was put there by somebody who knows; what was before is forgotten."""
-        self._base = self.told.copy()
+        self._bases = [(-1, self.told.copy())]
         self._since.clear()
 
     def _apply(self, told: Told, entry: _Step) -> str:
         _, now_ms, batches, seats = entry
+        # All demands of a step are taken at once: the last of a place stands.
+        demands: dict[BatchKind, list[bytes]] = {BatchKind.DEMAND: [], BatchKind.FEED: []}
         for batch in batches:
             if batch.sequence <= told.last.get(batch.sender, 0):
                 continue
-            rows = batch.rows()
-            if rows is None:
+            if len(batch.data) % ROWS[batch.kind].itemsize:
                 continue
             told.last[batch.sender] = batch.sequence
+            if batch.kind in demands:
+                demands[batch.kind].append(batch.data)
+                continue
+            rows = np.frombuffer(batch.data, ROWS[batch.kind])
             if batch.kind is BatchKind.OUTPUT:
                 tree, value = rows["tree"].astype(np.int64), rows["value"]
                 sound = (tree < len(self.rated)) & (value >= 0)
@@ -123,11 +137,11 @@ class Witness:
                 for row, nominal in zip(_identities(rows), rows["nominal"].tolist(), strict=True):
                     told.asked.setdefault(row, nominal)
             elif batch.kind is BatchKind.LEAVE:
+                self._demands(told, demands)
                 for row in _identities(rows):
                     first, count = told.members.pop(row, (0, 0))
                     told.value[first : first + count] = told.nameplate[first : first + count] = 0
-            else:
-                self._demand(told, rows, feeds=batch.kind is BatchKind.FEED)
+        self._demands(told, demands)
         wrong = ""
         for seated in seats:
             halves = zip(seated.high.tolist(), seated.low.tolist(), strict=True)
@@ -149,13 +163,25 @@ class Witness:
                     told.value[place], told.nameplate[place] = nominal, plate
         return wrong
 
-    def _demand(self, told: Told, rows: NDArray[np.void], *, feeds: bool) -> None:
-        place = rows["feed" if feeds else "slot"].astype(np.int64)
-        there = place < (len(told.value) - self._slots if feeds else self._slots)
-        place = place[there] + (self._slots if feeds else 0)
-        plate = told.nameplate[place]
-        value = np.clip(rows["value"][there].astype(np.int64), -plate, plate)
-        told.value[place[plate > 0]] = value[plate > 0]
+    def _demands(self, told: Told, demands: dict[BatchKind, list[bytes]]) -> None:
+        """Takes the rows in their order, and empties the lists."""
+        for kind, first, count in (
+            (BatchKind.DEMAND, 0, self._slots),
+            (BatchKind.FEED, self._slots, len(told.value) - self._slots),
+        ):
+            if not demands[kind]:
+                continue
+            rows = np.frombuffer(b"".join(demands[kind]), ROWS[kind])
+            demands[kind].clear()
+            number, value = (rows[name].astype(np.int64) for name in ROWS[kind].names or ())
+            there = number < count
+            if not there.all():
+                number, value = number[there], value[there]
+            number += first
+            plate = told.nameplate[number]
+            held = np.minimum(np.maximum(value, -plate), plate)
+            # Nobody's place has a nameplate of 0, and counts for nothing as it did.
+            told.value[number] = held
 
 
 def _identities(rows: NDArray[np.void]) -> list[Identity]:

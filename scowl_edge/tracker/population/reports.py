@@ -183,6 +183,10 @@ def apply(columns: Columns, edge: Border, pairs: NDArray[np.uint32], now_s: int)
 
 def as_pairs(places: NDArray[np.integer], values: NDArray[np.integer]) -> tuple[NDArray[np.uint32], int]:
     """(readings as `apply` takes them, how many were left out since they do not fit in 32 bits)."""
+    narrow = places.astype(np.uint32), values.astype(np.int32)
+    if all((a == b).all() for a, b in zip(narrow, (places, values), strict=True)):
+        # Nearly always all of them fit.
+        return np.stack([narrow[0], narrow[1].view(np.uint32)], axis=1), 0
     fits = (places >= 0) & (places < 1 << 32) & (values >= -(1 << 31)) & (values < 1 << 31)
     good = int(np.count_nonzero(fits))
     pairs = np.empty((good, 2), np.uint32)

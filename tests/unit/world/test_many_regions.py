@@ -58,7 +58,7 @@ def test_every_kind_of_fault_is_done_and_counted() -> None:
     course = Course(9, CALM)
     region = course.regions[0]
     for number, kind in enumerate(Trouble):
-        fault = Fault(at_ms=0, kind=kind, draw=2 * number + 1, lasts_ms=3 * MINUTE_MS)
+        fault = Fault(at_ms=0, kind=kind, draw=120_001 + 2 * number, lasts_ms=3 * MINUTE_MS)
         course.schedule.at(course.schedule.now_ms + (2 + 4 * number) * MINUTE_MS, lambda f=fault: befall(region, f))  # type: ignore[misc]
     course.schedule.run_until(course.schedule.now_ms + (8 + 4 * len(Trouble)) * MINUTE_MS)
     assert region.faults == dict.fromkeys((kind.name for kind in Trouble), 1)
@@ -212,3 +212,20 @@ def test_a_witness_knows_who_has_which_place() -> None:
     assert w.told.value[1] == w.told.nameplate[1] == 0
     w.restarted(1, whole=True)
     assert w.told.value.tolist() == [10, 20, 50, 40]
+
+
+def test_a_restart_behind_a_damaged_snapshot_knows_of_the_hole_before_it() -> None:
+    course = Course(7, replace(CALM, snapshot_every=(4,)))
+    schedule, tracker = course.schedule, course.regions[0].tracker
+    schedule.run_until(schedule.now_ms + 10 * MINUTE_MS)
+    tracker.full_until_ms = schedule.now_ms + 2 * MINUTE_MS
+    schedule.run_until(tracker.full_until_ms + 2 * MINUTE_MS)
+    # The snapshot that was taken after the hole is the last one, and is lost.
+    tracker.tear_next = True
+    tracker.die_after(0, 0, 500)
+    schedule.run_until(schedule.now_ms + 3 * MINUTE_MS)
+    assert tracker.counts["snapshots torn"] == tracker.counts["starts that know of a hole"] == 1
+    assert not course.regions[0].watch.witness.certain
+    schedule.run_until(schedule.now_ms + (UNCERTAIN_STEPS + 5) * MINUTE_MS)
+    assert course.regions[0].watch.witness.certain
+    assert course.book.violations == []

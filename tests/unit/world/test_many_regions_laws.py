@@ -10,7 +10,18 @@ from population_site import copied, drawn
 
 from scowl_edge.tracker.population.assign import mix, move_big, move_block, move_slot
 from scowl_edge.tracker.population.columns import MIXED, NO_TREE, PROTECTED, Columns, Log
-from simulators.world.laws import Law, LawBook, Places, Sight, check_churn, check_columns, least_departures, overloaded
+from simulators.world import glance
+from simulators.world.laws import (
+    Law,
+    LawBook,
+    Places,
+    Sight,
+    check_churn,
+    check_columns,
+    hold_columns,
+    least_departures,
+    overloaded,
+)
 
 TREES = 12
 
@@ -42,11 +53,71 @@ def broken(columns: Columns, before: Columns | None = None) -> set[Law]:
     if before is not None:
         check_churn(book, 1, columns, Sight.of(before), now)
     assert all(str(v).startswith("step 1: ") for v in book.violations)
-    return {v.law for v in book.violations}
+    laws = {v.law for v in book.violations}
+    doubts = glanced(columns, now).doubts
+    assert doubts & glance.COLUMNS or laws <= {Law.SAFE, Law.CHURN}
+    assert doubts & glance.SAFE or Law.SAFE not in laws
+    return laws
+
+
+def glanced(columns: Columns, now: Sight) -> glance.Found:
+    """What a glance finds, which sees everybody where `now` does; compiled and not."""
+    compiled, plain = Sight.blank(columns, now.places), Sight.blank(columns, now.places)
+    found = glance.look(columns, compiled.tree, compiled.demand, compiled.load)
+    counts = np.empty(2, np.int64)
+    getattr(glance.count, "py_func", glance.count)(columns, plain.tree, plain.demand, plain.load, counts)
+    assert glance.Found(*counts.tolist()) == found
+    for sight in (compiled, plain):
+        for name in ("tree", "demand", "load"):
+            assert np.array_equal(getattr(sight, name), getattr(now, name)), name
+    assert found.starved == ((now.tree >= len(now.load)) & (now.demand > 0)).sum()
+    return found
 
 
 def test_a_sound_population_breaks_nothing(sound: Columns) -> None:
     assert broken(sound, sound) == set()
+    assert glanced(sound, Sight.of(sound)).doubts == 0
+    book = LawBook()
+    check_columns(book, 1, sound, Sight.of(sound))
+    noted = LawBook()
+    hold_columns(noted, sound)
+    assert noted.checks == book.checks
+
+
+def test_a_glance_at_starving_tells_class_0_from_others(sound: Columns) -> None:
+    columns, log = copied(sound), Log.empty(100)
+    move_block(columns, log, first_of_class(columns, 3), NO_TREE)
+    others = glanced(columns, Sight.of(columns))
+    assert others.doubts == 0
+    assert others.starved > 0
+    block = first_of_class(columns, 3)
+    columns.block_class[block] = PROTECTED
+    move_block(columns, log, block, NO_TREE)
+    assert glanced(columns, Sight.of(columns)).doubts == glance.STARVED_PROTECTED
+    columns.tree_alive[:] = 0
+    assert not glanced(columns, Sight.of(columns)).doubts & glance.STARVED_PROTECTED, "nobody can feed them"
+
+
+def test_values_at_the_ends_of_their_types_are_counted_exactly(sound: Columns) -> None:
+    columns = copied(sound)
+    columns.demand[::2], columns.demand[1::2] = 2**15 - 1, -(2**15)
+    columns.big_demand[::2], columns.big_demand[1::2] = 2**31 - 1, -(2**31)
+    assert broken(columns) >= {Law.SUMS}
+
+
+def test_two_looks_are_compared_place_by_place(sound: Columns) -> None:
+    columns, log = copied(sound), Log.empty(100)
+    before = Sight.of(columns)
+    block = first_of_class(columns, 3)
+    move_block(columns, log, block, (int(columns.block_tree[block]) + 1) % TREES)
+    now = Sight.of(columns)
+    for compare in (glance.compare, getattr(glance.compare, "py_func", glance.compare)):
+        kept, members = np.empty_like(now.load), np.empty_like(now.load)
+        changed = np.zeros(len(now.tree), np.int64)
+        compare(before.tree, now.tree, now.demand, kept, members, changed, 77)
+        assert kept.tolist() == before.load.tolist(), "nobody draws anything else"
+        assert np.array_equal(changed, np.where(before.tree != now.tree, 77, 0))
+        assert members.tolist() == [int(((before.tree == t) & (now.demand != 0)).sum()) for t in range(TREES)]
 
 
 def first_of_class(columns: Columns, klass: int) -> int:

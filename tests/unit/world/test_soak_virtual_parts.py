@@ -12,6 +12,7 @@ import pytest
 from scowl_edge.model.batch import ROWS, BatchKind
 from scowl_edge.tracker.population.census import Plant, draw, draw_fleet
 from scowl_edge.tracker.population.columns import BIG, BLOCK, NO_TREE, SLOT, lay_out
+from simulators.world import peers as peers_module
 from simulators.world.laws import Law
 from simulators.world.mail import Mail
 from simulators.world.peers import NAMEPLATE, Lie, Peers
@@ -140,6 +141,31 @@ def test_receivers_heed_the_newest_assignment_and_say_what_they_hold() -> None:
     load = peers.loads(TREES)
     assert load[7] == peers.wanted[place]
     assert load.sum() == peers.wanted[peers.held < TREES].sum()
+
+
+def test_peers_are_the_same_whether_their_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def course_of_peers() -> list[object]:
+        peers = peers_of()
+        seen: list[object] = []
+        for tick in range(6):
+            peers.advance(tick)
+            peers.level_ppm = 1_000_000 + 50_000 * tick
+            if tick == 3:
+                peers.vacate(int(np.flatnonzero(peers.present)[5]), 1)
+            blocks = np.arange(tick, 12)
+            kind, number = np.full(len(blocks) + 2, BLOCK, np.uint8), np.append(blocks, (1, tick))
+            kind[-2:] = BIG, SLOT
+            for _, entries in peers.by_gateway(kind, number, 3 + number % 5):
+                seen.append(peers.heed(entries, 9 - tick % 4))
+            seen += [peers.report(g, tick) for g in range(peers.gateways)]
+            seen += [peers.wanted.tobytes(), peers.held.tobytes(), peers.told.tobytes(), peers.loads(TREES).tobytes()]
+        return seen
+
+    compiled = course_of_peers()
+    for name in ("_wander", "_heed"):
+        function = getattr(peers_module, name)
+        monkeypatch.setattr(peers_module, name, getattr(function, "py_func", function))
+    assert course_of_peers() == compiled
 
 
 def test_plants_stay_within_their_rating_follow_the_weather_and_black_out_when_overloaded() -> None:
