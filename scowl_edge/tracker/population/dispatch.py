@@ -323,7 +323,15 @@ def reserved(plants: Plants) -> int:
     return int(plants.target[(plants.leaving == 1) & (plants.on == 1)].sum())
 
 
-def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArray[np.int64] | None = None) -> int:
+def stop(
+    plants: Plants,
+    spare: int,
+    present: int,
+    now_ms: int,
+    forecast: NDArray[np.int64] | None = None,
+    *,
+    hastens: bool = True,
+) -> int:
     """Stops what the others can do without, the dearest first; quanta that go (or are about to).
 
     A plant leaves in two steps: the others are raised by what it gives, and when that has come it goes off.
@@ -334,6 +342,7 @@ def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArra
         present: quanta that are left over now, by measurement.
         now_ms: time.
         forecast: what will be missing.
+        hastens: whether a plant that the forecast does not need goes without having been dispensable for a while.
     """
     gone = 0
     for p in np.flatnonzero((plants.leaving == 1) & (plants.on == 1)).tolist():
@@ -352,7 +361,7 @@ def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArra
         others[p] = False
         room = int((plants.rated - plants.target)[others].sum())
         missing = max(0, target - (spare - given_up))
-        if missing > room or not _worth_stopping(plants, p, room, now_ms, forecast, given_up):
+        if missing > room or not _worth_stopping(plants, p, room, now_ms, forecast, given_up, hastens):
             continue
         if missing > 0:
             _raise(plants, others, Relief(0, missing), now_ms, 0)
@@ -368,7 +377,13 @@ def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArra
 
 
 def _worth_stopping(
-    plants: Plants, p: int, room: int, now_ms: int, forecast: NDArray[np.int64] | None, given_up: int
+    plants: Plants,
+    p: int,
+    room: int,
+    now_ms: int,
+    forecast: NDArray[np.int64] | None,
+    given_up: int,
+    hastens: bool,
 ) -> bool:
     """Whether a plant that is dispensable now should go: by the forecast for as long as it could not be back; beyond
     what the forecast sees, by how long it has been so."""
@@ -378,11 +393,11 @@ def _worth_stopping(
     patience_ms = max(needed_ms, dear * HOUR_MS // idle if idle > 0 else needed_ms)
     seen_ms = 0
     if forecast is not None and len(forecast):
-        minutes = min(len(forecast), -(-patience_ms // MINUTE_MS))
+        minutes = min(len(forecast), -(-patience_ms // MINUTE_MS)) if hastens else len(forecast)
         worst = int(forecast[:minutes].max())
         if worst + given_up + int(plants.target[p]) > room:
             return False
-        seen_ms = minutes * MINUTE_MS
+        seen_ms = minutes * MINUTE_MS if hastens else 0
     return now_ms - int(plants.dispensable_ms[p]) + seen_ms >= patience_ms
 
 

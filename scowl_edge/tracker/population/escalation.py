@@ -79,6 +79,9 @@ class Means:
     """Quanta of load in a deficit that are a wish: nobody gives up load for them."""
     shed_band: int = 0
     """Quanta of load; for less than this beyond the wish nobody is asked."""
+    certain: bool = True
+    """Whether a forecast leaves out no chance. One that does starts plants earlier and keeps them on; it stops none earlier
+    and spares no start."""
     ends_sheds: bool = True
     """Whether `descend` ends sheds; else the caller does."""
     order: tuple[Rung, ...] = DESIGN
@@ -160,7 +163,7 @@ def climb(
             if evident:
                 _shed(means, course, now_ms, zones, day, covered)
             continue
-        ahead = None if forecast is None else forecast - (deficit_final - course.final)
+        ahead = None if forecast is None or not means.certain else forecast - (deficit_final - course.final)
         wanted = course.missing
         relief = _UP[rung](means, Relief(course.soon, course.final), now_ms, ahead)
         course.soon -= relief.soon
@@ -328,7 +331,7 @@ def _less_work(
     _note(means, course, Rung.LOWER_CONTINUOUS, lowered, spare, SPARE)
     ahead = None if forecast is None else forecast + back + lowered
     held = dispatch.reserved(plants)
-    stopped = dispatch.stop(plants, spare - lowered, spare - lowered, now_ms, ahead)
+    stopped = dispatch.stop(plants, spare - lowered, spare - lowered, now_ms, ahead, hastens=means.certain)
     gone = stopped - dispatch.reserved(plants)
     if gone > 0:
         _note(means, course, Rung.STOP_PLANTS, gone, spare, SPARE)

@@ -32,6 +32,8 @@ LONGEST_SHED_MS, REST_MS, SHEDS_A_DAY, REBOUND_PPM = 900_000, 1_800_000, 4, 250_
 ANSWERED = declare("population-shed-answered", "{:W} of load is given up by {} groups of consumers; {} refused")
 DAY_MS = 86_400_000
 _ODD = np.uint64(0x9E37_79B9_7F4A_7C15)
+RAMP_PPM_S = 2_000
+"""Of its rating, by which a continuous plant moves in a second."""
 STORE_CHARGE_W, STORE_DISCHARGE_W, STORE_WH = 7_000, 5_000, 50_000
 """Of a store: an electric vehicle that may give back."""
 _CHARGED = 51
@@ -51,6 +53,9 @@ class Supply:
         self.declared = declared
         self.fleet = fleet
         self.weather = weather.begin(fleet, declared.seed)
+        # Plants are as quick however rarely they are looked at.
+        ramp_ppm = RAMP_PPM_S * declared.period_ms // 1000
+        self.climate = weather.Climate(ramp_ppm=max(1, min(PPM, ramp_ppm)))
         self.plants = dispatch.plants_of(fleet)
         self.plants.on[:] = 1
         self.plants.target[:] = fleet.rated
@@ -66,6 +71,7 @@ class Supply:
             columns,
             ride_through_ms=ride_through_ms,
             ends_sheds=False,
+            certain=False,
         )
         self.lived_at = -1
         """Until when time has passed here, monotonic ms."""
@@ -114,6 +120,7 @@ class Supply:
             now_ms // 60_000,
             np.where(ready, plants.target, 0),
             ready.astype(np.uint8),
+            self.climate,
         )
         by_weather = plants.kind == dispatch.STOCHASTIC
         up = self.weather.down_ticks == 0
