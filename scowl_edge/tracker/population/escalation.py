@@ -80,8 +80,8 @@ class Means:
     shed_band: int = 0
     """Quanta of load; for less than this beyond the wish nobody is asked."""
     certain: bool = True
-    """Whether a forecast leaves out no chance. One that does starts plants earlier and keeps them on; it stops none earlier
-    and spares no start."""
+    """Whether a forecast leaves out no chance. One that does starts plants earlier and keeps them on; it stops none
+    earlier and spares no start."""
     ends_sheds: bool = True
     """Whether `descend` ends sheds; else the caller does."""
     order: tuple[Rung, ...] = DESIGN

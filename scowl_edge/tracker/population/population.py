@@ -207,13 +207,16 @@ class Population:
             return
         tick = now_ms // self.declared.period_ms
         self.wake_at = (tick + 1) * self.declared.period_ms
-        factors = weather.day_factors(now_ms // 60_000) if self.declared.daily else None
-        noise.advance(self.columns, living, self.declared.seed, tick, factors)
+        noise.advance(self.columns, living, self.declared.seed, tick, self.factors(now_ms))
         answers = self.supply.respond(self.columns, now_ms, tick) if self.supply is not None else []
         self._tell(answers)
         assign.sum_trees(self.columns)
         if self.supply is not None:
             self.output[:] = self.supply.live(now_ms, tick)
+
+    def factors(self, now_ms: int) -> NDArray[np.int32] | None:
+        """int32[kinds] ppm of each kind's mean demand at this time of the day; None where it has no course."""
+        return weather.day_factors(now_ms // 60_000) if self.declared.daily else None
 
     def _judge_plants(self, now_ms: int) -> int:
         """What each tree may carry now; how many plants have just gone dark."""
