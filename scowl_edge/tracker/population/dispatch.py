@@ -181,12 +181,27 @@ def _raise(plants: Plants, which: NDArray[np.bool_], need: Relief, now_ms: int, 
     already = arrival(plants, goal(plants), now_ms, horizon_ms)[order]
     fast = np.clip(arrival(plants, top, now_ms, horizon_ms)[order] - already, 0, room)
     more = _poured(max(0, need.final), room)
-    in_time = np.minimum(more, fast)
+    in_time = _gained(plants, order, ends + more, already, now_ms, horizon_ms, fast)
     bridge = _poured(max(0, need.soon - int(in_time.sum())), fast - in_time)
-    # What bridges needs no more than what is on the way already plus this much.
-    more = np.maximum(more, np.where(bridge > 0, in_time + bridge, 0))
+    # One that is on its way down has to be sent to where it is to arrive, not only so much above where it was to end.
+    more = np.where(bridge > 0, np.clip(already + in_time + bridge - ends, more, room), more)
     plants.target[order] = np.where(more > 0, ends + more, plants.target[order])
-    return Relief(int(np.minimum(more, fast).sum()), int(more.sum()))
+    return Relief(int((in_time + bridge).sum()), int(more.sum()))
+
+
+def _gained(
+    plants: Plants,
+    order: NDArray[np.int64],
+    target: NDArray[np.int64],
+    already: NDArray[np.int64],
+    now_ms: int,
+    horizon_ms: int,
+    most: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """What each gives more than `already` at the end of a horizon if it is sent to its target; all in `order`."""
+    sent = goal(plants)
+    sent[order] = target
+    return np.clip(arrival(plants, sent, now_ms, horizon_ms)[order] - already, 0, most)
 
 
 def lift_curtailment(plants: Plants, need: Relief, now_ms: int, horizon_ms: int) -> Relief:

@@ -86,6 +86,8 @@ class Watched(Supply):
             assert self.sheds.totals[WAITING] <= max(0, short) + 3, "larger than what lower rungs do not deliver"
             assert wanted + back > safe + delivered - 3, "asked though all of it could be borne"
             self._nothing_left(now_ms)
+        if self.sheds.totals[HELD]:
+            self._taken_over(now_ms, wanted + back - safe, stores_w, margin)
         self._not_longer(now_ms, safe + min(0, before.soon, before.final) * margin // PPM - wanted, wanted, held, back)
         return arriving, given
 
@@ -105,6 +107,16 @@ class Watched(Supply):
         in_time = sum(g.soon for g in more.given)
         later = escalation.climb(means, 0, much, now_ms)
         assert in_time == 0 or not later.given, "a lower rung had more"
+
+    def _taken_over(self, now_ms: int, short: int, stores_w: int, margin: int) -> None:
+        """While anybody sheds, lower rungs are on their way with all that they have, or with enough."""
+        after = escalation.pledged(self.means, now_ms).final
+        turned = stores_w - int(self.stores.totals[POWER]) if self.stores is not None else 0
+        if short + self.covered() - (after + turned) * margin // PPM <= 3:
+            return
+        twin = deepcopy(self)
+        twin.means.sheds = None
+        assert not escalation.climb(twin.means, 0, 1 << 40, now_ms).given, "lower rungs leave it to the sheds"
 
     def _not_longer(self, now_ms: int, spare: int, wanted: int, held: NDArray[np.int64], back: int) -> None:
         """What fitted for the whole wait was ended; nothing was that did not."""
@@ -141,16 +153,27 @@ def wanted(population: Population) -> int:
     stores=st.sampled_from((0, 3, 20)),
     deferrable=st.sampled_from((5, 30)),
     daily=st.sampled_from(("true", "false")),
-    start_s=st.sampled_from((1, 60, 300)),
+    start_s=st.sampled_from((1, 20, 60)),
+    off=st.integers(0, 255),
     lost=st.lists(st.tuples(st.integers(5, 120), st.integers(0, 7), st.integers(1, 80)), max_size=4),
 )
 @settings(max_examples=12, deadline=None)
 def test_no_shed_is_larger_or_longer_than_lower_rungs_could_not_deliver(
-    seed: int, supply: int, stores: int, deferrable: int, daily: str, start_s: int, lost: list[tuple[int, int, int]]
+    seed: int,
+    supply: int,
+    stores: int,
+    deferrable: int,
+    daily: str,
+    start_s: int,
+    off: int,
+    lost: list[tuple[int, int, int]],
 ) -> None:
     population, ladder = watched(seed=seed, supply=supply, stores=stores, deferrable=deferrable, daily=daily)
     plants, columns = ladder.plants, population.columns
     plants.start_ms[plants.start_ms > 0] = start_s * 1_000
+    standing = (plants.start_ms > 0) & (off >> np.arange(8) & 1 == 1)
+    for column in (plants.on, plants.target, plants.output, ladder.weather.level):
+        column[standing] = 0
     assert ladder.sheds is not None and ladder.response is not None and population.living is not None
     since = np.zeros(len(ladder.sheds.state), np.int64)
     for second in range(130):
