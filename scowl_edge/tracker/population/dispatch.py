@@ -201,7 +201,7 @@ def _gained(
     """What each gives more than `already` at the end of a horizon if it is sent to its target; all in `order`."""
     sent = goal(plants)
     sent[order] = target
-    return np.clip(arrival(plants, sent, now_ms, horizon_ms)[order] - already, 0, most)
+    return np.asarray(np.clip(arrival(plants, sent, now_ms, horizon_ms)[order] - already, 0, most), np.int64)
 
 
 def lift_curtailment(plants: Plants, need: Relief, now_ms: int, horizon_ms: int) -> Relief:

@@ -35,7 +35,7 @@ def through_the_morning(population: Population) -> tuple[int, int, int]:
     plants, columns, ladder = population.supply.plants, population.columns, population.supply
     plants.start_ms[plants.start_ms > 0] = 50 * MINUTE_MS
     starved, unserved, shed = 0, 0, 0
-    for minute in range(2 * 60, 11 * 60):
+    for minute in range(3 * 60, 10 * 60):
         population.step(minute * MINUTE_MS, (), deciding=True, advisory=False)
         wanted = int(columns.block_sum.sum()) + int(columns.big_demand.sum())
         starved += int(population.standing.starved.sum())
