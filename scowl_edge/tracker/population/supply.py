@@ -238,8 +238,9 @@ class Supply:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything that changes, by name."""
-        times = [self.lived_at, self.spare_since, self.least_spare]
-        arrays: dict[str, NDArray[np.generic]] = {"times": np.asarray(times, np.int64)}
+        arrays: dict[str, NDArray[np.generic]] = {"lived_at": np.asarray([self.lived_at], np.int64)}
+        if self.sheds is not None:
+            arrays["spare"] = np.asarray([self.spare_since, self.least_spare], np.int64)
         for part, columns in self._parts():
             arrays |= {f"{part} {name}": column for name, column in columns.items()}
         return arrays
@@ -249,7 +250,9 @@ class Supply:
         for part, columns in self._parts():
             for name, column in columns.items():
                 column[:] = arrays[f"{part} {name}"].reshape(column.shape)
-        self.lived_at, self.spare_since, self.least_spare = map(int, arrays["times"].tolist())
+        self.lived_at = int(arrays["lived_at"].tolist()[0])
+        if self.sheds is not None:
+            self.spare_since, self.least_spare = map(int, arrays["spare"].tolist())
 
     def _parts(self) -> list[tuple[str, dict[str, NDArray[np.generic]]]]:
         parts = [("weather", self.weather._asdict()), ("plants", self.plants._asdict())]
