@@ -15,7 +15,7 @@ from scowl_edge.tracker.population.dispatch import STOCHASTIC, Plants
 from scowl_edge.tracker.population.hindsight import FEWEST, best_course
 from scowl_edge.tracker.population.population import Population
 
-PERIOD_MS = 10_000
+PERIOD_MS = 30_000
 STEP_MS = 600_000
 """Of the search: plants are on or off for whole steps."""
 MOST_PLANTS = 5
@@ -51,7 +51,7 @@ def _declared(seed: int, look_ahead_ms: int) -> Declared:
     return Declared(
         name="flapping",
         kind=PeerKind.SIMULATED,
-        consumers=1_000,
+        consumers=300,
         trees=6,
         seed=seed,
         quantum_w=1,
