@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, hstack, identity, kron
 
+from bench import flapping
 from bench.balance_site import SEED, STATE, STATE_TREES, Site, paired, site
 from scowl_edge.tracker.assignment import balanced, by_capacity, by_hash, served_apart
 from scowl_edge.tracker.population import bounds
@@ -38,6 +39,7 @@ def tables(*, quick: bool) -> Iterator[str]:
     yield solver(((100, 4), (300, 10)) if quick else ((100, 4), (300, 10), (1_000, 10)), 1.0 if quick else 30.0)
     yield large(2 if quick else 5, 0.5 if quick else 20.0)
     yield apart(3 if quick else 25)
+    yield flapping.table(seeds=1 if quick else 6, hours=1 if quick else 24)
 
 
 def sizes(of: tuple[tuple[int, int], ...], pairs: int) -> str:

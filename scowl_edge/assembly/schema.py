@@ -183,6 +183,19 @@ class PopulationSection(Section):
     stores: Share = key(
         FRACTION("5 %"), "Stores of 50 kWh (vehicles that may give back), of the number of consumers.", "12 %"
     )
+    deferrable: Share = key(
+        FRACTION("0 %"),
+        "Share of their demand that consumers may be asked to shed for a while, before anybody is cut off.",
+        "10 %",
+    )
+    daily: Annotated[bool, Flag()] = key(
+        False,
+        "Whether demand follows a day's course, each kind of consumer its own; the day begins with the machine.",
+        "true",
+    )
+    look_ahead: Annotated[int, duration("0 s", "4 h")] = key(
+        TIME("30 min"), "How far ahead plants are worked along that course; 0 s: not at all. Only with `daily`.", "1 h"
+    )
     margin: Annotated[int, Measure(FRACTION, low="0 %", high="90 %")] | None = key(
         None, "Share of each plant's output that is not given to consumers.", "10 %", shown="that of the region"
     )

@@ -82,7 +82,7 @@ def portrait(
         demand_w=sum(f.wanted_w for f in accounts) + sum(p.wanted_w for p in populations),
         served_w=sum(f.served_w for f in accounts) + sum(p.served_w for p in populations),
         deferred_w=sum(f.deferred_w for f in accounts),
-        shed_w=sum(f.shed_w for f in accounts),
+        shed_w=sum(f.shed_w for f in accounts) + sum(p.shed_w for p in populations),
         unserved_w=tuple(unserved),
         unmetered_w=loads.unmetered_w[grid] if grid != NONE else 0,
         grid_net_w=loads.net_w[grid] if grid != NONE and loads.fresh[grid] else None,

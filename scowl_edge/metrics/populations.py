@@ -72,6 +72,10 @@ _FAMILIES: tuple[tuple[Family, Callable[[PopulationView], Iterable[Sample]]], ..
         _unserved,
     ),
     (
+        Family("scowl_population_shed_watts", "gauge", "Load that a population's consumers leave out on request."),
+        _one(lambda p: p.shed_w),
+    ),
+    (
         Family("scowl_population_generation_watts", "gauge", "Output of a population's plants."),
         _one(lambda p: p.generation_w),
     ),

@@ -284,6 +284,12 @@ class Population:
     """Rated output of all plants, of the mean demand."""
     stores_ppm: int = 0
     """Stores (vehicles that may give back), of the number of consumers; only where it is simulated."""
+    deferrable_ppm: int = 0
+    """Share of the demand that consumers may be asked to shed for a while; only where it is simulated."""
+    daily: bool = False
+    """Whether demand follows a day's course; only where it is simulated."""
+    look_ahead_ms: int = 0
+    """How far the ladder looks ahead along that course; 0 = not at all."""
     margin_ppm: int
     """Share of each tree's output that is kept free."""
     sigma_milli: int

@@ -229,6 +229,8 @@ class PopulationView:
     """(what, number) since the start, or now: see docs of the metrics."""
     refused: tuple[tuple[str, int], ...]
     """(why, how many) rows of batches that were refused or clamped."""
+    shed_w: int = 0
+    """Load that consumers leave out because they were asked to; `wanted_w` holds it."""
 
     def tree_name(self, number: int) -> str:
         """How one of its trees is called wherever trees of devices stand beside it."""

@@ -66,6 +66,8 @@ class PopulationOut:
     """Net: what roofs produce is taken off."""
     served_w: int
     unserved_w: int
+    shed_w: int
+    """Load that consumers leave out because they were asked to; `wanted_w` holds it."""
     generation_w: int
     safe_w: int
     """Load that its trees bear, margin kept."""

@@ -31,6 +31,12 @@ _LABELS = {
     "over_w": "above safe loads, left for the next step",
     "uncovered_w": "above safe loads, nothing may be starved",
     "in_pieces_w": "starved though supply is left, in pieces",
+    "shed_asked_w": "load asked for, not answered yet",
+    "shed_granted_w": "load granted",
+    "shed_in_doubt_w": "load asked for, never answered",
+    "shed_rebound_w": "drawn beyond the usual after sheds",
+    "sheds_granted": "requests granted, all or in part",
+    "sheds_refused": "requests refused",
 }
 """What people read for the numbers of a score; any further one is told by its name without the unit."""
 MOST_BARS = 400
@@ -53,6 +59,7 @@ def population(view: PopulationView) -> PopulationOut:
         wanted_w=view.wanted_w,
         served_w=view.served_w,
         unserved_w=sum(view.unserved_w),
+        shed_w=view.shed_w,
         generation_w=view.generation_w,
         safe_w=view.safe_w,
         classes=[

@@ -213,6 +213,7 @@ POPULATION = (
     Column("Served", "served_w", "served"),
     Column("Not served", "unserved_w", "watts"),
     Column("Starved", "starved", "count"),
+    Column("Shed on request", "shed_w", "watts"),
     Column("Generation", "generation_w", "watts"),
     Column("Borne safely", "safe_w", "watts"),
     Column("Consumers, each feed counted", "consumers", "population"),

@@ -181,12 +181,27 @@ def _raise(plants: Plants, which: NDArray[np.bool_], need: Relief, now_ms: int, 
     already = arrival(plants, goal(plants), now_ms, horizon_ms)[order]
     fast = np.clip(arrival(plants, top, now_ms, horizon_ms)[order] - already, 0, room)
     more = _poured(max(0, need.final), room)
-    in_time = np.minimum(more, fast)
+    in_time = _gained(plants, order, ends + more, already, now_ms, horizon_ms, fast)
     bridge = _poured(max(0, need.soon - int(in_time.sum())), fast - in_time)
-    # What bridges needs no more than what is on the way already plus this much.
-    more = np.maximum(more, np.where(bridge > 0, in_time + bridge, 0))
+    # One that is on its way down has to be sent to where it is to arrive, not only so much above where it was to end.
+    more = np.where(bridge > 0, np.clip(already + in_time + bridge - ends, more, room), more)
     plants.target[order] = np.where(more > 0, ends + more, plants.target[order])
-    return Relief(int(np.minimum(more, fast).sum()), int(more.sum()))
+    return Relief(int((in_time + bridge).sum()), int(more.sum()))
+
+
+def _gained(
+    plants: Plants,
+    order: NDArray[np.int64],
+    target: NDArray[np.int64],
+    already: NDArray[np.int64],
+    now_ms: int,
+    horizon_ms: int,
+    most: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """What each gives more than `already` at the end of a horizon if it is sent to its target; all in `order`."""
+    sent = goal(plants)
+    sent[order] = target
+    return np.asarray(np.clip(arrival(plants, sent, now_ms, horizon_ms)[order] - already, 0, most), np.int64)
 
 
 def lift_curtailment(plants: Plants, need: Relief, now_ms: int, horizon_ms: int) -> Relief:
@@ -323,7 +338,15 @@ def reserved(plants: Plants) -> int:
     return int(plants.target[(plants.leaving == 1) & (plants.on == 1)].sum())
 
 
-def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArray[np.int64] | None = None) -> int:
+def stop(
+    plants: Plants,
+    spare: int,
+    present: int,
+    now_ms: int,
+    forecast: NDArray[np.int64] | None = None,
+    *,
+    hastens: bool = True,
+) -> int:
     """Stops what the others can do without, the dearest first; quanta that go (or are about to).
 
     A plant leaves in two steps: the others are raised by what it gives, and when that has come it goes off.
@@ -334,6 +357,7 @@ def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArra
         present: quanta that are left over now, by measurement.
         now_ms: time.
         forecast: what will be missing.
+        hastens: whether a plant that the forecast does not need goes without having been dispensable for a while.
     """
     gone = 0
     for p in np.flatnonzero((plants.leaving == 1) & (plants.on == 1)).tolist():
@@ -352,7 +376,7 @@ def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArra
         others[p] = False
         room = int((plants.rated - plants.target)[others].sum())
         missing = max(0, target - (spare - given_up))
-        if missing > room or not _worth_stopping(plants, p, room, now_ms, forecast, given_up):
+        if missing > room or not _worth_stopping(plants, p, room, now_ms, forecast, given_up, hastens):
             continue
         if missing > 0:
             _raise(plants, others, Relief(0, missing), now_ms, 0)
@@ -368,7 +392,13 @@ def stop(plants: Plants, spare: int, present: int, now_ms: int, forecast: NDArra
 
 
 def _worth_stopping(
-    plants: Plants, p: int, room: int, now_ms: int, forecast: NDArray[np.int64] | None, given_up: int
+    plants: Plants,
+    p: int,
+    room: int,
+    now_ms: int,
+    forecast: NDArray[np.int64] | None,
+    given_up: int,
+    hastens: bool,
 ) -> bool:
     """Whether a plant that is dispensable now should go: by the forecast for as long as it could not be back; beyond
     what the forecast sees, by how long it has been so."""
@@ -378,11 +408,11 @@ def _worth_stopping(
     patience_ms = max(needed_ms, dear * HOUR_MS // idle if idle > 0 else needed_ms)
     seen_ms = 0
     if forecast is not None and len(forecast):
-        minutes = min(len(forecast), -(-patience_ms // MINUTE_MS))
+        minutes = min(len(forecast), -(-patience_ms // MINUTE_MS)) if hastens else len(forecast)
         worst = int(forecast[:minutes].max())
         if worst + given_up + int(plants.target[p]) > room:
             return False
-        seen_ms = minutes * MINUTE_MS
+        seen_ms = minutes * MINUTE_MS if hastens else 0
     return now_ms - int(plants.dispensable_ms[p]) + seen_ms >= patience_ms
 
 

@@ -24,6 +24,7 @@ from scowl_edge.tracker.population.stores import Stores
 
 SHORT = declare("rung-short", "{:W} short: gives {:W} within the ride-through, {:W} in the end")
 ASKING = declare("rung-asked", "{:W} short and nothing else arrives in time: asked to shed {:W}")
+AHEAD = declare("rung-ahead", "{:W} will be short in the next minutes: starts {:W}, which takes as long")
 SPARE = declare("rung-spare", "{:W} to spare: {:W} less")
 TOO_MUCH = declare("rung-too-much", "{:W} too much: {:W} less")
 
@@ -72,6 +73,17 @@ class Means:
     ride_through_ms: int = 2_000
     dead_band: int = 0
     """Quanta; less than this to spare gives nothing back."""
+    safe_ppm: int = 1_000_000
+    """Of what sources give more, what trees may carry more; who sheds is asked for load."""
+    spared: int = 0
+    """Quanta of load in a deficit that are a wish: nobody gives up load for them."""
+    shed_band: int = 0
+    """Quanta of load; for less than this beyond the wish nobody is asked."""
+    certain: bool = True
+    """Whether a forecast leaves out no chance. One that does starts plants earlier and keeps them on; it stops none
+    earlier and spares no start."""
+    ends_sheds: bool = True
+    """Whether `descend` ends sheds; else the caller does."""
     order: tuple[Rung, ...] = DESIGN
 
 
@@ -83,6 +95,8 @@ class Given:
     soon: int
     final: int
     why: Reason
+    promised: int = 0
+    """Quanta that count for nothing yet: asked for, or started for later."""
 
 
 @dataclass(slots=True)
@@ -123,6 +137,7 @@ def climb(
     zones: tuple[int, int] = (0, 1 << 30),
     day: int = 0,
     evident: bool = True,
+    covered: int = 0,
 ) -> Course:
     """Works through the rungs until nothing is missing or nothing is left.
 
@@ -135,6 +150,8 @@ def climb(
         zones: range of zones whose load may be shed.
         day: number of the day, for sheds' times a day.
         evident: whether the shortage rests on fresh measurements; only then is anybody asked to shed.
+        covered: quanta that sheds hold now, which are counted in `deficit_final` besides: lower rungs are to take over,
+            and nobody is asked for them again.
     """
     course = Course(deficit_soon, deficit_final)
     if means.plants is not None:
@@ -144,9 +161,9 @@ def climb(
             break
         if rung is Rung.SHED:
             if evident:
-                _shed(means, course, now_ms, zones, day)
+                _shed(means, course, now_ms, zones, day, covered)
             continue
-        ahead = None if forecast is None else forecast - (deficit_final - course.final)
+        ahead = None if forecast is None or not means.certain else forecast - (deficit_final - course.final)
         wanted = course.missing
         relief = _UP[rung](means, Relief(course.soon, course.final), now_ms, ahead)
         course.soon -= relief.soon
@@ -154,9 +171,18 @@ def climb(
         if relief.soon or relief.final:
             numbers = (wanted * means.quantum_w, relief.soon * means.quantum_w, relief.final * means.quantum_w)
             course.given.append(Given(rung, relief.soon, relief.final, Reason(SHORT, numbers)))
-    if means.plants is not None and forecast is not None:
-        dispatch.start_ahead(means.plants, forecast - (deficit_final - course.final), now_ms)
+    if forecast is not None:
+        _start_ahead(means, course, forecast - (deficit_final - course.final), now_ms)
     return course
+
+
+def _start_ahead(means: Means, course: Course, ahead: NDArray[np.int64], now_ms: int) -> None:
+    if means.plants is None:
+        return
+    later = dispatch.start_ahead(means.plants, ahead, now_ms).final
+    if later:
+        why = Reason(AHEAD, (int(ahead.max()) * means.quantum_w, later * means.quantum_w))
+        course.given.append(Given(Rung.START_FIXED, 0, 0, why, later))
 
 
 def _lift(means: Means, need: Relief, now_ms: int, ahead: NDArray[np.int64] | None) -> Relief:
@@ -208,18 +234,17 @@ _UP: dict[Rung, Callable[[Means, Relief, int, NDArray[np.int64] | None], Relief]
 }
 
 
-def _shed(means: Means, course: Course, now_ms: int, zones: tuple[int, int], day: int) -> None:
+def _shed(means: Means, course: Course, now_ms: int, zones: tuple[int, int], day: int, covered: int) -> None:
     """Asks for what is missing beyond what has been asked for; it counts only when it has been granted."""
     if means.sheds is None or means.columns is None:
         return
-    waiting = int(means.sheds.totals[WAITING])
-    need = course.missing - waiting
-    if need > means.dead_band:
-        # The dead band is a wish; nobody gives up load for it.
+    missing = max(0, course.soon, course.final - covered)
+    need = missing * means.safe_ppm // 1_000_000 - means.spared - int(means.sheds.totals[WAITING])
+    if need > means.shed_band:
         asked = int(requests.ask(means.sheds, means.columns, zones[0], zones[1], need, now_ms, day))
         if asked:
-            numbers = (course.missing * means.quantum_w, asked * means.quantum_w)
-            course.given.append(Given(Rung.SHED, 0, 0, Reason(ASKING, numbers)))
+            numbers = (need * means.quantum_w, asked * means.quantum_w)
+            course.given.append(Given(Rung.SHED, 0, 0, Reason(ASKING, numbers), asked))
     course.asked = int(means.sheds.totals[WAITING])
 
 
@@ -249,6 +274,22 @@ def descend(
         forecast: int64[minutes], what will be missing then (negative: to spare) if nothing more is ordered.
     """
     course = Course(surplus_soon, surplus_final)
+    _descend(means, course, now_ms, starving, reserve, too_much, forecast)
+    if forecast is not None:
+        _start_ahead(means, course, forecast + (surplus_final - course.final), now_ms)
+    return course
+
+
+def _descend(
+    means: Means,
+    course: Course,
+    now_ms: int,
+    starving: int,
+    reserve: int,
+    too_much: int,
+    forecast: NDArray[np.int64] | None,
+) -> None:
+    surplus_final = course.final
     if means.plants is not None:
         dispatch.watch(means.plants, surplus_final, now_ms)
     if too_much > 0:
@@ -256,28 +297,27 @@ def descend(
     # What is under way may not be given away before it is there, nor what is about to go.
     spare = min(course.soon, course.final) - means.dead_band - starving
     if spare <= 0:
-        return course
+        return
     if means.sheds is not None:
-        back = int(requests.restore(means.sheds, spare, now_ms))
+        back = int(requests.restore(means.sheds, spare, now_ms)) if means.ends_sheds else 0
         _note(means, course, Rung.RESTORE_SHEDS, back, spare, SPARE)
         if means.sheds.totals[HELD] > 0 or means.sheds.totals[UNSURE] > 0 or means.sheds.totals[WAITING] > 0:
-            return course
+            return
         spare -= back
     if starving > 0:
-        return course
+        return
     if means.stores is not None:
         back = storage_cuts.stop_discharge(means.stores, spare, now_ms)
         _note(means, course, Rung.STOP_DISCHARGE, back, spare, SPARE)
         if storage_cuts.promised(means.stores) or storage_cuts.bridging(means.stores):
             # What the stores cannot give back yet is not the plants' to take, or they would bridge for ever.
-            return course
+            return
         spare -= back
     if means.plants is not None:
         spare -= _less_work(means, course, spare, surplus_final - course.final, now_ms, forecast)
     if means.stores is not None and spare > reserve:
         taken = storage_cuts.wake_and_fill(means.stores, spare - reserve, now_ms)
         _note(means, course, Rung.FILL, taken, spare, SPARE)
-    return course
 
 
 def _less_work(
@@ -291,7 +331,7 @@ def _less_work(
     _note(means, course, Rung.LOWER_CONTINUOUS, lowered, spare, SPARE)
     ahead = None if forecast is None else forecast + back + lowered
     held = dispatch.reserved(plants)
-    stopped = dispatch.stop(plants, spare - lowered, spare - lowered, now_ms, ahead)
+    stopped = dispatch.stop(plants, spare - lowered, spare - lowered, now_ms, ahead, hastens=means.certain)
     gone = stopped - dispatch.reserved(plants)
     if gone > 0:
         _note(means, course, Rung.STOP_PLANTS, gone, spare, SPARE)

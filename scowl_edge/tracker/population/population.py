@@ -26,6 +26,7 @@ from scowl_edge.tracker.population import (
     census,
     fairness,
     fill,
+    foresight,
     margin,
     noise,
     packing,
@@ -36,6 +37,7 @@ from scowl_edge.tracker.population import (
     standing,
     telling,
     walk,
+    weather,
 )
 from scowl_edge.tracker.population.columns import (
     BIG,
@@ -50,7 +52,7 @@ from scowl_edge.tracker.population.columns import (
     Log,
     lay_out,
 )
-from scowl_edge.tracker.population.escalation import Rung
+from scowl_edge.tracker.population.escalation import Given, Rung
 from scowl_edge.tracker.population.history import History
 from scowl_edge.tracker.population.intake import REFUSALS, Intake, Seats
 from scowl_edge.tracker.population.supply import Supply
@@ -120,7 +122,8 @@ class Population:
         self.fleet = census.draw_fleet(declared.trees, usable, declared.seed)
         simulated = declared.kind is PeerKind.SIMULATED
         self.living = noise.populate(people, self.layout, self.columns) if simulated else None
-        self.supply = Supply(declared, self.fleet) if simulated else None
+        self.supply = Supply(declared, self.fleet, self.columns) if simulated else None
+        self._by_kind = foresight.means_by_kind(self.living) if self.living is not None else np.zeros(0, np.int64)
         self.intake = None if simulated else Intake(declared, self.columns, self.layout, people, self.fleet.rated)
         if self.intake is not None:
             self.columns = self.intake.columns
@@ -206,10 +209,16 @@ class Population:
             return
         tick = now_ms // self.declared.period_ms
         self.wake_at = (tick + 1) * self.declared.period_ms
-        noise.advance(self.columns, living, self.declared.seed, tick)
+        noise.advance(self.columns, living, self.declared.seed, tick, self.factors(now_ms))
+        answers = self.supply.respond(self.columns, now_ms, tick) if self.supply is not None else []
+        self._tell(answers)
         assign.sum_trees(self.columns)
         if self.supply is not None:
             self.output[:] = self.supply.live(now_ms, tick)
+
+    def factors(self, now_ms: int) -> NDArray[np.int32] | None:
+        """int32[kinds] ppm of each kind's mean demand at this time of the day; None where it has no course."""
+        return weather.day_factors(now_ms // 60_000) if self.declared.daily else None
 
     def _judge_plants(self, now_ms: int) -> int:
         """What each tree may carry now; how many plants have just gone dark."""
@@ -237,17 +246,20 @@ class Population:
         wanted = int(columns.block_sum.sum()) + int(columns.big_demand.sum())
         safe, output = int(columns.tree_safe.sum()), int(self.output.sum())
         starving = max(0, wanted - int(columns.tree_load.sum())) if self._begun else 0
-        arriving, given = supply.balance(now_ms, wanted, safe, output, starving)
-        for rung in given:
-            if rung.rung in _ROUTINE and rung.final * PPM < wanted * TOLD_PPM:
-                continue
-            self.decisions.append((rung.rung.value, rung.final * self.declared.quantum_w, rung.why))
+        forecast = supply.rise_ahead(self._by_kind, now_ms) if self.declared.look_ahead_ms else None
+        arriving, given = supply.balance(now_ms, wanted, safe, output, starving, forecast)
+        self._tell([g for g in given if g.rung not in _ROUTINE or g.final * PPM >= wanted * TOLD_PPM])
         if arriving > 0 and wanted > safe:
             # Each in proportion to its margin, and never above what it gives.
             spare = np.maximum(0, self.output - columns.tree_safe)
             all_spare = max(1, int(spare.sum()))
-            share_ppm = min(PPM, min(arriving, wanted - safe) * PPM // all_spare)
+            share_ppm = min(PPM, min(arriving, wanted - safe + supply.shed_band) * PPM // all_spare)
             columns.tree_safe[:] += np.where(columns.tree_alive != 0, spare * share_ppm // PPM, 0)
+
+    def _tell(self, given: list[Given]) -> None:
+        for rung in given:
+            amount_w = (rung.final or rung.promised) * self.declared.quantum_w
+            self.decisions.append((rung.rung.value, amount_w, rung.why))
 
     def _margins(self) -> margin.Margins:
         declared = self.declared
@@ -412,6 +424,7 @@ class Population:
             ("over_w", self.repaired.over * self.declared.quantum_w),
             ("uncovered_w", self.repaired.uncovered * self.declared.quantum_w),
             ("in_pieces_w", self.repaired.stuck * self.declared.quantum_w),
+            *(self.supply.shedding() if self.supply is not None else ()),
         )
 
     def view(self) -> PopulationView:
@@ -428,19 +441,25 @@ class Population:
             self.fresh,
             self.score(),
             refused,
+            self.supply.shed if self.supply is not None else 0,
         )
 
     def digest(self) -> str:
         """Of who is in which tree, what each block draws and what each plant gives."""
         number = standing.fingerprint(self.columns, self._rows)
+        if self.supply is not None:
+            number += self.supply.fingerprint()
         return f"{number & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
     def section(self) -> bytes:
         """What a replay compares row by row."""
         columns = self.columns
         self.digest()
+        held = self.supply.sheds if self.supply is not None else None
+        rows = {} if held is None else {"shed_state": held.state.tolist(), "shed_granted": held.granted.tolist()}
         return encode(
             {
+                **rows,
                 "block_tree": columns.block_tree.tolist(),
                 "block_sum": columns.block_sum.tolist(),
                 "block": self._rows.tolist(),

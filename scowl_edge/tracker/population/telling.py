@@ -33,8 +33,9 @@ def view(
     fresh: NDArray[np.bool_],
     score: tuple[tuple[str, int], ...],
     refused: tuple[tuple[str, int], ...],
+    shed: int = 0,
 ) -> PopulationView:
-    """Everything that is published of a population; `output` (quanta) and `fresh` have one entry a plant."""
+    """Everything that is published of a population; `output` and `fresh` have one entry a plant; powers in quanta."""
     quantum = declared.quantum_w
     return PopulationView(
         name=declared.name,
@@ -42,7 +43,8 @@ def view(
         compiled=COMPILED,
         members=_of(now.members),
         starved=_of(now.starved),
-        wanted_w=int(now.wanted.sum()) * quantum,
+        wanted_w=(int(now.wanted.sum()) + shed) * quantum,
+        shed_w=shed * quantum,
         served_w=int(now.served.sum()) * quantum,
         unserved_w=_of(np.maximum(0, now.unserved) * quantum),
         generation_w=int(output.sum()) * quantum,

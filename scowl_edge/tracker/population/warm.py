@@ -11,7 +11,7 @@ import numpy as np
 from scowl_edge.model.batch import ROWS, Batch, BatchKind
 from scowl_edge.model.site import PeerKind
 from scowl_edge.model.site import Population as Declared
-from scowl_edge.tracker.population import fairness, fill, protect, refeed, walk
+from scowl_edge.tracker.population import assign, fairness, fill, protect, refeed, response, sheds, walk
 from scowl_edge.tracker.population.columns import Log
 from scowl_edge.tracker.population.population import ROTATION_S, Population, seconds
 
@@ -36,6 +36,7 @@ def _declared(kind: PeerKind) -> Declared:
         feeder_limit_ppm=1_500_000,
         supply_ppm=1_600_000,
         stores_ppm=100_000,
+        deferrable_ppm=100_000,
         margin_ppm=100_000,
         sigma_milli=4_000,
         correlated_ppm=20_000,
@@ -61,11 +62,28 @@ def _simulated() -> None:
     fairness.rotate(columns, log, history, seconds(now_ms) + 2 * ROTATION_S, ROTATION_S, 10)
     fairness.keep(columns, log, history, seconds(now_ms))
     fairness.longest(columns, history, seconds(now_ms))
+    _shed(population, now_ms)
     target = fill.blank(columns)
     fill.rebuild(target, log, history)
     walk.walk(columns, target, log, 1_000)
     Population(_declared(PeerKind.SIMULATED)).restore(population.snapshot())
     population.section()
+
+
+def _shed(population: Population, now_ms: int) -> None:
+    """Asks everybody, takes answers and doubts, and ends it all."""
+    supply = population.supply
+    if supply is None or supply.sheds is None or supply.response is None:
+        return
+    asked, columns = supply.sheds, population.columns
+    sheds.ask(asked, columns, 0, 1 << 30, 1 << 40, now_ms, 0)
+    rows = np.flatnonzero(asked.state == sheds.ASKED)
+    sheds.answer(asked, rows[: len(rows) // 2].astype(np.int32), asked.asked[rows], now_ms)
+    sheds.pass_time(asked, now_ms + 1, 1)
+    response.bend(columns, rows, -asked.granted[rows], asked.deferrable_ppm[rows], supply.response.moved)
+    assign.sum_trees(columns)
+    sheds.restore(asked, 1 << 40, now_ms + 2)
+    sheds.forget_requests(asked)
 
 
 def _reported() -> None:

@@ -228,6 +228,7 @@ def population(name: str = "town", **changes: object) -> PopulationView:
         "unserved_w": (0, 0, 0, 50_000, 0, 0, 0, 0),
         "generation_w": 3_000_000,
         "safe_w": 2_700_000,
+        "shed_w": 12_000,
         "trees": (
             population_tree(), population_tree(plant="sun", load_w=880_000), population_tree(alive=False, safe_w=0,
             output_w=0, load_w=0, members=0), population_tree(plant="fixed", load_w=901_000, fresh=False),

@@ -22,6 +22,7 @@ async def test_a_population_in_sums(site: Site) -> None:
     assert (town["name"], town["kind"], town["compiled"]) == ("town", "simulated", True)
     assert (town["consumers"], town["starved"]) == (1_240, 37)
     assert (town["wanted_w"], town["served_w"], town["unserved_w"]) == (2_000_000, 1_950_000, 50_000)
+    assert town["shed_w"] == 12_000
     assert [row["load_class"] for row in town["classes"]] == [0, 2, 3], "nobody is in the others"
     assert town["classes"][2] == {
         "load_class": 3, "consumers": 1_140, "served": 1_103, "starved": 37, "unserved_w": 50_000,
@@ -83,6 +84,7 @@ async def test_series_by_class_and_state_and_two_for_a_tree(site: Site) -> None:
         'scowl_population_wanted_watts{population="town"} 2000000',
         'scowl_population_served_watts{population="town"} 1950000',
         'scowl_population_generation_watts{population="town"} 3000000',
+        'scowl_population_shed_watts{population="town"} 12000',
         'scowl_population_safe_watts{population="town"} 2700000',
         'scowl_population_trees{population="town",state="in-service"} 3',
         'scowl_population_trees{population="town",state="out-of-service"} 1',

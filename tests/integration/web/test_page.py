@@ -210,6 +210,7 @@ async def test_a_population_has_a_section_of_its_own(site: Site) -> None:
         "Served": "1.95 MW (97.50 %)",
         "Not served": "50 kW",
         "Starved": "37",
+        "Shed on request": "12 kW",
         "Generation": "3 MW",
         "Borne safely": "2.7 MW",
         "Consumers, each feed counted": "1,240, simulated, compiled",

@@ -256,3 +256,27 @@ def test_a_drawn_fleet_has_its_plants() -> None:
     assert np.array_equal(plants.rated, fleet.rated)
     assert set(plants.kind.tolist()) == {CONTINUOUS, FIXED, STOCHASTIC}
     assert (plants.on == (plants.kind == STOCHASTIC)).all()
+
+
+@given(
+    places=st.lists(st.tuples(st.integers(300, 1_000), st.integers(300, 1_000)), min_size=1, max_size=4),
+    soon=st.integers(0, 1_500),
+    final=st.integers(0, 3_000),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_raising_promises_arrives_also_from_plants_on_their_way_down(
+    places: list[tuple[int, int]], soon: int, final: int
+) -> None:
+    plants = lay_out_plants(np.full(len(places), CONTINUOUS, np.uint8), np.full(len(places), 1_000))
+    plants.ramp[:] = 100
+    plants.on[:] = 1
+    plants.output[:], plants.target[:] = np.array(places).T
+    before = dispatch.under_way(plants, 0, RIDE_MS)
+    most = plants._replace(target=plants.rated.copy())
+    there_is = dispatch.under_way(most, 0, RIDE_MS)
+    given_ = dispatch.raise_continuous(plants, Relief(soon, final), 0, RIDE_MS)
+    after = dispatch.under_way(plants, 0, RIDE_MS)
+    assert Relief(after.soon - before.soon, after.final - before.final) == given_
+    assert given_.soon >= min(soon, there_is.soon - before.soon)
+    assert given_.final >= min(final, there_is.final - before.final)
+    assert (plants.target <= plants.rated).all()
