@@ -26,6 +26,7 @@ from scowl_edge.tracker.population.shares import (
     proportional,
     put_feeds,
     share_out,
+    strided,
 )
 
 MOST_CRUMBS = 1 << 16
@@ -234,6 +235,7 @@ def fill_blocks(
             drop_block(target, crumbs, 0 + int(block))
         return
     coarse, fine = by_grain(target, blocks)
+    coarse = strided(coarse)
     sizes = np.empty(len(coarse), np.int64)
     for n in range(len(coarse)):
         sizes[n] = target.block_served[coarse[n]]

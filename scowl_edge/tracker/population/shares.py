@@ -91,7 +91,40 @@ def blocks_of(target: Columns, groups: NDArray[np.int32], group: int) -> NDArray
             k = int(target.block_class[block])
             found[begin[k]] = block
             begin[k] += 1
+    start = 0
+    for k in range(CLASSES):
+        end = 0 + int(begin[k])
+        found[start:end] = strided(found[start:end])
+        start = end
     return found
+
+
+@inner_kernel
+def strided(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The same numbers in large even steps: neighbours, which are of one zone and about one size, come far apart.
+
+    So every tree gets members of all sizes, and later there is somebody of any size who may leave it.
+    """
+    count = len(numbers)
+    step = max(1, count * 618 // 1_000)
+    while step > 1 and not coprime(step, count):
+        step -= 1
+    mixed = np.empty(count, np.int32)
+    at = 0
+    for n in range(count):
+        mixed[n] = numbers[at]
+        at += step
+        at -= count if at >= count else 0
+    return mixed
+
+
+@inner_kernel
+def coprime(one: int, other: int) -> bool:
+    """Whether two numbers have no common divisor."""
+    a, b = one, other
+    while b:
+        a, b = b, a % b
+    return a == 1
 
 
 @inner_kernel

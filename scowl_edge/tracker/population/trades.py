@@ -34,7 +34,7 @@ from scowl_edge.tracker.population.room import Room, room_of, tightest
 from scowl_edge.tracker.population.sizes import NO_CLASS, NOBODY, Sizes, last_pile, next_pile, sizes_of, smallest_from
 from scowl_edge.tracker.population.threshold import equals
 
-_FEW = 128
+_FEW = 2_048
 """The mean overload for which this is done, in sizes of who would starve for it."""
 _EQUAL = 16
 """Those whose demand is within one part in so many of the threshold may take each other's place."""
@@ -44,23 +44,19 @@ _EACH = 64
 """How many of them are listed at most, for each tree."""
 _MOST = 16
 """How many of a tree may starve for others at most."""
-_PIECES = 16
+_PIECES = 8
 """How many pieces of room are tried for one that is just filled."""
 _FIRSTS = 128
 """How many are tried who are too large for a tree, for one that fits another tree's need."""
-_PIECE = 3
-"""A piece of room for so many who would starve is worth moves."""
 _DEAR = 4
 """So many moves are worth a look at all members of another tree."""
-_SMALL = 32
-"""Room for more than so many is for feeds."""
 _PATIENCE = 8
 """For each move that is saved, up to so many, one more may starve."""
 _TREES_TRIED = 12
 """How many trees are looked at for two feeds to swap."""
 _PAIRS = 24
 """How many firsts are tried for a pair that covers an overload."""
-_BLOCKS = 48
+_BLOCKS = 64
 """How many blocks of a tree are looked at for members that may leave."""
 _SLOT_BITS, _SIZE_BITS = 31, 15
 
@@ -510,59 +506,20 @@ def cure_stiff(
 
 
 @inner_kernel
-def fill_small(
-    columns: Columns,
-    log: Log,
-    room: Room,
-    trades: Trades,
-    feeds: tuple[NDArray[np.int64], NDArray[np.int32]],
-    trees: NDArray[np.int64],
-    end: int,
-) -> None:
-    """Fills smaller rooms, for which most feeds are too large, by swaps: two who move instead of several who starve.
-
-    A tree that is over by just so much is cured by that as well.
-    """
-    for other in range(len(columns.tree_safe)):
-        piece = room_of(columns, other)
-        if not columns.tree_alive[other] or not _PIECE * trades.size <= piece <= _SMALL * trades.size:
-            continue
-        for exact in range(2):
-            tried = 0
-            for tree in trees:
-                over = over_of(columns, int(tree))
-                fits = piece - trades.size <= over <= piece if exact == 0 else over > piece
-                if not fits or tried == _TREES_TRIED or int(log.totals[1]) + 2 > end:
-                    continue
-                tried += 1
-                if swap_up_to(
-                    columns, log, room, feeds, int(tree), other, over if exact == 0 else piece - trades.size // 2, piece
-                ):
-                    piece = 0
-                    break
-            if piece == 0:
+def fill_up(columns: Columns, log: Log, room: Room, trades: Trades, end: int) -> None:
+    """Fills pieces of room from the trees that are still over: one who moves instead of several who starve."""
+    trees = over_trees(columns)
+    flags = np.zeros(len(columns.tree_safe), np.uint8)
+    for tree in trees:
+        flags[tree] = 1
+    members = list_members(columns, wanted_trees(flags))
+    for tree in trees:
+        sizes = sizes_of(columns, members, int(tree), NO_CLASS, _BLOCKS)
+        while len(room.heap) and int(log.totals[1]) < end:
+            piece = min(over_of(columns, int(tree)), room_of(columns, int(room.heap[0])))
+            demand = largest_of(sizes, piece)
+            if demand < 2 * trades.size or not send(columns, log, room, trades, sizes, demand, -1):
                 break
-
-
-@inner_kernel
-def swap_up_to(
-    columns: Columns,
-    log: Log,
-    room: Room,
-    feeds: tuple[NDArray[np.int64], NDArray[np.int32]],
-    tree: int,
-    other: int,
-    least: int,
-    most: int,
-) -> bool:
-    """Swaps a feed of one tree for one of the other that is smaller by `least` to `most`; whether it could."""
-    slots = len(columns.demand)
-    go, come = swap_of(columns, feeds, tree, other, least, most)
-    if go < 0:
-        return False
-    move_one(columns, log, room, slots + come, tree)
-    move_one(columns, log, room, slots + go, other)
-    return True
 
 
 @inner_kernel
@@ -737,12 +694,12 @@ def trade(columns: Columns, log: Log, history: History, room: Room, first_entry:
         flags[tree] = 1
     members = list_members(columns, wanted_trees(flags))
     feeds = sorted_feeds(columns)
-    fill_small(columns, log, room, trades, feeds, trees, end)
     chain(columns, log, room, members, trades, trees, end)
     for tree in trees:
         cure_stiff(columns, log, room, members, trades, feeds, int(tree), end)
     for tree in trees:
         cure_closely(columns, log, room, members, trades, feeds, int(tree), end)
+    fill_up(columns, log, room, trades, end)
     for tree in range(len(columns.tree_safe)):
         if columns.tree_alive[tree]:
             starve_equals(columns, log, room, trades, tree)
