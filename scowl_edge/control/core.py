@@ -241,7 +241,7 @@ class Core:
             for population in self.populations:
                 population.shift_times(event.mono_base_ms)
         for population in self.populations:
-            population.booted()
+            population.booted(gap_known=event.rebased_by_utc)
         memory.situation.boot = event.boot
         memory.situation.stopping_at = -1
         memory.image.quality[:] = Quality.UNTRIED

@@ -25,7 +25,7 @@ class Law(StrEnum):
     SAFE = "no tree is loaded above what is safe"
     MARGIN = "what a tree may carry is its plant's latest output less the margin, at most"
     ZONES = "no feeder, substation or connection is loaded above its limit"
-    ALIVE = "a dead plant keeps nobody"
+    ALIVE = "a dead plant keeps nobody, while another lives"
     ELIGIBLE = "a tree feeds only zones that it may feed"
     PROTECTED = "class 0 is never starved by software"
     SERVED = "no more is served than the bound"
@@ -157,12 +157,16 @@ def check_columns(book: LawBook, step: int, columns: Columns, now: Sight) -> Non
     at = np.where(outside, 0, tree)
     counts = served != 0
     dead = counts & (columns.tree_alive[at] == 0)
+    nobody = not columns.tree_alive.any()
+    if nobody:
+        # Class 0 is never starved by software, and a roof is never cut: they stay where they were.
+        dead &= (places.klass != PROTECTED) & (demand > 0)
     book.hold(Law.ALIVE, step, not dead.any(), f"{dead.sum()} places in dead trees {np.unique(tree[dead])[:5]}")
     wrong = counts & (columns.eligible[places.zone, at] == 0)
     book.hold(Law.ELIGIBLE, step, not wrong.any(), f"{wrong.sum()} places")
     alive = columns.tree_alive != 0
     supply = int(columns.tree_safe[alive].sum())
-    held = int(np.maximum(0, now.load - columns.tree_safe)[alive].sum())
+    held = int(np.maximum(0, now.load - columns.tree_safe)[alive | nobody].sum())
     most = int(np.maximum(0, demand).sum())
     text = f"{in_trees} served of {most} wanted, with a supply of {supply}"
     book.hold(Law.SERVED, step, in_trees <= min(supply + held, most), text)
@@ -202,7 +206,8 @@ def check_churn(book: LawBook, step: int, columns: Columns, before: Sight, now: 
     demand = now.demand[:places]
     least = least_departures(earlier, demand, columns)
     went, bound = 0, 0
-    for t in np.flatnonzero(least):
+    # Where no plant lives there is nowhere to go.
+    for t in np.flatnonzero(least) if columns.tree_alive.any() else ():
         gone = int(np.count_nonzero((earlier.tree == t) & (now.tree[:places] != t) & (demand != 0)))
         if now.load[t] <= columns.tree_safe[t]:
             arrived = int(demand[(earlier.tree != t) & (now.tree[:places] == t) & (demand < 0)].sum())

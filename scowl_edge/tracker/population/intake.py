@@ -250,6 +250,12 @@ class Intake:
         self.feed_held[:] = UNKNOWN
         self.sent_at[:] = -1
 
+    def forget_ages(self) -> None:
+        """How long ago anybody was heard is not known: not lately."""
+        self.output_at[:] = -1
+        for heard in (self.people.edge.received_s, self.people.edge.big_received_s):
+            heard[:] = np.minimum(heard, 1)
+
     def unconfirmed(self, now_ms: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
         """(kind, number, tree) of assignments to be sent again; None if there are none."""
         found = np.zeros((REPEATED_AT_ONCE, 3), np.int64)

@@ -540,10 +540,12 @@ class Population:
         self.margins = self._margins()
         self.standing = standing.look(columns)
 
-    def booted(self) -> None:
-        """The daemon started anew: everybody is told again."""
+    def booted(self, *, gap_known: bool) -> None:
+        """The daemon started anew: everybody is told again. Nobody's word is fresh if nobody knows how old it is."""
         if self.intake is not None:
             self.intake.doubt()
+            if not gap_known:
+                self.intake.forget_ages()
 
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time, after a restart on another clock base."""

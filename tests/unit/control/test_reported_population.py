@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from scowl_edge.assembly import assemble
@@ -32,8 +33,15 @@ def site() -> Site:
 class District:
     """A tracker and what is told to it, at the times a test says."""
 
-    def __init__(self, journal: MemoryJournal | None = None, now_ms: int = 1_000_000) -> None:
-        self.now_ms = now_ms
+    def __init__(
+        self,
+        journal: MemoryJournal | None = None,
+        now_ms: int = 1_000_000,
+        *,
+        utc_ok: bool = True,
+        utc_shift_ms: int = 0,
+    ) -> None:
+        self.now_ms, self.utc_ok, self.utc_shift_ms = now_ms, utc_ok, utc_shift_ms
         self.journal = journal or MemoryJournal()
         self.inbox = Inbox(0, [], [], [], lambda: None)
         self.core = Core(site())
@@ -57,7 +65,9 @@ class District:
         return self.core.populations[0]
 
     def clocks(self) -> Clocks:
-        return Clocks(mono_ms=self.now_ms, utc_ms=1_900_000_000_000 + self.now_ms, utc_ok=True)
+        return Clocks(
+            mono_ms=self.now_ms, utc_ms=1_900_000_000_000 + self.now_ms + self.utc_shift_ms, utc_ok=self.utc_ok
+        )
 
     def tell(self, kind: BatchKind, rows: list[tuple[int, ...]], sender: int = 1, sequence: int | None = None) -> None:
         number = self.sequence[sender] = sequence or self.sequence.get(sender, 0) + 1
@@ -242,6 +252,26 @@ def test_a_crash_finds_all_of_it_and_the_journal_repeats_it() -> None:
     assert report.identical, str(report.difference)
     assert report.steps > 5
     after.step()
+
+
+@pytest.mark.parametrize(("utc_ok", "fresh"), [(True, True), (False, False)])
+def test_what_was_heard_before_a_gap_of_unknown_length_is_not_fresh(utc_ok: bool, fresh: bool) -> None:
+    """A machine that started anew, with a clock that nobody set: nobody can tell for how long it was off."""
+    district = started()
+    members = district.town.standing.tree_members.tolist()
+    district.tell_plants()
+    district.step()
+    assert district.town.fresh.all()
+    # The monotonic clock begins anew; where UTC is to be trusted, it says that a second has passed.
+    shift_ms = district.now_ms + 1_000 - 3_000
+    after = District(district.journal.crash(0), 3_000, utc_ok=utc_ok, utc_shift_ms=shift_ms)
+    after.step()
+    assert after.town.fresh.all() if fresh else not after.town.fresh.any()
+    assert after.town.standing.tree_members.tolist() == members, "each keeps whom it has"
+    after.sequence = district.sequence
+    after.tell_plants()
+    after.step()
+    assert after.town.fresh.all()
 
 
 def test_those_who_starve_are_told_so() -> None:

@@ -201,6 +201,14 @@ def test_class_0_alone_may_stay_above_a_limit(sound: Columns) -> None:
     assert broken(columns) == set()
 
 
+def test_where_no_plant_lives_class_0_and_roofs_stay_and_nobody_else(sound: Columns) -> None:
+    columns = copied(sound)
+    columns.tree_alive[:], columns.tree_safe[:] = 0, 0
+    assert Law.ALIVE in broken(columns)
+    columns.block_class[:], columns.big_class[:] = PROTECTED, PROTECTED
+    assert broken(columns) == set()
+
+
 def test_too_few_departures_are_found(sound: Columns) -> None:
     columns, log = copied(sound), Log.empty(100)
     before = Sight.of(columns)
