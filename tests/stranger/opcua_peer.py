@@ -129,9 +129,13 @@ class Peer:
     def value(self, node: str) -> Any:
         return self.state()["values"][node]
 
-    def has_no_session(self) -> bool:
-        """Whether every client has said farewell, within half of the time in which a session lapses by itself."""
-        until = time.monotonic() + 30
+    def has_no_session(self, *, or_lapsed: bool = False) -> bool:
+        """Whether every client has said farewell, within half of the time in which a session lapses by itself.
+
+        With `or_lapsed` within longer than that: a session whose opening was given up, because its answer came too
+        late, is one that nobody can close.
+        """
+        until = time.monotonic() + (90 if or_lapsed else 30)
         while self.state()["open"]:
             if time.monotonic() > until:
                 return False
