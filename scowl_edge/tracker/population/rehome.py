@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scowl_edge.compiled import inner_kernel
 from scowl_edge.tracker.population.assign import mix, move_big, move_block, move_slot
-from scowl_edge.tracker.population.columns import NO_TREE, PROTECTED, Columns, Log
+from scowl_edge.tracker.population.columns import MIXED, NO_TREE, PROTECTED, Columns, Log
 from scowl_edge.tracker.population.members import (
     block_of,
     demand_of,
@@ -24,15 +24,45 @@ from scowl_edge.tracker.population.members import (
 )
 from scowl_edge.tracker.population.room import Room, room_of, roomiest, settle
 
+_TREES = 65_536
+_BALANCED = 2
+"""Instead of 0 or 1: dead, and its load is 0."""
+
 
 @inner_kernel
 def dead_trees(columns: Columns) -> NDArray[np.uint8]:
-    """[trees] 1 where a dead tree still carries load."""
-    flags = np.zeros(len(columns.tree_safe), np.uint8)
-    for tree in range(len(flags)):
-        if not columns.tree_alive[tree] and int(columns.tree_load[tree]) != 0:
-            flags[tree] = 1
-    return flags
+    """[trees] 1 where a dead tree still has members that draw or produce anything."""
+    trees, balanced = len(columns.tree_safe), 0
+    flags = np.zeros(_TREES, np.uint8)
+    for tree in range(trees):
+        if not columns.tree_alive[tree]:
+            flags[tree] = 1 if int(columns.tree_load[tree]) != 0 else _BALANCED
+            balanced += 1 if int(columns.tree_load[tree]) == 0 else 0
+    if balanced:
+        # What is drawn and what is produced may be equal: then the load does not tell.
+        look_for_members(columns, flags)
+    for tree in range(trees):
+        flags[tree] = 1 if flags[tree] == 1 else 0
+    return flags[:trees]
+
+
+@inner_kernel
+def look_for_members(columns: Columns, flags: NDArray[np.uint8]) -> None:
+    """Sets 1 where a tree that is flagged as balanced has a member with any demand."""
+    block_tree, block_start, demand, tree_of = columns.block_tree, columns.block_start, columns.demand, columns.tree
+    for block in range(len(block_tree)):
+        tree = int(block_tree[block])
+        if tree == MIXED:
+            for slot in range(int(block_start[block]), int(block_start[block + 1])):
+                if flags[tree_of[slot]] == _BALANCED and demand[slot] != 0:
+                    flags[tree_of[slot]] = 1
+        elif flags[tree] == _BALANCED:
+            for slot in range(int(block_start[block]), int(block_start[block + 1])):
+                if demand[slot] != 0:
+                    flags[tree] = 1
+    for feed in range(len(columns.big_tree)):
+        if flags[columns.big_tree[feed]] == _BALANCED and columns.big_demand[feed] != 0:
+            flags[columns.big_tree[feed]] = 1
 
 
 @inner_kernel

@@ -264,6 +264,26 @@ def test_a_budget_bounds_the_moves_and_leaves_the_rest_for_the_next_step(town: C
     assert (columns.tree_load <= columns.tree_safe).all()
 
 
+def test_a_dead_tree_whose_load_is_just_0_is_left_too(town: Columns) -> None:
+    """Roofs may produce exactly what the others of the tree draw."""
+    columns = copied(town)
+    feeds = np.flatnonzero(columns.big_tree == 2)
+    columns.big_tree[feeds], columns.big_demand[feeds] = NO_TREE, 0
+    slots = np.flatnonzero(assignments(columns).tree == 2)
+    columns.demand[slots] = 0
+    columns.demand[slots[:2]] = [700, -700]
+    sum_blocks(columns)
+    sum_trees(columns)
+    assert columns.tree_load[2] == 0
+    columns.tree_alive[2], columns.tree_safe[2] = 0, 0
+    before, log = copied(columns), Log.empty(1 << 12)
+    check_laws(before, columns, log, repair(columns, log, History.empty(columns), Learnt.empty(), ALL))
+    assert (assignments(columns).tree[slots[:2]] != 2).all()
+    log = Log.empty(1 << 12)
+    repair(columns, log, History.empty(columns), Learnt.empty(), ALL)
+    assert int(log.totals[0]) == 0, "once it is empty, nothing is left to do"
+
+
 def test_without_any_living_tree_the_protected_keep_their_place_and_are_told() -> None:
     columns = placed(400, 3)
     columns.tree_alive[:], columns.tree_safe[:] = 0, 0
