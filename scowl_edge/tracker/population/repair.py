@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from scowl_edge.compiled import inner_kernel, kernel
 from scowl_edge.tracker.population.assign import unmix
+from scowl_edge.tracker.population.chains import trade
 from scowl_edge.tracker.population.columns import MIXED, Columns, Log
 from scowl_edge.tracker.population.cut import relieve_zones, starve
 from scowl_edge.tracker.population.history import History
 from scowl_edge.tracker.population.overload import relieve_trees, starve_over
 from scowl_edge.tracker.population.rehome import rehome
 from scowl_edge.tracker.population.room import open_room
-from scowl_edge.tracker.population.trades import trade
 
 ROUNDS = 5
 """How often a shortage is cut a little deeper because of pieces of room that nobody fits in."""

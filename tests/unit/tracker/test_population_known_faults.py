@@ -224,7 +224,8 @@ def test_identities_that_agree_in_32_bits_are_two() -> None:
 def test_loads_are_spread_in_proportion_so_that_a_small_change_moves_nobody() -> None:
     columns = placed(5_000, 10, ratio_ppm=1_050_000)
     used = columns.tree_load * 1_000 // columns.tree_safe
-    assert used.max() - used.min() <= 30, "nobody is full to the brim beside one with room"
+    # A block is at most a sixty-fourth of the mean tree, and a tree may have one more or one less than its share.
+    assert used.max() - used.min() <= 2 * 1_000 // 64, "nobody is full to the brim beside one with room"
     slots = np.flatnonzero(columns.demand > 0)[::100]
     for slot in slots.tolist():
         reports.set_demand(columns, slot, int(columns.demand[slot]) * 11 // 10)
