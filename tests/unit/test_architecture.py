@@ -63,7 +63,7 @@ ARROWS: dict[str, set[str]] = {
     "compiled": {"kernel_cache", "model"},
     "kernel_cache": set(),
     "tracker": {"model", "capacity", "compiled"},
-    "dsr": {"model", "capacity"},
+    "dsr": {"model", "capacity", "compiled"},
     "market": {"model", "capacity"},
     "ownership": {"model", "capacity"},
     "control": {"model", "capacity", "tracker", "dsr", "market", "ownership"},
