@@ -19,7 +19,7 @@ from bench.machine import spread
 from scowl_edge.tracker.population import bounds, packing
 from scowl_edge.tracker.population.assign import same_sums, sum_trees
 from scowl_edge.tracker.population.census import draw, draw_fleet, nested_zones
-from scowl_edge.tracker.population.columns import NO_TREE, Census, Columns, Layout, Log, lay_out
+from scowl_edge.tracker.population.columns import MIXED, NO_TREE, Census, Columns, Layout, Log, lay_out
 from scowl_edge.tracker.population.cut import relieve_zones, starve
 from scowl_edge.tracker.population.fill import rebuild
 from scowl_edge.tracker.population.history import History
@@ -189,6 +189,15 @@ def members(columns: Columns) -> NDArray[np.int64]:
     """int64[trees]: how many are in each, from the bound of a site in which all trees are dead."""
     dead = columns._replace(tree_alive=np.zeros_like(columns.tree_alive))
     return bounds.departures(dead)
+
+
+def places(columns: Columns) -> NDArray[np.int64]:
+    """int64[slots + feeds]: the tree of each, `NO_TREE` for who starves and where nobody is."""
+    blocks = columns.block_tree.astype(np.int64).repeat(np.diff(columns.block_start))
+    slots = np.where(blocks == MIXED, columns.tree[: len(blocks)].astype(np.int64), blocks)
+    slots[columns.demand[: len(blocks)] == 0] = NO_TREE
+    feeds = np.where(columns.big_demand == 0, NO_TREE, columns.big_tree.astype(np.int64))
+    return np.concatenate([slots, feeds])
 
 
 def least_changes(s: Site) -> tuple[int, int]:

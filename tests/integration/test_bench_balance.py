@@ -47,11 +47,12 @@ def test_the_lines_of_the_table() -> None:
         *balance.bound_costs(s, 1),
     ]
     rows = cells("\n".join(lines), 7)
-    assert len(rows) == 15 + 24 + 5 + 1 + 2 + 9
+    assert len(rows) == 15 + 32 + 5 + 1 + 2 + 9
     gaps = [float(row[4]) for row in rows if row[0] == "not served of min(S, D)"]
     assert len(gaps) == 5 and all(0 <= gap < 2e-3 for gap in gaps)
-    churn = [float(row[4].split("=")[1]) for row in rows if row[0] == "changes of hands / least"]
-    assert len(churn) == 8 and all(ratio >= 0 for ratio in churn)
+    still = [row[4].split("=")[0].strip() == "0 / 0" for row in rows if row[0] == "change hands / least"]
+    churn = [float(row[4].split("=")[1]) for row in rows if row[0] == "change hands / least"]
+    assert len(churn) == 8 and all(ratio >= 1 or row_is_still for ratio, row_is_still in zip(churn, still, strict=True))
 
 
 def test_the_closed_loop() -> None:
