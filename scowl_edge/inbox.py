@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from scowl_edge.model.batch import Batch
 from scowl_edge.model.effect import Inputs
-from scowl_edge.model.event import Event, LinkChanged, Outcome
+from scowl_edge.model.event import Answer, Event, LinkChanged, Outcome, Told
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.tick import Tick
 
 _NO_READINGS = np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int64)
 MOST_BATCH_BYTES = 64 << 20
 """Of batches that wait for a step; more are refused at the source."""
+
+MOST_MESSAGES = 20_000
+"""That wait for a step; more are refused at the source."""
 
 ROUND_NEAREST, ROUND_UP, ROUND_DOWN = 0, 1, 2
 
@@ -80,6 +83,8 @@ class Inbox:
         self._batches: list[Batch] = []
         self._batch_bytes = 0
         self.refused_batches = 0
+        self._messages = 0
+        self.refused_messages = 0
         self._fresh = np.zeros(points, np.bool_)
         self.conflated = 0
         """Point updates that were overwritten before a step saw them."""
@@ -108,7 +113,7 @@ class Inbox:
             return
         if self.wake is not None:
             self.wake()
-        if self.hurry is not None and not isinstance(event, Outcome | LinkChanged):
+        if self.hurry is not None and not isinstance(event, Outcome | LinkChanged | Told | Answer):
             self.hurry()
 
     def keep(self, event: Event) -> None:
@@ -124,6 +129,17 @@ class Inbox:
         self._batch_bytes += len(batch.data)
         return True
 
+    def message(self, told: Told) -> bool:
+        """Keeps what a peer said for the next step; False if too much waits already: the peer has to try again."""
+        if self._messages >= MOST_MESSAGES:
+            self.refused_messages += 1
+            return False
+        self._messages += 1
+        self.keep(told)
+        if self.wake is not None:
+            self.wake()
+        return True
+
     def requests(self, link: str, result: str, count: int = 1) -> None:
         """Counts requests by their result."""
         self.request_results[link, result] += count
@@ -135,7 +151,7 @@ class Inbox:
 
     def freeze(self, tick: Tick) -> Inputs:
         """Everything that came since the last freeze, as exact integers; empties the inbox."""
-        events, self._events = tuple(self._events), []
+        events, self._events, self._messages = tuple(self._events), [], 0
         batches, self._batches, self._batch_bytes = tuple(self._batches), [], 0
         table, at = self.table, self._at
         if not len(at):

@@ -13,7 +13,7 @@ import structlog
 from scowl_edge.contracts import Clock, Driver, PointWrite, WriteRequest
 from scowl_edge.journal.records import sending_record
 from scowl_edge.model.command import Command, CommandId, OutcomeKind, Verb
-from scowl_edge.model.effect import Effect, Plan, Read, Write
+from scowl_edge.model.effect import Ask, Effect, Plan, Read, Send, Write
 from scowl_edge.model.event import Outcome
 from scowl_edge.turn import Clocks, Turn
 
@@ -85,6 +85,10 @@ class Loop:
         self.settled.set()
         self.on_settled: Callable[[], None] | None = None
         """Called after every step, as soon as `settled` is set."""
+        self.speak: Callable[[Send], None] | None = None
+        """Takes what peers are to be told; None: nobody is there, and all of it is dropped."""
+        self.work: Callable[[Ask], None] | None = None
+        """Takes work for a worker, right after the step that asked for it."""
         self._clock = clock
         self._drivers = drivers
         self._wires = wires
@@ -160,6 +164,10 @@ class Loop:
             self._write(effect.command)
         elif isinstance(effect, Read):
             self._read(effect)
+        elif isinstance(effect, Send) and self.speak is not None:
+            self.speak(effect)
+        elif isinstance(effect, Ask) and self.work is not None:
+            self.work(effect)
 
     def _write(self, command: Command) -> None:
         wire = self._wires[command.actuator]

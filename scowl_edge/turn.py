@@ -28,7 +28,7 @@ from scowl_edge.journal.records import (
 from scowl_edge.journal.recovery import Recovery
 from scowl_edge.model.batch import Assign, Seated
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
-from scowl_edge.model.effect import Effect, Inputs, Plan, Write
+from scowl_edge.model.effect import Effect, Inputs, Plan, Send, Write
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import Booted, JournalGap, Outcome, StepFailed
 from scowl_edge.model.tick import Late, Tick
@@ -36,6 +36,8 @@ from scowl_edge.model.tick import Late, Tick
 SAME_BOOT_TOLERANCE_MS = 2_000
 LARGE_STATE, MOST_RARE = 4 << 20, 12
 """Bytes of state that one usual distance between snapshots is for; the longest distance, in usual ones."""
+MOST_HELD = 20_000
+"""Messages that wait for the journal."""
 LATE_PART = 4
 """A turn counts as late from the fourth part of a period on."""
 
@@ -73,6 +75,9 @@ class Turn:
         self._since: list[Inputs] = []
         self._taken = True
         """Whether the journal took the last step's records: what it did not take no barrier makes durable."""
+        self._held: list[Send] = []
+        """What was decided and must not be said before it is durable."""
+        self.lost_sends = 0
         self.failure = ""
         """What the last step raised, empty if it did not."""
 
@@ -156,12 +161,15 @@ class Turn:
     def may_leave(self, plan: Plan, durable: bool) -> list[Effect]:
         """The effects that may go now. What must stay is told to the core as withheld."""
         if durable and self._taken:
-            return list(plan.effects)
+            held, self._held = self._held, []
+            return [*held, *plan.effects]
         leaving: list[Effect] = []
         for effect in plan.effects:
             if isinstance(effect, Assign | Seated):
                 continue  # The first is repeated as long as nobody confirms it; who hears nothing of a join asks again.
-            if isinstance(effect, Write) and not effect.command.safety:
+            if isinstance(effect, Send) and not effect.safety:
+                self._hold(effect)
+            elif isinstance(effect, Write) and not effect.command.safety:
                 self.inbox.event(
                     Outcome(
                         command=effect.command.id,
@@ -173,6 +181,14 @@ class Turn:
             else:
                 leaving.append(effect)
         return leaving
+
+    def _hold(self, effect: Send) -> None:
+        """Keeps a message until the journal follows. What does not fit is as good as lost on its way: peers ask again
+        for what is not acknowledged, and tell all they hold when a link comes back."""
+        if len(self._held) < MOST_HELD:
+            self._held.append(effect)
+        else:
+            self.lost_sends += 1
 
     def _rarer(self) -> int:
         """A state of many megabytes is stored less often; a restart runs the steps since again, so not too rarely."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scowl_edge.model.batch import Assign, Batch, Seated
 from scowl_edge.model.command import Command
 from scowl_edge.model.event import Event
+from scowl_edge.model.exchange import Message
 from scowl_edge.model.tick import Tick
 
 
@@ -30,7 +31,29 @@ class Read:
     """Monotonic: wanted by then."""
 
 
-Effect = Write | Read | Assign | Seated
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Tell a peer something. An acknowledgement is one too: it leaves when what it acknowledges is durable."""
+
+    link: str
+    """The peer's name in the configuration, or its node id where it came by itself."""
+    message: Message
+    safety: bool = False
+    """May go although the journal is late: it only lowers an exceedance, or leads back to what is safe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Work for a worker; its `Answer` comes back as an event. What it works on is fetched from the core."""
+
+    job: str
+    revision: int
+    """Of what it works on; a later one of the same job takes its place."""
+    by_ms: int
+    """Monotonic: of no use after that."""
+
+
+Effect = Write | Read | Assign | Seated | Send | Ask
 
 
 @dataclass(frozen=True, slots=True, eq=False)

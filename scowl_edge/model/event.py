@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scowl_edge.model.command import CommandId, OutcomeKind
+from scowl_edge.model.exchange import Message
+from scowl_edge.model.flexibility import Pick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,4 +171,48 @@ class StepFailed:
     events_lost: int
 
 
-Event = Outcome | LinkChanged | Order | ValueOrder | Veto | AlarmOrder | Booted | Stopping | JournalGap | StepFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a provider, an energy manager or an appliance said. It is acknowledged once this is durable."""
+
+    link: str
+    """The peer's name in the configuration, or its node id where it came by itself."""
+    message: Message
+    at_ms: int
+    """Monotonic: when it was received."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a worker made of an `Ask`. The state went on meanwhile: whoever takes it looks whether it still fits."""
+
+    job: str
+    revision: int
+    """Of the `Ask`."""
+    picks: tuple[Pick, ...]
+    objective: int
+    """Of what was picked; in the job's own unit."""
+    bound: int
+    """No choice has less."""
+    idle: int
+    """Of doing nothing."""
+    moves: int
+    """Spent."""
+    failure: str = ""
+    """In words; the rest means nothing then."""
+
+
+Event = (
+    Outcome
+    | LinkChanged
+    | Order
+    | ValueOrder
+    | Veto
+    | AlarmOrder
+    | Booted
+    | Stopping
+    | JournalGap
+    | StepFailed
+    | Told
+    | Answer
+)

@@ -153,6 +153,21 @@ class OfferSet:
         return next((o for o in self.offers if o.offer_id == offer_id), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """One choice among the offers of an appliance."""
+
+    esa_id: str
+    rev: int
+    offer_id: str
+    profile_id: str
+    start_ms: int
+    setpoints_w: tuple[int, ...] = ()
+    """One an element; empty: nominal."""
+    why: str = ""
+    """In words."""
+
+
 class SelectionState(StrEnum):
     """Where a selection stands. The appliance decides; all others hold copies."""
 
