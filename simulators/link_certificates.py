@@ -33,7 +33,7 @@ class LinkCertificates:
                 "cryptography; install it with: pip install cryptography"
             )
         # Sites without such a link do without the library: it is large.
-        from simulators.issuing import Issuer
+        from scowl_edge.issuing import Issuer
 
         ours = (self._tls.ca, self._tls.certificate, self._tls.key)
         there = [path for path in ours if Path(path).exists()]

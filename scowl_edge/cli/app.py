@@ -225,7 +225,7 @@ main.add_typer(simulator)
 
 pki = typer.Typer(
     name="pki",
-    help="Show and change which certificates are trusted on secured OPC-UA links.",
+    help="Show and change which certificates are trusted on secured OPC-UA links; issue those of nodes of flexibility.",
     epilog="A secured link trusts nobody at first: it shows up as down, and the server's certificate lies among the "
     "rejected. Look at it with `scowl-edge pki show`, compare the thumbprint with what the server's own tool shows, "
     "then `scowl-edge pki trust THUMBPRINT`. The server must trust ours the same way.",
@@ -299,3 +299,44 @@ def pki_forget(
     from scowl_edge.cli import pki as command
 
     command.forget(command.folder_of(folder, config, link), what)
+
+
+AuthorityFolder = Annotated[
+    Path,
+    typer.Option(
+        "--authority", metavar="FOLDER", show_default=False, help="Of the authority. [default: scowl-edge-authority]"
+    ),
+]
+
+
+@pki.command("authority", epilog="Example: scowl-edge pki authority --name 'Mill Lane'")
+def pki_authority(
+    folder: AuthorityFolder = Path("scowl-edge-authority"),
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What it calls itself.")] = "scowl-edge",
+) -> None:
+    """Make an authority of your own for links of flexibility: for tests, and for sites that have none.
+
+    Its key stays in the folder: whoever has it can pass for any node.
+    """
+    from scowl_edge.cli import authority as command
+
+    command.create(folder, name)
+
+
+@pki.command("issue", epilog="Example: scowl-edge pki issue cem:house-4 --host house-4.example --host 192.0.2.7")
+def pki_issue(
+    node: Annotated[
+        str,
+        typer.Argument(metavar="NODE", show_default=False, help="dsrsp:NAME, cem:NAME or esa:NAME."),
+    ],
+    folder: AuthorityFolder = Path("scowl-edge-authority"),
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="HOST", help="Name or address at which it listens; may be given several times."),
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long it is good for.")] = 825,
+) -> None:
+    """Issue certificate and key of a node of flexibility. Again for the same node: in place of the ones before."""
+    from scowl_edge.cli import authority as command
+
+    command.issue(folder, node, host or [], days)

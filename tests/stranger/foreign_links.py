@@ -19,7 +19,7 @@ from node_peer import environment, node_modules, node_program
 from text_peer import TextPeer
 
 from scowl_edge.devices.declaration import LinkKind, LinkTls, ModbusLink, Parity, SerialLine
-from simulators.issuing import Issuer
+from scowl_edge.issuing import Issuer
 
 HERE = Path(__file__).parent
 BAUD = 115_200

@@ -1,4 +1,4 @@
-"""An issuer of certificates for a simulated link: elliptic curves, PEM files, keys that only their owner may read."""
+"""An issuer of certificates for links and nodes: elliptic curves, PEM files, keys that only their owner may read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _DAY = timedelta(days=1)
-_YEARS = timedelta(days=3650)
+_TEN_YEARS = 3650
+NODE_URI = "urn:scowl-flex:"
+"""Before a node's id in its certificate."""
 
 
 class Issuer:
@@ -46,7 +48,17 @@ class Issuer:
         )
         _write(self._certificate, self._key, made, key)
 
-    def issue(self, name: str, names: Iterable[str], certificate: Path, key: Path, *, expired: bool = False) -> None:
+    def issue(
+        self,
+        name: str,
+        names: Iterable[str],
+        certificate: Path,
+        key: Path,
+        *,
+        node: str = "",
+        days: int = _TEN_YEARS,
+        expired: bool = False,
+    ) -> None:
         """Makes a certificate with a key of its own.
 
         Args:
@@ -54,6 +66,8 @@ class Issuer:
             names: Host names and addresses that it is good for; empty ones are passed over.
             certificate: Where it goes.
             key: Where its key goes.
+            node: Node id of flexibility that it is good for, such as `cem:house-4`.
+            days: How long it is good for.
             expired: It ended yesterday.
 
         Raises:
@@ -64,7 +78,7 @@ class Issuer:
         assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
         own = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _dated(x509.CertificateBuilder(), expired=expired)
+            _dated(x509.CertificateBuilder(), expired=expired, days=days)
             .subject_name(_name(name))
             .issuer_name(issuer.subject)
             .public_key(own.public_key())
@@ -77,7 +91,9 @@ class Issuer:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(own.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         )
-        hosts = [_host(each) for each in dict.fromkeys(names) if each]
+        hosts: list[x509.GeneralName] = [_host(each) for each in dict.fromkeys(names) if each]
+        if node:
+            hosts.append(x509.UniformResourceIdentifier(NODE_URI + node))
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         certificate.parent.mkdir(parents=True, exist_ok=True)
@@ -94,10 +110,10 @@ def _write(certificate: Path, key: Path, made: x509.Certificate, secret: ec.Elli
     certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
 
-def _dated(builder: x509.CertificateBuilder, *, expired: bool) -> x509.CertificateBuilder:
+def _dated(builder: x509.CertificateBuilder, *, expired: bool, days: int = _TEN_YEARS) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     builder = builder.not_valid_before(now - (30 * _DAY if expired else _DAY))
-    return builder.not_valid_after(now - _DAY if expired else now + _YEARS)
+    return builder.not_valid_after(now - _DAY if expired else now + days * _DAY)
 
 
 def _name(text: str) -> x509.Name:
