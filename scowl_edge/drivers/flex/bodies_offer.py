@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, FailFast, Field, Strict
+from pydantic_core import PydanticCustomError
 
 from scowl_edge.drivers.flex.bodies_member import Modes
 from scowl_edge.drivers.flex.body import Body, absent, core_value
@@ -95,6 +96,8 @@ class CostBody(Body):
 
     def to_core(self) -> flexibility.Cost:
         """Nothing financial has no currency."""
+        if (self.financial is None) != (self.currency is None):
+            raise PydanticCustomError("pair", "should have both financial and currency, or none of them")
         return flexibility.Cost(
             financial_micro=self.financial or 0,
             currency=self.currency or "",

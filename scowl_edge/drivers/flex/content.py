@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def faults(body: object) -> Iterator[Fault]:
-    """What a body says that cannot be, worst for the reader first; of most bodies nothing."""
+    """What a body says that cannot be, in the order of its fields; of most bodies nothing."""
     check = _CHECKS.get(type(body))
     return iter(()) if check is None else check(body)
 
@@ -84,8 +84,7 @@ def _offer(offer: Offer, path: str) -> Iterator[Fault]:
         yield Fault(Code.OUT_OF_WINDOW, f"{path}.start_latest", "is before start_earliest")
     if offer.valid_until_ms > offer.start_latest_ms:
         yield Fault(Code.OUT_OF_WINDOW, f"{path}.valid_until", "is after start_latest")
-    if len(set(offer.modes)) < len(offer.modes):
-        yield Fault(Code.DUPLICATE_ID, f"{path}.modes", "names a mode twice")
+    yield from _once(offer.modes, f"{path}.modes")
     yield from _unique([profile.profile_id for profile in offer.profiles], f"{path}.profiles", ".profile_id")
     if offer.profile(offer.default_profile_id) is None:
         yield Fault(Code.UNKNOWN_OFFER, f"{path}.default_profile_id", "is no profile of this offer")
@@ -107,6 +106,11 @@ def _unique(ids: Sequence[str], path: str, field: str) -> Iterator[Fault]:
         seen.add(each)
 
 
+def _once(words: Sequence[str], path: str) -> Iterator[Fault]:
+    if len(set(words)) < len(words):
+        yield Fault(Code.SCHEMA, path, f"says a word twice: {', '.join(words)}")
+
+
 def _slots(slots: Sequence[Slot]) -> Iterator[Fault]:
     end_ms = None
     for at, slot in enumerate(slots):
@@ -125,6 +129,8 @@ def _register(body: Register) -> Iterator[Fault]:
     if body.p_min_w > body.p_max_w:
         text = f"{body.p_min_w} W is above p_max_w, {body.p_max_w} W"
         yield Fault(Code.OUT_OF_BOUNDS, "p_min_w", text)
+    yield from _once(body.modes, "modes")
+    yield from _once(body.controls, "controls")
 
 
 def _override(body: Override) -> Iterator[Fault]:

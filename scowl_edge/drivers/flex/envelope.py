@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -25,6 +25,8 @@ VERSION = "1.0"
 FRAME_MAX_BYTES = 1 << 20
 """The longest frame."""
 
+_WORDS = {"missing": "is needed", "model_type": "should be an object", "tuple_type": "should be an array"}
+"""Where the validator's own words name what is not on the wire."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _MAJOR = re.compile(r"([0-9]{1,3})\.[0-9]{1,3}\Z")
 
@@ -57,11 +59,13 @@ class Frame(BaseModel):
 
 def _frame_of(name: str) -> type[Frame]:
     model = BODIES[name]
+    kind: Any = Literal[name]
     body: Any = Annotated[model, AfterValidator(core_value)]
     return create_model(
         f"{model.__name__.removesuffix('Body')}Message",
         __base__=Frame,
         __doc__=model.__doc__,
+        type=(kind, Field(description="What the body is.")),
         body=(body, Field(description="The content.")),
     )
 
@@ -186,6 +190,6 @@ def _refuse(error: ValidationError, message_id: str | None) -> NoReturn:
     for step in first["loc"]:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
     got = first["input"]
-    shown = "" if isinstance(got, dict | list) or first["type"] == "missing" else f", not {str(got)[:40]!r}"
-    text = first["msg"][:1].lower() + first["msg"][1:]
+    shown = "" if isinstance(got, dict | list | tuple) or first["type"] == "missing" else f", not {str(got)[:40]!r}"
+    text = _WORDS.get(first["type"]) or first["msg"][:1].lower() + first["msg"][1:]
     raise Refused(Code.SCHEMA, path, f"{text}{shown}", message_id) from None
