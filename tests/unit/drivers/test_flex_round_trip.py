@@ -15,7 +15,7 @@ from scowl_edge.drivers.flex import Refused, frame, parse
 from scowl_edge.drivers.flex.bodies import BODIES as DECLARED
 from scowl_edge.model.exchange import Body, Message
 
-CALM = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+CALM = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 QUICK = settings(CALM, max_examples=30)
 
 scalars = (
@@ -93,7 +93,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(CALM, max_examples=600)
+@settings(CALM, max_examples=400)
 @given(any_message, st.data())
 def test_any_changed_message_is_a_message_or_refused(message: Message, data: st.DataObject) -> None:
     raw = orjson.loads(frame(message, 5))
