@@ -10,12 +10,12 @@ Every method brings the state up to `now` first. What it gives back is to be sen
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from scowl_edge.dsr.asking import Conditions
+from scowl_edge.dsr.course import Course, decided
 from scowl_edge.dsr.delay import CAP_S, DEFAULT_MAX_S
 from scowl_edge.dsr.instant import Now, Restart, WallClock
-from scowl_edge.dsr.limiting import SILENCE_MS, Envelope, Fallback, Limiting
+from scowl_edge.dsr.limiting import SILENCE_MS, Fallback, Limiting
 from scowl_edge.dsr.selecting import Selections, Tolerance
 from scowl_edge.dsr.selection import RUNS
 from scowl_edge.model.errors import ScowlError
@@ -44,8 +44,6 @@ from scowl_edge.model.exchange import (
 from scowl_edge.model.flexibility import (
     UNSET,
     Control,
-    LimitClass,
-    LimitState,
     OfferSet,
     OnLinkLoss,
     OverrideBy,
@@ -62,39 +60,6 @@ HOLD_MAX_S = 3_600
 
 class OfferError(ScowlError):
     """Offers of another appliance, or of a revision that is not new."""
-
-
-class Cause(StrEnum):
-    """Why an appliance does what it does."""
-
-    DEFAULT = "DEFAULT"
-    """Nobody asks for anything: what it would do by itself."""
-    SELECTION = "SELECTION"
-    PAUSE = "PAUSE"
-    """A selection is interrupted."""
-    OVERRIDE = "OVERRIDE"
-    """As its user wants it."""
-    LIMIT = "LIMIT"
-    FAILSAFE = "FAILSAFE"
-    """Nobody who may set limits is heard."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """What the device should do now. An arbiter takes `wish_w` and `envelopes`; a device alone takes `setpoint_w`."""
-
-    wish_w: int | None
-    """What the selection asks for; None: whatever the device does by itself (0 W while `PAUSE`)."""
-    setpoint_w: int | None
-    """`wish_w` within the bounds; None: by itself, within the bounds."""
-    p_lower_w: int | None
-    """All bounds taken together, a contract's left out under an override; None: none."""
-    p_upper_w: int | None
-    envelopes: tuple[Envelope, ...]
-    """Bounds by class, the higher first."""
-    cause: Cause
-    """What decides."""
-    select_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,35 +297,8 @@ class Appliance:
 
     def course(self, now: Now) -> Course:
         """What the device should do; call `advance` first."""
-        envelopes = self.limiting.envelopes(now)
-        selection = self.selections.running()
         overridden = self._scope() not in (OverrideScope.NONE, OverrideScope.LOCAL)
-        wish_w, cause, select_id = None, Cause.DEFAULT, ""
-        if selection is not None:
-            select_id = selection.select_id
-            paused = selection.state is SelectionState.INTERRUPTED
-            wish_w, cause = (0, Cause.PAUSE) if paused else (selection.setpoint_w(), Cause.SELECTION)
-        elif overridden:
-            cause = Cause.OVERRIDE
-        lower_w, upper_w = _together(envelopes, overridden)
-        setpoint_w = wish_w
-        if wish_w is not None:
-            setpoint_w = _clipped(wish_w, lower_w, upper_w)
-        if self.limiting.state not in (LimitState.UNLIMITED, LimitState.LIMITED) and setpoint_w != wish_w:
-            cause = Cause.FAILSAFE
-        elif setpoint_w != wish_w:
-            cause = Cause.LIMIT
-        elif wish_w is None and cause is Cause.DEFAULT and envelopes:
-            cause = Cause.LIMIT if self.limiting.state is LimitState.LIMITED else Cause.FAILSAFE
-        return Course(
-            wish_w=wish_w,
-            setpoint_w=setpoint_w,
-            p_lower_w=lower_w,
-            p_upper_w=upper_w,
-            envelopes=envelopes,
-            cause=cause,
-            select_id=select_id,
-        )
+        return decided(self.selections.running(), self.limiting.envelopes(now), overridden)
 
     def wake_mono_ms(self, now: Now) -> int:
         """When `advance` has something to do next; call it first. Ramps of limits not counted."""
@@ -506,27 +444,6 @@ class Appliance:
     def _state(self, now: Now) -> State:
         self.state_due_mono_ms = now.mono_ms + STATE_EVERY_MS
         return State(esa_id=self.esa_id, value=self.running, override=self._scope())
-
-
-def _together(envelopes: tuple[Envelope, ...], overridden: bool) -> tuple[int | None, int | None]:
-    """All bounds at once; where they contradict each other, those of the higher class hold."""
-    lower_w: int | None = None
-    upper_w: int | None = None
-    for envelope in envelopes:
-        if overridden and envelope.klass is LimitClass.CONTRACT:
-            continue
-        if envelope.p_upper_w is not None:
-            above_w = envelope.p_upper_w if lower_w is None else max(envelope.p_upper_w, lower_w)
-            upper_w = above_w if upper_w is None else min(upper_w, above_w)
-        if envelope.p_lower_w is not None:
-            below_w = envelope.p_lower_w if upper_w is None else min(envelope.p_lower_w, upper_w)
-            lower_w = below_w if lower_w is None else max(lower_w, below_w)
-    return lower_w, upper_w
-
-
-def _clipped(power_w: int, lower_w: int | None, upper_w: int | None) -> int:
-    power_w = power_w if lower_w is None else max(power_w, lower_w)
-    return power_w if upper_w is None else min(power_w, upper_w)
 
 
 def _ack(code: Code | None) -> Ack:
