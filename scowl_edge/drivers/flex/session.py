@@ -278,6 +278,11 @@ class Session:
         self._intake.seen.most = most
 
     @property
+    def last_seq(self) -> int:
+        """Number of the newest frame on this connection; 0 before the first."""
+        return self._seq
+
+    @property
     def waiting(self) -> int:
         """Messages of ours that are not acknowledged."""
         return len(self._outbox)
