@@ -202,7 +202,9 @@ class Pair:
                 while self.other(end).wire:
                     self.arrive(end)
                 self.store(end)
-            if not any(one.wire or one.session.waiting for one in self.ends):
+            if all(one.session.state is LinkState.UP and not one.wire + one.waiting for one in self.ends) and not any(
+                one.session.waiting for one in self.ends
+            ):
                 return
             self.pass_time(1_000)
 
