@@ -5,7 +5,18 @@ one field says against another, `schema` writes docs/flex. All that is bad gives
 """
 
 from scowl_edge.drivers.flex.content import Fault, export_faults, faults
-from scowl_edge.drivers.flex.envelope import FRAME_MAX_BYTES, VERSION, Envelope, frame, parse
+from scowl_edge.drivers.flex.envelope import FRAME_MAX_BYTES, VERSION, Envelope, content_bytes, frame, parse
 from scowl_edge.drivers.flex.refusal import Refused
 
-__all__ = ["FRAME_MAX_BYTES", "VERSION", "Envelope", "Fault", "Refused", "export_faults", "faults", "frame", "parse"]
+__all__ = [
+    "FRAME_MAX_BYTES",
+    "VERSION",
+    "Envelope",
+    "Fault",
+    "Refused",
+    "content_bytes",
+    "export_faults",
+    "faults",
+    "frame",
+    "parse",
+]

@@ -108,9 +108,13 @@ class CostBody(Body):
     @classmethod
     def written(cls, value: flexibility.Cost) -> dict[str, object]:
         """Money only where it has a currency."""
-        out: dict[str, object] = {"co2_g": value.co2_g, "comfort": value.comfort}
+        out: dict[str, object] = {}
         if value.currency:
             out |= {"financial": micro_text(value.financial_micro), "currency": value.currency}
+        if value.co2_g:
+            out["co2_g"] = value.co2_g
+        if value.comfort:
+            out["comfort"] = value.comfort
         return out
 
 

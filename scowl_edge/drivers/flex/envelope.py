@@ -121,6 +121,16 @@ def frame(message: Message, seq: int) -> bytes:
     return data
 
 
+def content_bytes(message: Message) -> bytes:
+    """What a message says, without when, as which message and in which session: equal for equal contents.
+
+    For digests of what was received. It has no limit, since what arrived in few bytes (`1e9`) may be more when it is
+    written by us.
+    """
+    name = TYPES[type(message.body)]
+    return orjson.dumps((name, message.src, message.dst, message.corr, BODIES[name].written(message.body)))
+
+
 def _bytes(frame: bytes | str) -> bytes:
     if isinstance(frame, str):
         try:

@@ -107,12 +107,12 @@ def _parts(per_one: int, lowest: int, highest: int) -> Callable[[object], int]:
     return read
 
 
-def _of_million(ppm: int) -> float:
-    return ppm / 1_000_000
+def _of_million(ppm: int) -> int | float:
+    return ppm / 1_000_000 if ppm % 1_000_000 else ppm // 1_000_000
 
 
-def _of_thousand(milli: int) -> float:
-    return milli / 1_000
+def _of_thousand(milli: int) -> int | float:
+    return milli / 1_000 if milli % 1_000 else milli // 1_000
 
 
 Time = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
 import orjson
@@ -11,7 +12,7 @@ from flex_messages import BODIES, any_message, counts, messages
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scowl_edge.drivers.flex import Refused, frame, parse
+from scowl_edge.drivers.flex import Refused, content_bytes, frame, parse
 from scowl_edge.drivers.flex.bodies import BODIES as DECLARED
 from scowl_edge.model.exchange import Body, Message
 
@@ -59,6 +60,15 @@ def test_unknown_fields_are_ignored_and_blanks_and_order_do_not_count(message: M
     raw["body"]["later"] = extra
     backwards = dict(reversed(raw.items()))
     assert parse(json.dumps(backwards, indent=2))[1] == message
+
+
+@CALM
+@given(any_message, any_message)
+def test_contents_are_the_same_bytes_if_and_only_if_they_are_equal(one: Message, other: Message) -> None:
+    again = parse(frame(replace(one, id=other.id, ts_ms=other.ts_ms), 9))[1]
+    assert content_bytes(again) == content_bytes(one)
+    for changed in (replace(one, body=other.body), replace(one, corr=other.corr), replace(one, src=other.src)):
+        assert (content_bytes(changed) == content_bytes(one)) == (changed == one)
 
 
 def check(data: bytes | str) -> None:
