@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scowl_edge.assembly.build import per_phase_va
 from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
+from scowl_edge.assembly.flex_schema import FlexAutonomous, FlexFailsafe
 from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, StorageRole
 from scowl_edge.assembly.schema import RatingSection
@@ -68,6 +69,26 @@ def below(ratings: dict[str, RatingSection], device: DeviceSection, name: str) -
         seen.add(at)
         at = ratings[at].within if at in ratings else None
     return False
+
+
+def _appliances_w(structure: Structure, rating: str, direction: str) -> tuple[int, int]:
+    """(how many appliances of flexibility may hang below a rating, most power of each when left alone)."""
+    flex = structure.configuration.flex
+    manager = flex.manager if flex is not None else None
+    if manager is None or manager.within is None:
+        return 0, 0
+    at: str | None = manager.within
+    seen: set[str] = set()
+    while at is not None and at not in seen and at != rating:
+        seen.add(at)
+        above = structure.configuration.ratings.get(at)
+        at = above.within if above is not None else None
+    if at != rating:
+        return 0, 0
+    alone: list[FlexFailsafe | FlexAutonomous] = [manager.failsafe]
+    if manager.autonomous is not None:
+        alone.append(manager.autonomous)
+    return manager.appliances, max(part.import_ if direction == IMPORT else part.export for part in alone)
 
 
 def _fallback_w(role: PowerRole, direction: str) -> int | None:
@@ -137,6 +158,14 @@ def _excess(structure: Structure, name: str, rating: RatingSection, direction: s
             load_va[letter] += share_va
         shown = "rated" if role.failsafe is None else "fail-safe"
         terms.append((share_va, f"{device_name} {APPARENT.show(share_va)} ({shown})"))
+    many, each_w = _appliances_w(structure, name, direction)
+    if many and each_w:
+        # Nobody knows their phases: taken as spread evenly.
+        share_va = -(-many * each_w // (3 if rating.phases == 3 else 1))
+        for letter in load_va if rating.phases == 3 else "a":
+            load_va[letter] += share_va
+        terms.append((share_va, f"{many} appliances {APPARENT.show(share_va)} (fail-safe)"))
+        declared = True
     worst = max(load_va, key=lambda letter: load_va[letter])
     if load_va[worst] <= most_va:
         return None

@@ -17,6 +17,15 @@ from scowl_edge.assembly.device_schema import (
     ModbusDeviceSection,
     OpcuaDeviceSection,
 )
+from scowl_edge.assembly.flex_schema import (
+    Flex,
+    FlexAutonomous,
+    FlexFailsafe,
+    FlexManager,
+    FlexPeer,
+    FlexProvider,
+    FlexTls,
+)
 from scowl_edge.assembly.http_schema import Http, Tls
 from scowl_edge.assembly.keys import Key, json_schema, keys, own_keys, type_words
 from scowl_edge.assembly.kinds import Measure
@@ -65,7 +74,7 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("(top level)", Configuration),
     ("site", SiteSection),
     ("http", Http),
-    ("http.token, http.viewer, http.tls.certificate, http.tls.key, links.NAME.password", Source),
+    ("http.token, http.viewer, links.NAME.password; certificate, key, authority below http.tls and flex.tls", Source),
     ("http.tls", Tls),
     ("journal", Journal),
     ("telemetry", Telemetry),
@@ -79,6 +88,13 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("region", Region),
     ("buses.NAME", BusSection),
     ("ratings.NAME", RatingSection),
+    ("flex", Flex),
+    ("flex.tls", FlexTls),
+    ("flex.peers.NAME", FlexPeer),
+    ("flex.manager", FlexManager),
+    ("flex.manager.failsafe, flex.provider.failsafe", FlexFailsafe),
+    ("flex.manager.autonomous", FlexAutonomous),
+    ("flex.provider", FlexProvider),
     ("populations.NAME", PopulationSection),
     ("populations.NAME.statistics", StatisticsSection),
     ("devices.NAME, on a Modbus link", ModbusDeviceSection),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from scowl_edge.assembly.device_schema import AnyDevice
+from scowl_edge.assembly.flex_schema import Flex
 from scowl_edge.assembly.http_schema import Http
 from scowl_edge.assembly.kinds import Choice, Flag, Measure, Named, Text, Whole
 from scowl_edge.assembly.link_schema import AnyLink
@@ -230,6 +231,12 @@ class Configuration(Section):
     devices: dict[Name, AnyDevice] = key({}, "Devices by name.", "{wind-1: {...}}", shown="none")
     populations: dict[Name, PopulationSection] = key(
         {}, "Simulated populations, by name.", "{town: {consumers: 100000}}", shown="none"
+    )
+    flex: Flex | None = key(
+        None,
+        "Offers of flexibility, and selections among them; see [flexibility.md](flexibility.md).",
+        "{listen: ..., tls: {...}, manager: {...}}",
+        shown="none",
     )
     simulation: dict[str, Any] | None = key(
         None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
 from scowl_edge.assembly.doubt_sense import doubt_faults
+from scowl_edge.assembly.flex_sense import flex_faults
 from scowl_edge.assembly.guard_sense import guard_faults
 from scowl_edge.assembly.link_schema import OpcuaLinkSection
 from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
@@ -23,6 +24,7 @@ def sense_faults(structure: Structure) -> Iterator[Fault]:
     """All faults of this sort in the valid part of a file."""
     yield from http_faults(structure)
     yield from telemetry_faults(structure)
+    yield from flex_faults(structure)
     yield from modbus_link_faults(structure)
     for name, link in structure.configuration.links.items():
         if isinstance(link, OpcuaLinkSection):

@@ -1,0 +1,78 @@
+"""Values of `flex` that are right each by itself and wrong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scowl_edge.assembly.kinds import split_listen, suggest
+from scowl_edge.assembly.port_sense import source_faults
+from scowl_edge.assembly.structure import Structure
+from scowl_edge.config import Fault, Path
+
+
+def flex_faults(structure: Structure) -> Iterator[Fault]:
+    """Faults of `flex`."""
+    flex = structure.configuration.flex
+    if flex is None:
+        return
+    fault = structure.document.fault
+    for key in ("certificate", "authority", "key"):
+        yield from source_faults(structure, ("flex", "tls", key), getattr(flex.tls, key))
+    if flex.listen is not None and split_listen(flex.listen)[1] > 65535:
+        port = split_listen(flex.listen)[1]
+        yield fault(("flex", "listen"), f"port {port} does not exist", "write a port from 0 to 65535")
+    if flex.manager is None and flex.provider is None and not {"manager", "provider"} & set(structure.names("flex")):
+        what = "`flex` names neither `manager` nor `provider`, so this site has no part in it"
+        yield fault(("flex",), what, "name at least one of them", at_key=True)
+    if flex.provider is not None and flex.listen is None and "listen" not in structure.names("flex"):
+        what = "a provider without `listen` can be reached by no manager"
+        yield fault(("flex", "provider"), what, "add `listen: 0.0.0.0:8443`", at_key=True)
+    yield from _peers(structure)
+    if flex.manager is not None:
+        yield from _manager(structure)
+
+
+def _peers(structure: Structure) -> Iterator[Fault]:
+    flex = structure.configuration.flex
+    if flex is None:
+        return
+    fault = structure.document.fault
+    own = {part.node for part in (flex.manager, flex.provider) if part is not None}
+    taken: dict[str, str] = {}
+    for name, peer in flex.peers.items():
+        path: Path = ("flex", "peers", name, "node")
+        if path in structure.assumed:
+            continue
+        if peer.node in own:
+            yield fault(path, f"peer {name} is this node itself", "take it out, or correct its node id")
+        first = taken.setdefault(peer.node, name)
+        if first != name:
+            yield fault(path, f"peers {first} and {name} are both {peer.node}", "correct one of them")
+
+
+def _manager(structure: Structure) -> Iterator[Fault]:
+    flex = structure.configuration.flex
+    if flex is None or flex.manager is None:
+        return
+    manager, fault = flex.manager, structure.document.fault
+    path: Path = ("flex", "manager")
+    if manager.autonomous is not None and manager.unlimited:
+        yield fault((*path, "unlimited"), "`unlimited` and `autonomous` contradict each other", "name one of them")
+    if manager.within is not None and (*path, "within") not in structure.assumed:
+        known = structure.names("ratings")
+        if manager.within not in known:
+            todo = suggest(manager.within, known, noun="under `ratings` are")
+            yield fault((*path, "within"), f"there is no rating {manager.within}", todo)
+    if manager.provider is None or (*path, "provider") in structure.assumed:
+        return
+    peers = structure.names("flex", "peers")
+    if manager.provider not in peers:
+        if flex.provider is not None and manager.provider == flex.provider.node:
+            return
+        todo = suggest(manager.provider, peers, noun="under `peers` are")
+        yield fault((*path, "provider"), f"there is no peer {manager.provider}", todo)
+        return
+    peer = flex.peers.get(manager.provider)
+    if peer is not None and not peer.node.startswith("dsrsp:"):
+        what = f"peer {manager.provider} is {peer.node}, and only a dsrsp can be a provider"
+        yield fault((*path, "provider"), what, "name another peer")
