@@ -1,10 +1,10 @@
 """Instances for the selection benchmark, by seed: 5 profiles x 16 starts x 96 slots, one nested rating.
 
-A quarter of an hour a slot. Each appliance has 5 profiles, 4 to 16 slots long with 1 to 4 levels of power, around a size
-of its own (lognormal, about 2 kW), and 16 starts in a row. Left alone it runs its first profile at its first start,
-most of them in the evening. The target is a day with much sun; the energy is not quite enough for it. Half of the appliances are below
-a feeder, whose rating is 46 % of the peak of the target (more for few appliances: their loads do
-not even out), inside that of the site, 110 %.
+A quarter of an hour a slot. Each appliance has 5 profiles, 4 to 16 slots long with 1 to 4 levels of power, around a
+size of its own (lognormal, about 2 kW), and 16 starts in a row. Left alone it runs its first profile, most of them in
+the evening. The target is a day with much sun, with 5 % more energy than that. Half of the appliances are below a
+feeder, whose rating is 46 % of the target's peak (more where there are few appliances, whose loads do not even out);
+the site around it has 110 %.
 """
 
 from __future__ import annotations
@@ -72,6 +72,6 @@ def site(people: int, seed: int) -> Board:
     shape *= 1 + 0.05 * rng.normal(size=SLOTS)
     energy = -int(idle.residual.sum())
     board.target[:] = np.rint(shape / shape.sum() * energy * 1.05)
-    board.most[0] = int(board.target.max()) * int(46 + 100 / np.sqrt(people)) // 100
-    board.most[1] = int(board.target.max()) * int(110 + 100 / np.sqrt(people)) // 100
+    board.most[0] = int(board.target.max()) * int(46 + 200 / np.sqrt(people)) // 100
+    board.most[1] = int(board.target.max()) * int(110 + 200 / np.sqrt(people)) // 100
     return board

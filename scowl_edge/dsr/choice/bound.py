@@ -5,9 +5,10 @@ For any integer prices l(t) of the target and any prices m(n, t) >= 0 of the rat
     sum over t of (2 l T - l^2)  -  sum over n, t of (price of what a rating leaves)
         +  sum over appliances of the least of (cost - sum over t of (2 l - m) p)
 
-is not above the objective of any plan within the ratings, because r^2 >= 2 l r - l^2. It is computed in integers without
-rounding, so it holds however the prices were found. They are found on the convex hull of the choices: each appliance in
-turn moves from its mixture of choices towards the one that the residual asks for (block-coordinate Frank-Wolfe).
+is not above the objective of any plan within the ratings, because r^2 >= 2 l r - l^2. It is computed in integers
+without rounding, so it holds however the prices were found. They are found on the convex hull of the choices: each
+appliance in turn moves from its mixture of choices towards the one that the residual asks for (block-coordinate
+Frank-Wolfe).
 """
 
 from __future__ import annotations

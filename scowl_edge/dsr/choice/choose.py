@@ -101,12 +101,13 @@ class Chosen:
 
 def objective_of(board: Board, course: Course) -> int:
     """Squared deviation from the target plus costs, exactly."""
-    deviation = sum(r * r for r in course.residual.tolist())
-    return int(deviation) + sum(board.span_cost[course.span].tolist())
+    squares: list[int] = [r * r for r in course.residual.tolist()]
+    costs: list[int] = board.span_cost[course.span].tolist()
+    return sum(squares) + sum(costs)
 
 
-def choose(board: Board, seed: int, budget: Budget) -> Chosen:
-    """The best plan that the budget finds; never worse than doing nothing.
+def choose(board: Board, seed: int, budget: Budget, present: tuple[I64, I64] | None = None) -> Chosen:
+    """The best plan that the budget finds; never worse than doing nothing, nor than the present plan (spans, starts).
 
     Raises:
         TooLarge: powers or costs do not fit into 64 bits.
@@ -121,6 +122,11 @@ def choose(board: Board, seed: int, budget: Budget) -> Chosen:
         search.used += enumerate_plans(board, course)
         search.offer(course)
         return search.done(search.best, exhaustive=True)
+    if present is not None:
+        course = course_of(board, *present)
+        search.offer(copied(course))
+        search.used += descend(board, course, search.steep, search.left // 4)
+        search.offer(course)
     course = copied(search.idle)
     place(board, course, search.steep)
     search.descend(course)

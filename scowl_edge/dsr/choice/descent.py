@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scowl_edge.compiled import inner_kernel, kernel
-from scowl_edge.dsr.choice.board import Board, Course, I64, put
+from scowl_edge.dsr.choice.board import I64, Board, Course, put
 from scowl_edge.dsr.choice.value import number_of, take_number, value_choices
 
 

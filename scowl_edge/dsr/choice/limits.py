@@ -45,8 +45,8 @@ def check(board: Board) -> None:
     )
     if needed >= _ROOM:
         raise TooLarge(
-            f"{len(board.begin):,} appliances of up to {power:,} W, {reach:,} W together, over {slots} slots do not fit "
-            f"into 64 bits ({needed // _ROOM + 1} times too large); choose in parts, or count in kW"
+            f"{len(board.begin):,} appliances of up to {power:,} W, {reach:,} W together, over {slots} slots do not "
+            f"fit into 64 bits ({needed // _ROOM + 1} times too large); choose in parts, or count in kW"
         )
     if costs * FINE >= 1 << 60:
         raise TooLarge(f"a cost of {costs:,} does not fit (at most {(1 << 60) // FINE:,}); lower its weight")

@@ -55,7 +55,6 @@ def _near(board: Board, course: Course, who: int, node: int) -> bool:
 @inner_kernel
 def _add_penalties(board: Board, course: Course, who: int, node: int, steep: int) -> None:
     running, values = course.running, course.values
-    begin, end = int(board.begin[who]), int(board.end[who])
     count = 0
     for span in range(int(board.span_start[who]), int(board.span_start[who + 1])):
         profile = int(board.span_profile[span])
