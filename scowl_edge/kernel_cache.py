@@ -20,7 +20,12 @@ from typing import Any
 _NAME = "scowl-kernels-"
 _UNUSED_S = 7 * 86_400
 _HERE = Path(__file__).parent
-_SOURCES = (_HERE / "compiled.py", _HERE / "kernel_cache.py", _HERE / "tracker" / "population")
+_SOURCES = (
+    _HERE / "compiled.py",
+    _HERE / "kernel_cache.py",
+    _HERE / "tracker" / "population",
+    _HERE / "dsr" / "choice",
+)
 
 
 def directory() -> Path | None:

@@ -112,7 +112,7 @@ class OfferCalls:
             if call.state is CallState.ASKED and now_ms >= call.answer_by_at:
                 call.state = CallState.UNANSWERED
                 lapsed.append(select_id)
-            if call.state in (CallState.PLEDGED, CallState.EFFECTIVE, CallState.FAILED) and now_ms >= call.ends_at:
+            if call.state is not CallState.ASKED and now_ms >= call.ends_at:
                 del self.calls[select_id]
                 continue
             if call.state not in (CallState.PLEDGED, CallState.FAILED) or call.pledge is None:

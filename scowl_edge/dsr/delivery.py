@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from scowl_edge.dsr.readings import Source
+from scowl_edge.dsr.selecting import BAD_SLOTS, Tolerance
 from scowl_edge.dsr.settlement import Account, Settlement, SlotAmounts
-from scowl_edge.model.flexibility import WHOLE_PPM
 from scowl_edge.model.reason import Reason, declare
 
 UNDER = declare("under-delivered", "{}: {:W} on average instead of {:W} for {:s}, by the {}; selected {}")
@@ -32,21 +32,6 @@ class Finding:
     select_id: str
     fault: Fault
     why: Reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tolerance:
-    """What is still as promised."""
-
-    power_w: int = 200
-    share_ppm: int = 150_000
-    """Of the promised power's size; the larger of both counts."""
-    slots: int = 3
-    """In a row beyond it, and something is wrong."""
-
-    def kept(self, promised_w: int, measured_w: int) -> bool:
-        """Whether a mean power is as promised."""
-        return abs(measured_w - promised_w) <= max(self.power_w, abs(promised_w) * self.share_ppm // WHOLE_PPM)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,8 +60,8 @@ class Delivery:
         best = by_source.get(Source.METER) or by_source.get(Source.REPORT)
         if best is None:
             best = [s for s in books.slots(select_id) if s.start_ms + books.slot_ms <= now_utc_ms]
-        silent_ms = sum(s.amounts.missing_ms for s in best[-tolerance.slots :])
-        if len(best) >= tolerance.slots and all(s.amounts.missing_ms > 0 for s in best[-tolerance.slots :]):
+        silent_ms = sum(s.amounts.missing_ms for s in best[-BAD_SLOTS:])
+        if len(best) >= BAD_SLOTS and all(s.amounts.missing_ms > 0 for s in best[-BAD_SLOTS:]):
             found.append(_finding(account, Fault.UNPROVEN, Reason(SILENT, (account.esa_id, silent_ms, select_id))))
         if len(by_source) == 2 and (finding := _disputed(account, by_source, tolerance)) is not None:
             found.append(finding)
@@ -94,8 +79,8 @@ class Delivery:
 
 def _under(account: Account, slots: list[SlotAmounts], source: Source, tolerance: Tolerance) -> Finding | None:
     known = [s for s in slots if s.amounts.known_ms > s.amounts.assumed_ms]
-    last = known[-tolerance.slots :]
-    if len(last) < tolerance.slots or any(not _fails(s, tolerance) for s in last):
+    last = known[-BAD_SLOTS:]
+    if len(last) < BAD_SLOTS or any(not _fails(s, tolerance) for s in last):
         return None
     time = sum(s.amounts.known_ms for s in last)
     promised = sum(s.amounts.promised_w_ms for s in last) // time
@@ -119,8 +104,8 @@ def _disputed(account: Account, by_source: dict[Source, list[SlotAmounts]], tole
         for r, m in zip(by_source[Source.REPORT], by_source[Source.METER], strict=True)
         # Only the same span can be compared.
         if r.amounts.missing_ms == m.amounts.missing_ms == 0
-    ][-tolerance.slots :]
-    if len(both) < tolerance.slots:
+    ][-BAD_SLOTS:]
+    if len(both) < BAD_SLOTS:
         return None
     if any(tolerance.kept(m.delivered_w_ms // m.known_ms, r.delivered_w_ms // r.known_ms) for r, m in both):
         return None

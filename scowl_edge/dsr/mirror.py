@@ -81,6 +81,8 @@ class Copy:
     given_up: bool = False
     """Not answered in time: refused, as far as this side is concerned, whatever is told later."""
     effective: bool = False
+    cancel: CancelAt | None = None
+    """Taken back; told again until it is known to have ended."""
 
     @property
     def seen_as(self) -> SelectionState:
@@ -193,6 +195,7 @@ class Mirror:
             return Turned(changed=(self._status(copy),))
         if copy is not None:
             copy.touched_mono_ms = now.mono_ms
+            copy.cancel = CancelAt.NOW if CancelAt.NOW in (copy.cancel, at) else at
         return Turned(send=(Cancel(select_id=select_id, esa_id=self.esa_id, at=at),))
 
     def limit(self, limit: Limit, now: Now) -> Turned:
@@ -259,7 +262,7 @@ class Mirror:
         rests = [wanted.rest(now) for wanted in (self.safety, self.contract) if wanted is not None]
         send += [rest for rest in rests if rest is not None]
         for copy in self.copies:
-            if copy.given_up and not copy.state.terminal:
+            if not copy.state.terminal and (copy.given_up or copy.cancel is not None):
                 send.append(self._take_back(copy))
             elif copy.open and copy.select is not None:
                 send.append(copy.select)
@@ -309,7 +312,8 @@ class Mirror:
         return Turned(send=send, changed=() if before == after else (after,))
 
     def _take_back(self, copy: Copy) -> Cancel:
-        return Cancel(select_id=copy.select_id, esa_id=self.esa_id, at=CancelAt.NOW)
+        at = CancelAt.NOW if copy.given_up or copy.cancel is None else copy.cancel
+        return Cancel(select_id=copy.select_id, esa_id=self.esa_id, at=at)
 
     def _status(self, copy: Copy) -> SelectStatus:
         return SelectStatus(

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 
 from scowl_edge.dsr.readings import Readings, Source
+from scowl_edge.dsr.selecting import Tolerance
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.exchange import Report
 from scowl_edge.model.flexibility import SelectionState
@@ -238,6 +239,17 @@ class Settlement:
             slots.append(SlotAmounts(start_ms=start, amounts=_slot(account, found, assumed, begin, end)))
             start += self.slot_ms
         return tuple(slots)
+
+    def effective(self, select_id: str, tolerance: Tolerance, now_utc_ms: int) -> bool:
+        """Whether the latest slot in which a change was asked for, wholly measured, shows the promised power."""
+        asked = [
+            s.amounts
+            for s in self.slots(select_id)
+            if s.start_ms + self.slot_ms <= now_utc_ms and s.amounts.missing_ms == 0 and s.amounts.asked_w_ms != 0
+        ]
+        return bool(asked) and tolerance.kept(
+            asked[-1].promised_w_ms // asked[-1].known_ms, asked[-1].delivered_w_ms // asked[-1].known_ms
+        )
 
     def rows(self, select_id: str) -> tuple[Row, ...]:
         """One account as lines to export."""

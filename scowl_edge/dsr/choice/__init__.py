@@ -1,0 +1,49 @@
+"""The choice among offers: one profile and start for each appliance, so that the sum follows a target under ratings.
+
+`expand` makes a board of offers, `choose` a plan with a certified gap, `replan` keeps it up to date, `fill` sets what
+can be modulated, and `picked`, `reason` and `overloads` say what it means. All of it is integers: the same seed and
+budget give the same plan, compiled or not.
+
+Importing it loads the compiler, where there is one: import it in the worker that chooses.
+"""
+
+from scowl_edge.dsr.choice.choose import Budget, Chosen, budget_for, choose, replan
+from scowl_edge.dsr.choice.courses import Horizon
+from scowl_edge.dsr.choice.expand import (
+    BadInstance,
+    Candidate,
+    Instance,
+    Question,
+    Rates,
+    SlotRating,
+    Standing,
+    expand,
+)
+from scowl_edge.dsr.choice.limits import TooLarge
+from scowl_edge.dsr.choice.telling import Overload, Picked, Reason, overloads, picked, reason
+from scowl_edge.dsr.choice.water import fill
+
+__all__ = [
+    "BadInstance",
+    "Budget",
+    "Candidate",
+    "Chosen",
+    "Horizon",
+    "Instance",
+    "Overload",
+    "Picked",
+    "Question",
+    "Rates",
+    "Reason",
+    "SlotRating",
+    "Standing",
+    "TooLarge",
+    "budget_for",
+    "choose",
+    "expand",
+    "fill",
+    "overloads",
+    "picked",
+    "reason",
+    "replan",
+]
