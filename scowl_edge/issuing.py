@@ -15,8 +15,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _DAY = timedelta(days=1)
 _TEN_YEARS = 3650
-NODE_URI = "urn:scowl-flex:"
-"""Before a node's id in its certificate."""
 
 
 class Issuer:
@@ -93,7 +91,7 @@ class Issuer:
         )
         hosts: list[x509.GeneralName] = [_host(each) for each in dict.fromkeys(names) if each]
         if node:
-            hosts.append(x509.UniformResourceIdentifier(NODE_URI + node))
+            hosts.append(x509.UniformResourceIdentifier(node))
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         certificate.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,6 @@ import pickle
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, BinaryIO
 
 import structlog
@@ -21,6 +20,7 @@ import structlog
 from scowl_edge.contracts import Clock
 from scowl_edge.model.effect import Ask
 from scowl_edge.model.event import Answer
+from scowl_edge.model.flexibility import Proposal
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,8 @@ _LENGTH = struct.Struct("<Q")
 NICE = 10
 """The control loop goes first on a busy machine."""
 
-Work = Callable[[Any], Answer]
-"""What is done in the process: a function of a module, from what the core gave to its answer."""
+Work = Callable[[Any], Proposal]
+"""What is done in the process: a function of a module, from what the core gave to what it proposes."""
 
 
 class Worker:
@@ -87,15 +87,15 @@ class Worker:
             return self._failure(ask, f"the process ended by itself ({type(error).__name__}, exit status {status})")
         if isinstance(answer, str):
             return self._failure(ask, answer)
-        if not isinstance(answer, Answer):
-            return self._failure(ask, f"it gave {type(answer).__name__}, not an answer")
+        if not isinstance(answer, Proposal):
+            return self._failure(ask, f"it gave {type(answer).__name__}, not a proposal")
         self.done += 1
-        return replace(answer, job=ask.job, revision=ask.revision)
+        return Answer(job=ask.job, revision=ask.revision, proposal=answer)
 
     def _failure(self, ask: Ask, why: str) -> Answer:
         self.failed += 1
         log.warning("work_failed", job=ask.job, revision=ask.revision, why=why)
-        return Answer(job=ask.job, revision=ask.revision, picks=(), objective=0, bound=0, idle=0, moves=0, failure=why)
+        return Answer(job=ask.job, revision=ask.revision, proposal=None, failure=why)
 
     async def _exchange(self, data: bytes) -> Any:
         process = self._process
@@ -134,7 +134,7 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
         data = source.read(_LENGTH.unpack(head)[0])
         try:
             work, what = pickle.loads(data)
-            answer: Answer | str = work(what)
+            answer: Proposal | str = work(what)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             answer = f"{type(error).__name__}: {error}"
         out = pickle.dumps(answer)

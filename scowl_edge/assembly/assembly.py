@@ -86,6 +86,31 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlexPeerSettings:
+    """Another node of flexibility."""
+
+    name: str
+    node: str
+    url: str
+    """Where it listens; empty: it connects to us."""
+    fingerprint: str
+    """Of its certificate, 64 hex digits in lower case; empty: any that the authority issued to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexSettings:
+    """Links of flexibility."""
+
+    host: str
+    """Empty: nobody can connect."""
+    port: int
+    certificate: Secret
+    authority: Secret
+    key: Secret
+    peers: tuple[FlexPeerSettings, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
     """Everything that a configuration says, checked."""
 
@@ -100,6 +125,8 @@ class Assembly:
     http: HttpSettings
     journal: JournalSettings
     telemetry: TelemetrySettings
+    flex: FlexSettings | None
+    """None: the site has no part in flexibility; what part it has is `site.flex`."""
     simulation: Mapping[str, Any] | None = field(hash=False)
     """The section as it was written, not checked."""
     text: str = field(repr=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scowl_edge.assembly.assembly import Assembly, HttpSettings, JournalSettings, TelemetrySettings, TlsSettings
 from scowl_edge.assembly.declare import declare, secret
+from scowl_edge.assembly.flexing import flex_part, flex_settings
 from scowl_edge.assembly.http_schema import Http
 from scowl_edge.assembly.kinds import split_listen
 from scowl_edge.assembly.point_rows import PointRows
@@ -56,6 +57,7 @@ def build(configuration: Configuration, document: Document) -> Assembly:
             limit_bytes=configuration.telemetry.limit,
             enabled=configuration.telemetry.enabled,
         ),
+        flex=flex_settings(configuration.flex) if configuration.flex is not None else None,
         simulation=configuration.simulation,
         text=document.text,
         fingerprint=fingerprint,
@@ -147,6 +149,7 @@ def _site(configuration: Configuration, rows: PointRows, fingerprint: str) -> tu
             _population(name, section, configuration.region.margin)
             for name, section in configuration.populations.items()
         ),
+        flex=flex_part(configuration.flex) if configuration.flex is not None else None,
         fingerprint=fingerprint,
     )
     return site, wiring

@@ -8,6 +8,8 @@ from scowl_edge.assembly.kinds import Choice, Flag, Listen, Named, Text, Whole
 from scowl_edge.assembly.section import Magnitude, Name, Positive, Section, Source, duration, key
 from scowl_edge.model.quantity import POWER, TIME
 
+_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
 
 def _node(*roles: str) -> Text:
     said = " or ".join(f"{role}:NAME" for role in roles)
@@ -36,7 +38,10 @@ class FlexPeer(Section):
     fingerprint: (
         Annotated[str, Text("fingerprint", form=r"[0-9A-Fa-f]{64}", said="64 hexadecimal digits, SHA-256")] | None
     ) = key(
-        None, "Of its certificate; only this one is taken then.", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", shown="any that the authority issued"
+        None,
+        "Of its certificate; only this one is taken then.",
+        _EXAMPLE,
+        shown="any that the authority issued",
     )
 
 

@@ -14,15 +14,17 @@ from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
 from scowl_edge.control.chronicle import forget, note
 from scowl_edge.control.entry import STANDING, Stage
+from scowl_edge.control.flexible import Flexible
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
 from scowl_edge.model.batch import Assign, Seated
 from scowl_edge.model.codec import CodecError, decode, digest, encode
 from scowl_edge.model.command import Verb
-from scowl_edge.model.effect import Effect, Inputs, Plan, Read
+from scowl_edge.model.effect import Ask, Effect, Inputs, Plan, Read
 from scowl_edge.model.event import (
     AlarmOrder,
+    Answer,
     Booted,
     DeviceMode,
     JournalGap,
@@ -32,6 +34,7 @@ from scowl_edge.model.event import (
     RegionMode,
     StepFailed,
     Stopping,
+    Told,
     ValueOrder,
     Veto,
 )
@@ -83,7 +86,7 @@ class _Encoding:
 
 
 _POPULATED = b"populated\n"
-"""Begins a snapshot that holds populations; every part follows behind its length."""
+"""Begins a snapshot that holds populations or talks of flexibility; every part follows behind its length."""
 _LENGTH = struct.Struct("<Q")
 
 
@@ -132,6 +135,7 @@ class Core:
             from scowl_edge.tracker.population.population import Population
 
             self.populations = [Population(declared) for declared in site.populations]
+        self.flexible = Flexible(site.flex) if site.flex is not None else None
 
     def step(self, inputs: Inputs) -> Plan:
         """One turn of all stages."""
@@ -144,6 +148,8 @@ class Core:
         if tick.utc_ok:
             situation.utc_day = tick.utc_ms // 86_400_000
         counts: list[Count] = []
+        if self.flexible is not None:
+            self.flexible.begin()
         self._fold_readings(inputs)
         for event in inputs.events:
             self._fold_event(event, tick, counts)
@@ -163,6 +169,10 @@ class Core:
                 memory.reasons[d.device] = d.reason
         effects = self._act(seen, tick, reads)
         effects += self._populations_step(inputs)
+        if self.flexible is not None:
+            effects += self.flexible.step(tick)
+            for source, what in self.flexible.notes:
+                note(memory, tick, "flex", source, what)
         for count in counts:
             key = f"{count.verb} {count.outcome}"
             memory.counts[key] = memory.counts.get(key, 0) + 1
@@ -197,6 +207,9 @@ class Core:
         situation = self.memory.situation
         if isinstance(event, Outcome):
             self.ledger.outcome(event, counts)
+        elif isinstance(event, Told | Answer):
+            if self.flexible is not None:
+                self.flexible.told(event, tick) if isinstance(event, Told) else self.flexible.answer(event, tick)
         elif isinstance(event, LinkChanged):
             self._link_changed(event, tick)
         elif isinstance(event, Order):
@@ -242,6 +255,8 @@ class Core:
                 population.shift_times(event.mono_base_ms)
         for population in self.populations:
             population.booted(gap_known=event.rebased_by_utc)
+        if self.flexible is not None:
+            self.flexible.booted(event.mono_base_ms, gap_known=event.rebased_by_utc, tick=tick)
         memory.situation.boot = event.boot
         memory.situation.stopping_at = -1
         memory.image.quality[:] = Quality.UNTRIED
@@ -252,6 +267,10 @@ class Core:
 
     def _link_changed(self, event: LinkChanged, tick: Tick) -> None:
         situation = self.memory.situation
+        if self.flexible is not None and ":" in event.link:
+            # A peer's node id; links of devices have no such name.
+            self.flexible.link(event.link, event.up, event.cause, tick)
+            return
         if event.device:
             index = self._device_index.get(event.device)
             if index is None:
@@ -560,7 +579,8 @@ class Core:
     def sections(self) -> dict[str, bytes]:
         """Canonical bytes of each section of the memory."""
         known = {name: self._encoded(name, getattr(self.memory, name), hint) for name, hint in _HINTS.items()}
-        return known | {f"population {p.declared.name}": p.section() for p in self.populations}
+        known |= {f"population {p.declared.name}": p.section() for p in self.populations}
+        return known if self.flexible is None else known | {"flexibility": self.flexible.section()}
 
     def _encoded(self, name: str, section: Any, hint: Any) -> bytes:
         """A section's bytes; lists that only grow at their end are encoded when they did."""
@@ -579,7 +599,10 @@ class Core:
     def digests(self) -> tuple[tuple[str, str], ...]:
         """Digest of each section."""
         known = [(n, self._digest(n, self._encoded(n, getattr(self.memory, n), hint))) for n, hint in _HINTS.items()]
-        return (*known, *((f"population {p.declared.name}", p.digest()) for p in self.populations))
+        known += [(f"population {p.declared.name}", p.digest()) for p in self.populations]
+        if self.flexible is not None:
+            known.append(("flexibility", self.flexible.digest(self.memory.situation.step)))
+        return tuple(known)
 
     def _digest(self, name: str, data: bytes) -> str:
         """Most sections stay as they are in most steps, and bytes are compared quicker than digested."""
@@ -589,21 +612,26 @@ class Core:
         return before[1]
 
     def snapshot(self) -> bytes:
-        """All memory, canonical; with populations, in front of theirs."""
+        """All memory, canonical; with populations or flexibility, in front of theirs."""
         memory = encode(self.memory)
-        if not self.populations:
-            return memory
         parts = [memory, *(p.snapshot() for p in self.populations)]
+        if self.flexible is not None:
+            parts.append(self.flexible.snapshot())
+        if len(parts) == 1:
+            return memory
         return _POPULATED + b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
     def restore(self, data: bytes) -> None:
         """The inverse of `snapshot`. Raises ScowlError if the bytes do not fit this region."""
         parts = _parts(data)
-        if len(parts) != 1 + len(self.populations):
-            raise CodecError(f"restore: {len(parts) - 1} populations, where {len(self.populations)} are configured")
+        expected = len(self.populations) + (self.flexible is not None)
+        if len(parts) != 1 + expected:
+            raise CodecError(f"restore: {len(parts) - 1} parts beside the memory, where {expected} are configured")
         self.memory = decode(Memory, parts[0])
-        for population, part in zip(self.populations, parts[1:], strict=True):
+        for population, part in zip(self.populations, parts[1:], strict=False):
             population.restore(part)
+        if self.flexible is not None:
+            self.flexible.restore(parts[-1])
         self.ledger = Ledger(self.site, self.memory.ledger)
         self._steered = False
 
@@ -631,8 +659,14 @@ class Core:
         for population in self.populations:
             if (same := known_populations.get(population.declared)) is not None:
                 population.restore(same.snapshot())
+        if self.flexible is not None and old.flexible is not None:
+            self.flexible.adopt(old.flexible)
         memory.situation.events = before.situation.events
         memory.events = copy.deepcopy(before.events)
+
+    def work(self, ask: Ask) -> object | None:
+        """What a worker is to work on; None if nobody waits for it any more."""
+        return None if self.flexible is None else self.flexible.work(ask)
 
     @property
     def rulings(self) -> tuple[Ruling | None, ...]:

@@ -64,6 +64,8 @@ class Cem:
     seed: int
     site: Limiting
     """The site's own limit; make it with the fail-safe values of the site's configuration."""
+    each: Fallback | None = None
+    """What the site's configuration lets each appliance do by itself; None: as the site."""
     members: dict[str, Member] = field(default_factory=dict)
     """By appliance."""
     clock: WallClock = field(default_factory=WallClock)
@@ -321,6 +323,15 @@ class Cem:
         if member.appliance is not None:
             most_w = member.appliance.ceiling.failsafe_p_upper_w
             init = replace(init, failsafe_p_upper_w=min(init.failsafe_p_upper_w, most_w))
+        if self.each is not None:
+            lower_w = self.each.failsafe_p_lower_w
+            init = replace(
+                init,
+                failsafe_p_upper_w=min(init.failsafe_p_upper_w, self.each.failsafe_p_upper_w),
+                failsafe_p_lower_w=lower_w
+                if init.failsafe_p_lower_w is None
+                else max(lower_w, init.failsafe_p_lower_w),
+            )
         wanted = member.settings.random_offset_max_s
         if wanted is not None:
             init = replace(init, random_offset_max_s=wanted)
@@ -457,7 +468,7 @@ class Cem:
 
     def _own_init(self, register: Register) -> Init:
         """Settings until a provider sends his: blind, no more than its nameplate and what the site may then draw."""
-        most_w = min(max(0, register.p_max_w), self.site.fallback.failsafe_p_upper_w)
+        most_w = min(max(0, register.p_max_w), (self.each or self.site.fallback).failsafe_p_upper_w)
         return Init(esa_id=register.esa_id, failsafe_p_upper_w=max(0, most_w))
 
     def _all(self) -> list[Member]:

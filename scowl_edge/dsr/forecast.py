@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scowl_edge.dsr.goal import Goal, Terms
-from scowl_edge.dsr.planning import Candidate, Job, Pick, default_course
+from scowl_edge.dsr.planning import Candidate, Job, default_course
 from scowl_edge.dsr.settlement import Account
 from scowl_edge.dsr.spreading import Start
-from scowl_edge.model.flexibility import Offer, OfferSet, Profile
+from scowl_edge.model.flexibility import Offer, OfferSet, Pick, Profile
 from scowl_edge.model.profile import EMPTY, Timeline, layered, of_elements, total
 from scowl_edge.model.profile_slots import slot_means
 

@@ -9,20 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scowl_edge.model.exchange import Code
-from scowl_edge.model.flexibility import UNSET, Mode, Offer, OfferSet, Profile
+from scowl_edge.model.flexibility import UNSET, Mode, Offer, OfferSet, Pick, Profile
 from scowl_edge.model.profile import Timeline, of_elements
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pick:
-    """One profile of one offer, from a start on."""
-
-    esa_id: str
-    rev: int
-    offer_id: str
-    profile_id: str
-    start_ms: int
-    setpoints_w: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,24 +61,6 @@ class Job:
     caps: tuple[Cap, ...] = ()
     below: tuple[int, ...] = ()
     """By candidate: index of its innermost cap, -1 for none; empty: none has one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """A worker's answer: only what is to differ from doing nothing."""
-
-    number: int
-    picks: tuple[Pick, ...]
-    objective: int
-    """Squared deviation from the target plus costs, W^2 by slot."""
-    idle_objective: int
-    """The same if nothing were selected."""
-    bound: int | None
-    """No plan is better than this."""
-    gap_ppm: int | None
-    excess_w: int = 0
-    """Above caps, which only happens where nothing better is possible."""
-    idle_excess_w: int = 0
 
 
 def starts(offer: Offer, profile: Profile, earliest_ms: int) -> tuple[int, int] | None:

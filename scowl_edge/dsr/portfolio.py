@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from scowl_edge.dsr.delivery import Delivery, Finding
 from scowl_edge.dsr.goal import Terms
-from scowl_edge.dsr.planning import Pick
 from scowl_edge.dsr.settlement import Account, Settlement
 from scowl_edge.dsr.trust import Trust
 from scowl_edge.model.exchange import SelectStatus
-from scowl_edge.model.flexibility import Profile, SelectionState
+from scowl_edge.model.flexibility import Pick, Profile, SelectionState
 from scowl_edge.model.profile import Timeline, of_elements
 from scowl_edge.model.reason import Reason
 

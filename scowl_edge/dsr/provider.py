@@ -14,7 +14,7 @@ from scowl_edge.dsr.goal import Goal, Terms
 from scowl_edge.dsr.identity import identity
 from scowl_edge.dsr.instant import Now, Restart, WallClock
 from scowl_edge.dsr.mirror import Mirror, Turned
-from scowl_edge.dsr.planning import Candidate, Job, Pick, Proposal, current
+from scowl_edge.dsr.planning import Candidate, Job, current
 from scowl_edge.dsr.portfolio import Asked, Portfolio
 from scowl_edge.dsr.readings import Source
 from scowl_edge.dsr.spreading import Ramp, Start, edges, spread
@@ -42,7 +42,7 @@ from scowl_edge.model.exchange import (
     State,
     Want,
 )
-from scowl_edge.model.flexibility import LimitState, Mode, OverrideScope, SelectionState
+from scowl_edge.model.flexibility import LimitState, Mode, OverrideScope, Pick, Proposal, SelectionState
 from scowl_edge.model.profile import Timeline
 from scowl_edge.model.reason import Reason, declare
 

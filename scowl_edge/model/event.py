@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.exchange import Message
-from scowl_edge.model.flexibility import Pick
+from scowl_edge.model.flexibility import Proposal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,17 +189,9 @@ class Answer:
     job: str
     revision: int
     """Of the `Ask`."""
-    picks: tuple[Pick, ...]
-    objective: int
-    """Of what was picked; in the job's own unit."""
-    bound: int
-    """No choice has less."""
-    idle: int
-    """Of doing nothing."""
-    moves: int
-    """Spent."""
+    proposal: Proposal | None
     failure: str = ""
-    """In words; the rest means nothing then."""
+    """In words, where there is no proposal."""
 
 
 Event = (

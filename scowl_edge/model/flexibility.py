@@ -155,7 +155,7 @@ class OfferSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """One choice among the offers of an appliance."""
+    """One profile of one offer, from a start on."""
 
     esa_id: str
     rev: int
@@ -164,8 +164,25 @@ class Pick:
     start_ms: int
     setpoints_w: tuple[int, ...] = ()
     """One an element; empty: nominal."""
-    why: str = ""
-    """In words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A choice among the offers of many appliances: only what is to differ from doing nothing."""
+
+    number: int
+    """Of the job that it answers."""
+    picks: tuple[Pick, ...]
+    objective: int
+    """Squared deviation from the target plus costs, W^2 by slot."""
+    idle_objective: int
+    """The same if nothing were selected."""
+    bound: int | None
+    """No plan is better than this."""
+    gap_ppm: int | None
+    excess_w: int = 0
+    """Above caps, which only happens where nothing better is possible."""
+    idle_excess_w: int = 0
 
 
 class SelectionState(StrEnum):

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from scowl_edge.model.command import Verb, WriteClass
 from scowl_edge.model.event import DeviceMode, RegionMode
+from scowl_edge.model.part import FlexPart
 
 PPM = 1_000_000
 NONE = -1
@@ -349,5 +350,7 @@ class Site:
     consumers: tuple[Consumer, ...] = ()
     storages: tuple[Storage, ...] = ()
     populations: tuple[Population, ...] = ()
+    flex: FlexPart | None = None
+    """Its part in flexibility; None: none."""
     fingerprint: str = field(default="")
     """Digest of the configuration text it was built from."""

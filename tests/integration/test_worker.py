@@ -14,21 +14,29 @@ import pytest
 from scowl_edge.clocks import SystemClock
 from scowl_edge.model.effect import Ask
 from scowl_edge.model.event import Answer
+from scowl_edge.model.flexibility import Proposal
 from scowl_edge.worker import Worker
 
 
-def answer(what: object, number: int = 0) -> Answer:
-    return Answer(job="", revision=0, picks=(), objective=number, bound=os.getpid(), idle=os.nice(0), moves=0)
+def proposal(number: int = 0) -> Proposal:
+    return Proposal(
+        number=number, picks=(), objective=number, bound=os.getpid(), idle_objective=os.nice(0), gap_ppm=None
+    )
 
 
-def work(what: object) -> Answer:
+def proposed(answer: Answer) -> Proposal:
+    assert answer.proposal is not None, answer.failure
+    return answer.proposal
+
+
+def work(what: object) -> Proposal:
     """What a test wants the process to do."""
     match what:
         case int():
-            return answer(what, what)
+            return proposal(what)
         case "print":
             print("a line that is no answer")
-            return answer(what)
+            return proposal()
         case "fail":
             raise ValueError("no such offer")
         case "die":
@@ -67,10 +75,11 @@ def test_it_works_in_another_process_at_low_priority() -> None:
     async def course(worker: Worker, answers: asyncio.Queue[Answer]) -> None:
         worker.ask(ask(revision=7), 42)
         first = await answers.get()
-        assert (first.job, first.revision, first.objective, first.failure) == ("selection", 7, 42, "")
-        assert first.bound != os.getpid() and first.idle > os.nice(0)
+        made = proposed(first)
+        assert (first.job, first.revision, made.objective, first.failure) == ("selection", 7, 42, "")
+        assert made.bound != os.getpid() and made.idle_objective > os.nice(0)
         worker.ask(ask(), 43)
-        assert (await answers.get()).bound == first.bound, "the process stays"
+        assert proposed(await answers.get()).bound == made.bound, "the process stays"
         worker.ask(ask(), "print")
         assert not (await answers.get()).failure
 
@@ -84,7 +93,7 @@ def test_only_the_latest_of_a_job_is_done() -> None:
             worker.ask(ask(revision=number), number)
         worker.ask(ask(job="other"), 9)
         found = [await answers.get() for _ in range(2)]
-        assert [(a.job, a.revision, a.objective) for a in found] == [("selection", 4, 4), ("other", 1, 9)]
+        assert [(a.job, a.revision, proposed(a).objective) for a in found] == [("selection", 4, 4), ("other", 1, 9)]
 
     assert driven(course).replaced == 4
 
@@ -99,7 +108,7 @@ def test_what_goes_wrong_is_an_answer_and_the_next_one_is_done() -> None:
             worker.ask(ask(within_ms=1_500 if what == "hang" else 50_000), what)
             assert text in (await answers.get()).failure
             worker.ask(ask(), 1)
-            assert (await answers.get()).objective == 1
+            assert proposed(await answers.get()).objective == 1
         worker.ask(ask(within_ms=-1), 1)
         assert "no time was left" in (await answers.get()).failure
 
@@ -112,7 +121,7 @@ def test_its_process_ends_with_it() -> None:
 
     async def course(worker: Worker, answers: asyncio.Queue[Answer]) -> None:
         worker.ask(ask(), 1)
-        seen.append((await answers.get()).bound)
+        seen.append(proposed(await answers.get()).bound or 0)
 
     driven(course)
     assert not Path(f"/proc/{seen[0]}").exists()

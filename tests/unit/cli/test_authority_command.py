@@ -10,7 +10,6 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from scowl_edge.cli.app import main
-from scowl_edge.issuing import NODE_URI
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -26,7 +25,7 @@ def test_an_authority_and_two_nodes_that_know_each_other(tmp_path: Path) -> None
         assert run(folder, "issue", node, "--host", "localhost", "--host", "127.0.0.1", "--days", "30")[0] == 0
     made = x509.load_pem_x509_certificate((folder / "cem-house-4.pem").read_bytes())
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [f"{NODE_URI}cem:house-4"]
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["cem:house-4"]
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
     assert 29 <= (made.not_valid_after_utc - made.not_valid_before_utc).days <= 31
     for secret in ("authority.key", "cem-house-4.key"):

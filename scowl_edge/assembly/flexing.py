@@ -1,0 +1,66 @@
+"""The section `flex` as the daemon uses it: links and certificates for the driver, the site's part for the core."""
+
+from __future__ import annotations
+
+from scowl_edge.assembly.assembly import FlexPeerSettings, FlexSettings
+from scowl_edge.assembly.declare import secret
+from scowl_edge.assembly.flex_schema import Flex, FlexManager, FlexProvider
+from scowl_edge.assembly.kinds import split_listen
+from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
+
+
+def flex_settings(section: Flex) -> FlexSettings:
+    """Links of the section as it was read."""
+    host, port = split_listen(section.listen) if section.listen is not None else ("", 0)
+    return FlexSettings(
+        host=host,
+        port=port,
+        certificate=secret(section.tls.certificate),
+        authority=secret(section.tls.authority),
+        key=secret(section.tls.key),
+        peers=tuple(
+            FlexPeerSettings(
+                name=name, node=peer.node, url=peer.url or "", fingerprint=(peer.fingerprint or "").lower()
+            )
+            for name, peer in section.peers.items()
+        ),
+    )
+
+
+def flex_part(section: Flex) -> FlexPart:
+    """The site's part, from the section as it was read."""
+    return FlexPart(
+        manager=_manager(section, section.manager) if section.manager is not None else None,
+        provider=_provider(section.provider) if section.provider is not None else None,
+    )
+
+
+def _manager(section: Flex, manager: FlexManager) -> ManagerPart:
+    peer = section.peers.get(manager.provider or "")
+    autonomous = manager.autonomous
+    return ManagerPart(
+        node=manager.node,
+        provider=peer.node if peer is not None else manager.provider or "",
+        appliances=manager.appliances,
+        failsafe_p_upper_w=manager.failsafe.import_,
+        failsafe_p_lower_w=-manager.failsafe.export,
+        failsafe_min_s=manager.failsafe.hold // 1000,
+        autonomous_p_upper_w=autonomous.import_ if autonomous is not None else None,
+        autonomous_p_lower_w=-autonomous.export if autonomous is not None else None,
+        autonomous_unlimited=manager.unlimited,
+        random_offset_max_s=manager.random_offset // 1000,
+    )
+
+
+def _provider(provider: FlexProvider) -> ProviderPart:
+    return ProviderPart(
+        node=provider.node,
+        failsafe_p_upper_w=provider.failsafe.import_,
+        max_ramp_w_per_s=provider.max_ramp,
+        slot_ms=provider.slot,
+        slots=max(1, provider.horizon // provider.slot),
+        replan_ms=provider.replan,
+        moves=provider.moves,
+        level_w=provider.level,
+        response=provider.mode == "response",
+    )

@@ -1,0 +1,330 @@
+"""Flexibility in the core: what peers say reaches manager and provider, and what both want leaves as effects.
+
+Manager and provider of one daemon talk to each other here, without a wire. Everything is remembered in one value that
+the codec can write; a step's digest covers what was exchanged so far and, by turns, a part of what is held, so that a
+provider of thousands of appliances costs a step no more than one of a few.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from scowl_edge.dsr.cem import Cem
+from scowl_edge.dsr.delivery import Finding
+from scowl_edge.dsr.goal import Terms
+from scowl_edge.dsr.instant import Now, Restart
+from scowl_edge.dsr.limiting import Fallback
+from scowl_edge.dsr.planning import Job
+from scowl_edge.dsr.provider import Provider, ProviderError, Step
+from scowl_edge.model.codec import decode, digest, encode
+from scowl_edge.model.effect import Ask, Effect, Send
+from scowl_edge.model.event import Answer, Told
+from scowl_edge.model.exchange import Ack, Code, Heartbeat, Limit, Message, Register
+from scowl_edge.model.flexibility import LimitClass, Mode
+from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
+from scowl_edge.model.profile import Timeline, flat
+from scowl_edge.model.reason import Reason, declare
+from scowl_edge.model.tick import Tick
+
+PLAN_FAILED = declare("plan-failed", "offers were not planned: {}")
+PLANNED = declare("planned", "{} selections for goal {}: squared deviation {} instead of {}, gap {} ppm")
+LINK = declare("flex-link", "{}")
+NO_ROOM = declare("no-room-for-appliance", "{} is one appliance too many: `appliances` is {}")
+
+JOB = "selection"
+SEED = 1
+HORIZON_MS = 48 * 3_600_000
+"""How far a level reaches that should hold always; it is set anew before it ends."""
+BLOCKS_OF = 64
+"""Appliances of which each step's digest covers those of one block."""
+MOST_NOTES = 20
+"""Of what happened in one step that are kept for people."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Talks:
+    """All that is remembered."""
+
+    cem: Cem | None = None
+    provider: Provider | None = None
+    chain: str = ""
+    """Digest of all that was said so far."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Messages that were refused, by code, since the first boot."""
+    goal_until_ms: int = 0
+    """UTC: the standing level is set anew then."""
+    plans_failed: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    """The latest about deliveries, oldest first."""
+
+
+class Flexible:
+    """The site's part in flexibility. `fold` what came, then `step`."""
+
+    def __init__(self, part: FlexPart) -> None:
+        self.part = part
+        self.talks = Talks()
+        self.notes: list[tuple[str, Reason]] = []
+        """(source, what) of this step."""
+        self._sends: list[Send] = []
+
+    # -- what comes in -----------------------------------------------------------------------------------------------
+
+    def told(self, event: Told, tick: Tick) -> None:
+        """Takes what a peer said; every message but a heartbeat is answered by an acknowledgement."""
+        now = self._ready(tick)
+        self._chain(event.message)
+        self._deliver(event.message, now)
+
+    def link(self, peer: str, up: bool, cause: str, tick: Tick) -> None:
+        """The link to a peer, named by its node id, came up or was lost."""
+        now = self._ready(tick)
+        cem, provider = self.talks.cem, self.talks.provider
+        if cem is not None and peer == cem.provider:
+            if cem.up is not up:
+                self._note(peer, Reason(LINK, (cause,)))
+            self._say(cem.link(up, now), now)
+        elif cem is not None and peer.startswith("esa:") and peer.removeprefix("esa:") in cem.members:
+            self._say(cem.link_of(peer.removeprefix("esa:"), up, now), now)
+        elif provider is not None and peer.startswith("cem:"):
+            self._follow(provider.link(peer, up, now), now)
+
+    def answer(self, event: Answer, tick: Tick) -> None:
+        """Takes what a worker made of a job; only what still fits is asked for."""
+        now, provider = self._ready(tick), self.talks.provider
+        if provider is None or event.job != JOB:
+            return
+        if event.proposal is None:
+            self.talks.plans_failed += 1
+            self._note("", Reason(PLAN_FAILED, (event.failure,)))
+            provider.job = None
+            return
+        job = provider.job
+        try:
+            step = provider.answered(event.proposal, now)
+        except ProviderError as error:
+            self.talks.plans_failed += 1
+            self._note("", Reason(PLAN_FAILED, (str(error),)))
+            return
+        if job is not None and event.proposal.picks and provider.last is event.proposal:
+            p = event.proposal
+            figures = (len(p.picks), job.goal, p.objective, p.idle_objective, -1 if p.gap_ppm is None else p.gap_ppm)
+            self._note("", Reason(PLANNED, figures))
+        self._follow(step, now)
+
+    # -- the step ----------------------------------------------------------------------------------------------------
+
+    def step(self, tick: Tick) -> list[Effect]:
+        """What time brings, and all that is to be said."""
+        now = self._ready(tick)
+        talks = self.talks
+        if talks.cem is not None:
+            self._say(talks.cem.advance(now), now)
+        asks: list[Effect] = []
+        if talks.provider is not None:
+            self._follow(talks.provider.advance(now), now)
+            self._aim(talks.provider, now)
+            job = talks.provider.question(now)
+            if job is not None:
+                by_ms = tick.mono_ms + talks.provider.terms.job_ms
+                asks.append(Ask(job=JOB, revision=job.number, by_ms=by_ms))
+        sends, self._sends = self._sends, []
+        for send in sends:
+            self._chain(send.message)
+        return [*sends, *asks]
+
+    def begin(self) -> None:
+        """Forgets what the step before wanted to be noted."""
+        self.notes = []
+
+    def work(self, ask: Ask) -> Job | None:
+        """What a worker is to work on; None if nobody waits for it any more."""
+        provider = self.talks.provider
+        job = provider.job if provider is not None else None
+        return job if job is not None and job.number == ask.revision else None
+
+    def booted(self, shift_ms: int, *, gap_known: bool, tick: Tick) -> None:
+        """The daemon started again with what was stored."""
+        now, restart = self._ready(tick), Restart(mono_base_ms=shift_ms, gap_known=gap_known)
+        if self.talks.cem is not None:
+            self._say(self.talks.cem.restarted(restart, now), now)
+        if self.talks.provider is not None:
+            self._follow(self.talks.provider.restarted(restart, now), now)
+
+    # -- what others may see -----------------------------------------------------------------------------------------
+
+    def section(self) -> bytes:
+        """All of it, canonical."""
+        return encode(self.talks)
+
+    def digest(self, step: int) -> str:
+        """Of all that was said so far, and of a part of what is held: each appliance within as many steps as there are
+        blocks."""
+        talks = self.talks
+        found = hashlib.blake2b(talks.chain.encode(), digest_size=8)
+        if talks.cem is not None:
+            found.update(
+                encode([talks.cem.numbered, talks.cem.dropped, len(talks.cem.members), len(talks.cem.waiting)])
+            )
+            found.update(encode(talks.cem.site))
+            for key in _block(talks.cem.members, step):
+                found.update(encode(talks.cem.members[key]))
+        if talks.provider is not None:
+            p = talks.provider
+            found.update(encode([p.numbered, p.goals, p.jobs, p.plan_due_mono_ms, p.check_due_mono_ms, len(p.mirrors)]))
+            for key in _block(p.mirrors, step):
+                found.update(encode(p.mirrors[key]))
+        return found.hexdigest()
+
+    def snapshot(self) -> bytes:
+        """The same as `section`."""
+        return self.section()
+
+    def restore(self, data: bytes) -> None:
+        """The inverse; what the configuration says now goes before what it said then."""
+        self.talks = decode(Talks, data)
+        self._configure()
+
+    def adopt(self, old: Flexible) -> None:
+        """Carries over from another configuration what belongs to a node that is the same in both."""
+        for name in ("manager", "provider"):
+            new_part, old_part = getattr(self.part, name), getattr(old.part, name)
+            attribute = "cem" if name == "manager" else "provider"
+            if new_part is not None and old_part is not None and new_part.node == old_part.node:
+                setattr(self.talks, attribute, copy.deepcopy(getattr(old.talks, attribute)))
+        self.talks.refused = dict(old.talks.refused)
+        self._configure()
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _ready(self, tick: Tick) -> Now:
+        """Both parts exist from the first look at a clock on."""
+        now, talks = Now.of(tick), self.talks
+        manager, provider = self.part.manager, self.part.provider
+        if manager is not None and talks.cem is None:
+            talks.cem = Cem.first(
+                manager.node, manager.provider, _fallback(manager, manager.appliances), now, seed=SEED
+            )
+            talks.cem.each = _fallback(manager, 1)
+            if provider is not None and manager.provider == provider.node:
+                # No wire lies between the two.
+                self._say(talks.cem.link(True, now), now)
+        if provider is not None and talks.provider is None:
+            talks.provider = Provider(node=provider.node, seed=SEED, terms=_terms(provider))
+        return now
+
+    def _configure(self) -> None:
+        manager, provider = self.part.manager, self.part.provider
+        if manager is not None and self.talks.cem is not None:
+            self.talks.cem.site.fallback = _fallback(manager, manager.appliances)
+            self.talks.cem.each = _fallback(manager, 1)
+            self.talks.cem.provider = manager.provider
+        if provider is not None and self.talks.provider is not None:
+            self.talks.provider.terms = _terms(provider)
+
+    def _deliver(self, message: Message, now: Now) -> None:
+        cem, provider = self.talks.cem, self.talks.provider
+        body = message.body
+        if cem is not None and message.dst == cem.node:
+            part = self.part.manager
+            esa_id = body.esa_id if isinstance(body, Register) else ""
+            if part is not None and esa_id and esa_id not in cem.members and len(cem.members) >= part.appliances:
+                self._note(message.src, Reason(NO_ROOM, (esa_id, part.appliances)))
+                self._refuse(message, Code.BUSY, now)
+                return
+            self._say(cem.receive(message, now), now)
+            if esa_id and message.src == f"esa:{esa_id}" and esa_id in cem.members:
+                # The link let nobody speak for whom its certificate does not name.
+                self._say(cem.authenticated(esa_id, True, now), now)
+        elif provider is not None and message.dst == provider.node:
+            self._follow(provider.receive(message, now), now)
+        elif not isinstance(body, Ack | Heartbeat):
+            self._refuse(message, Code.UNSUPPORTED, now)
+
+    def _refuse(self, message: Message, code: Code, now: Now) -> None:
+        ack = Ack(status=code.status, code=code, detail=f"dst: {message.dst}"[:200], retry_after_s=60)
+        answer = Message(
+            id=_identity(message.id), ts_ms=now.utc_ms, src=message.dst, dst=message.src, body=ack, corr=message.id
+        )
+        self._say([answer], now)
+
+    def _follow(self, step: Step, now: Now) -> None:
+        self.notes += [("", note) for note in step.notes[: MOST_NOTES - len(self.notes)]]
+        for finding in step.findings:
+            self._note(finding.esa_id, finding.why)
+        self.talks.findings = [*self.talks.findings, *step.findings][-MOST_NOTES:]
+        self._say(step.send, now)
+
+    def _say(self, messages: Iterable[Message], now: Now) -> None:
+        """To peers as effects; to the other part of this daemon at once."""
+        talks = self.talks
+        own = [part.node for part in (talks.cem, talks.provider) if part is not None]
+        for message in messages:
+            body = message.body
+            if isinstance(body, Ack) and body.code is not None:
+                talks.refused[body.code.value] = talks.refused.get(body.code.value, 0) + 1
+            if message.dst in own:
+                self._deliver(message, now)
+            else:
+                safety = isinstance(body, Limit) and body.klass is LimitClass.SAFETY
+                self._sends.append(Send(link=message.dst, message=message, safety=safety))
+
+    def _aim(self, provider: Provider, now: Now) -> None:
+        """A level that should hold always is a goal that is set anew before it ends."""
+        part, wall_ms = self.part.provider, provider.clock.read(now)
+        if part is None or part.level_w is None or wall_ms is None or not provider.mirrors:
+            return
+        if provider.goal is not None and wall_ms < self.talks.goal_until_ms:
+            return
+        start_ms = wall_ms - wall_ms % part.slot_ms
+        self.talks.goal_until_ms = start_ms + HORIZON_MS // 2
+        curve: Timeline = flat(start_ms, HORIZON_MS, part.level_w)
+        mode = Mode.RESPONSE if part.response else Mode.ROUTINE
+        self._follow(provider.aim(curve, now, relative=False, mode=mode), now)
+
+    def _note(self, source: str, what: Reason) -> None:
+        if len(self.notes) < MOST_NOTES:
+            self.notes.append((source, what))
+
+    def _chain(self, message: Message) -> None:
+        self.talks.chain = digest(self.talks.chain.encode() + encode(message))
+
+
+def _block(keys: Iterable[str], step: int) -> list[str]:
+    """Those of a step's turn, in order."""
+    ordered = sorted(keys)
+    blocks = -(-len(ordered) // BLOCKS_OF)
+    return ordered[step % blocks :: blocks] if blocks else []
+
+
+def _identity(of: str) -> str:
+    data = hashlib.blake2b(b"refusal of " + of.encode(), digest_size=16).hexdigest()
+    return f"{data[:8]}-{data[8:12]}-8{data[13:16]}-a{data[17:20]}-{data[20:]}"
+
+
+def _fallback(part: ManagerPart, times: int) -> Fallback:
+    def all_of(each: int | None) -> int | None:
+        return None if each is None else times * each
+
+    return Fallback(
+        failsafe_p_upper_w=times * part.failsafe_p_upper_w,
+        failsafe_p_lower_w=times * part.failsafe_p_lower_w,
+        failsafe_min_s=part.failsafe_min_s,
+        autonomous_p_upper_w=all_of(part.autonomous_p_upper_w),
+        autonomous_p_lower_w=all_of(part.autonomous_p_lower_w),
+        autonomous_unlimited=part.autonomous_unlimited,
+    )
+
+
+def _terms(part: ProviderPart) -> Terms:
+    return Terms(
+        failsafe_p_upper_w=part.failsafe_p_upper_w,
+        max_ramp_w_per_s=part.max_ramp_w_per_s,
+        slot_ms=part.slot_ms,
+        slots=part.slots,
+        replan_ms=part.replan_ms,
+        moves=part.moves,
+    )
