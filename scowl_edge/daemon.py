@@ -22,14 +22,17 @@ from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
 from scowl_edge.control.portrait import happened
+from scowl_edge.dsr.proposing import propose
 from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusDriver, Tap
+from scowl_edge.flexing import FlexLinks
 from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
 from scowl_edge.journal.file import recover_file
 from scowl_edge.journal.store import SqliteJournal
 from scowl_edge.loop import Loop, Wire
 from scowl_edge.metrics import Metrics
+from scowl_edge.model.effect import Ask
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import AnyOrder
 from scowl_edge.model.site import OnStop
@@ -38,6 +41,7 @@ from scowl_edge.supervision import Supervised
 from scowl_edge.telemetry import Recorder, TelemetryStore
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web.authority import is_loopback
+from scowl_edge.worker import Worker
 from scowl_edge.web.published import Check, History, StoreFigures
 
 if TYPE_CHECKING:
@@ -121,6 +125,13 @@ class Daemon:
         )
         for driver in self.drivers.values():
             driver.before_send = self.loop.before_send
+        self.flex: FlexLinks | None = None
+        self._worker: Worker | None = None
+        if assembly.flex is not None and assembly.site.flex is not None:
+            self.flex = FlexLinks(assembly.flex, assembly.site.flex, self.inbox, self.clock, seed=turn.boot)
+            self.loop.speak = self.flex.speak
+            self._worker = Worker(propose, self.inbox.event, self.clock, rate=clock_rate)
+            self.loop.work = self._ask
         self.telemetry: TelemetryStore | None = None
         self._recorder: Recorder | None = None
         if assembly.telemetry.enabled:
@@ -286,6 +297,12 @@ class Daemon:
         self.loop.on_settled = recorder.follow
         return store, recorder
 
+    def _ask(self, ask: Ask) -> None:
+        """Hands work to the worker, with what the core has for it at this moment."""
+        what = self.core.work(ask)
+        if self._worker is not None and what is not None:
+            self._worker.ask(ask, what)
+
     def order(self, order: AnyOrder) -> None:
         """Puts an order into the inbox."""
         self.inbox.event(order)
@@ -299,6 +316,9 @@ class Daemon:
         others += [Supervised(f"proxy of link {name}", tap.run) for name, tap in self.guests.items()]
         if self._recorder is not None:
             others.append(Supervised("telemetry", self._recorder.run))
+        if self.flex is not None and self._worker is not None:
+            others.append(Supervised("links of flexibility", self.flex.run))
+            others.append(Supervised("worker", self._worker.run))
         self.well.watch(links, others)
         running = [asyncio.create_task(t.run(), name=t.name) for t in (*links.values(), *others)]
         try:

@@ -1,0 +1,203 @@
+"""The site's links of flexibility, wired: who listens, whom it dials, and how what peers say reaches the core."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import structlog
+
+from scowl_edge.assembly.assembly import FlexSettings
+from scowl_edge.contracts import Clock
+from scowl_edge.devices.declaration import Secret
+from scowl_edge.drivers.flex.delivery import FlexLinkChanged
+from scowl_edge.drivers.flex.dialer import FlexDialer
+from scowl_edge.drivers.flex.link import Link
+from scowl_edge.drivers.flex.link_tls import FlexTls
+from scowl_edge.drivers.flex.listener import FlexListener
+from scowl_edge.drivers.flex.session import LinkState
+from scowl_edge.inbox import Inbox
+from scowl_edge.model.effect import Send
+from scowl_edge.model.errors import ScowlError
+from scowl_edge.model.event import LinkChanged, Told
+from scowl_edge.model.exchange import Ack, AckStatus, Code, Heartbeat, Message, NodeRole, Report
+from scowl_edge.model.part import FlexPart
+
+_log = structlog.get_logger(__name__)
+
+MOST_REPORTS = 10_000
+"""Reports of ours on their way whose acknowledgement the core waits for."""
+
+
+class FlexError(ScowlError):
+    """Links of flexibility cannot be made as they are configured."""
+
+
+class FlexLinks:
+    """All links of a site. Implements the drivers' `FlexSink`."""
+
+    def __init__(self, settings: FlexSettings, part: FlexPart, inbox: Inbox, clock: Clock, *, seed: int) -> None:
+        """`seed` differs at each start.
+
+        Raises:
+            FlexError: a certificate, key or authority has no file.
+        """
+        self._inbox = inbox
+        self._clock = clock
+        self._settings = settings
+        tls = FlexTls(
+            ca=_path(settings.authority, "authority"),
+            certificate=_path(settings.certificate, "certificate"),
+            key=_path(settings.key, "key"),
+        )
+        own, role = _self(part)
+        self._manager = part.manager.node if part.manager is not None else ""
+        pins = {peer.node: peer.fingerprint for peer in settings.peers if peer.fingerprint}
+        self.listener: FlexListener | None = None
+        if settings.host:
+            self.listener = FlexListener(own, role, tls, self, clock, seed=seed, pins=pins)
+        self.dialers: dict[str, FlexDialer] = {
+            peer.node: FlexDialer(
+                peer.node, own, role, peer.node, peer.url, tls, self, clock, seed=seed, pin=peer.fingerprint
+            )
+            for peer in settings.peers
+            if peer.url
+        }
+        self._reports: dict[str, None] = {}
+        self._risen: set[str] = set()
+        """Peers whose link came up: the resync that follows says nothing new."""
+        self._unsent: dict[str, int] = {}
+        """Peer -> messages that its link did not take."""
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Listens and dials until cancelled.
+
+        Raises:
+            ScowlError: the listener cannot begin; the others go on only with it.
+        """
+        if self.listener is not None:
+            await self.listener.start(self._settings.host, self._settings.port)
+            _log.info("flex_listening", url=self.listener.url)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for dialer in self.dialers.values():
+                    group.create_task(dialer.run(), name=f"flex link {dialer.link.name}")
+                await asyncio.Event().wait()
+        finally:
+            if self.listener is not None:
+                await self.listener.close()
+
+    @property
+    def url(self) -> str:
+        """Where this site listens; empty if it does not."""
+        return self.listener.url if self.listener is not None else ""
+
+    def links(self) -> Iterator[Link]:
+        """All that there are."""
+        for dialer in self.dialers.values():
+            yield dialer.link
+        if self.listener is not None:
+            yield from self.listener.links.values()
+
+    @property
+    def unsent(self) -> Mapping[str, int]:
+        """Peer -> messages that its link did not take, since the start."""
+        return self._unsent
+
+    # -- from the core -----------------------------------------------------------------------------------------------
+
+    def speak(self, send: Send) -> None:
+        """Says what the core wants said; what it acknowledges is durable by now."""
+        link, body = self._link(send.link), send.message.body
+        if link is None:
+            self._unsent[send.link] = self._unsent.get(send.link, 0) + 1
+        elif isinstance(body, Ack):
+            if body.status is AckStatus.OK:
+                link.stored(send.message.corr)
+            else:
+                link.refused(send.message.corr, body.code or Code.INTERNAL, body.detail)
+        elif isinstance(body, Heartbeat):
+            link.session.vital = body
+        else:
+            if isinstance(body, Report) and len(self._reports) < MOST_REPORTS:
+                self._reports[send.message.id] = None
+            why = link.send(send.message)
+            if why:
+                self._unsent[send.link] = self._unsent.get(send.link, 0) + 1
+                _log.warning("flex_not_sent", link=send.link, why=why)
+
+    def _link(self, peer: str) -> Link | None:
+        dialer = self.dialers.get(peer)
+        if dialer is not None:
+            return dialer.link
+        return self.listener.link(peer) if self.listener is not None else None
+
+    # -- from the links ----------------------------------------------------------------------------------------------
+
+    def message(self, link: str, message: Message) -> None:
+        """A peer's message, each once, in order."""
+        if isinstance(message.body, Heartbeat) and message.dst != self._manager:
+            # A provider asks nobody for a proof of life but by the link itself.
+            return
+        if self._inbox.message(Told(link=link, message=message, at_ms=self._clock.mono_ms())):
+            return
+        found = self._link(link)
+        if found is not None and not isinstance(message.body, Heartbeat):
+            found.refused(message.id, Code.BUSY, "too much at once; send it again later")
+
+    def answered(self, link: str, message_id: str, ack: Ack | None, cause: str) -> None:
+        """What became of a message of ours; the core hears of reports, which it keeps until they are stored."""
+        if message_id in self._reports:
+            del self._reports[message_id]
+            if ack is not None and ack.status is AckStatus.OK:
+                told = Message(
+                    id=message_id, ts_ms=self._clock.utc_ms(), src=link, dst=self._manager, body=ack, corr=message_id
+                )
+                self._inbox.message(Told(link=link, message=told, at_ms=self._clock.mono_ms()))
+        if ack is None or ack.status is not AckStatus.OK:
+            why = cause if ack is None else f"{ack.code}: {ack.detail}"
+            _log.info("flex_not_taken", link=link, message=message_id, why=why)
+
+    def link_changed(self, changed: FlexLinkChanged) -> None:
+        """Up or down; a silent link is neither yet."""
+        if changed.state is LinkState.UP:
+            self._risen.add(changed.peer)
+        if changed.state in (LinkState.UP, LinkState.DOWN):
+            self._turned(changed.peer, changed.state is LinkState.UP, changed.at_ms, changed.cause)
+
+    def resync(self, link: str, cause: str) -> None:
+        """Something may have been missed: the core tells anew what stands, as after a new link."""
+        if link in self._risen:
+            self._risen.discard(link)
+            return
+        now_ms = self._clock.mono_ms()
+        self._turned(link, False, now_ms, cause)
+        self._turned(link, True, now_ms, cause)
+
+    def _turned(self, peer: str, up: bool, at_ms: int, cause: str) -> None:
+        self._inbox.event(LinkChanged(link=peer, device="", up=up, at_ms=at_ms, cause=cause))
+
+
+def _self(part: FlexPart) -> tuple[str, NodeRole]:
+    """Who this site is towards others: a manager, if it is one."""
+    if part.manager is not None:
+        return part.manager.node, NodeRole.CEM
+    if part.provider is not None:
+        return part.provider.node, NodeRole.DSRSP
+    raise FlexError("flex: neither manager nor provider; name one of them")
+
+
+def _path(secret: Secret, what: str) -> Path:
+    if secret.file:
+        return Path(secret.file)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder is None:
+        raise FlexError(
+            f"flex: tls: {what} is the credential {secret.credential!r}, but $CREDENTIALS_DIRECTORY is not set: "
+            "start under systemd with LoadCredential, or give `{file: PATH}`"
+        )
+    return Path(folder) / secret.credential
