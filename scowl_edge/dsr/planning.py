@@ -42,6 +42,7 @@ class Candidate:
 class Cap:
     """A rating above appliances, by slot of the job."""
 
+    name: str
     upper_w: tuple[int, ...]
     """What is left of it for the candidates below."""
     lower_w: tuple[int, ...]
@@ -91,6 +92,10 @@ class Proposal:
     excess_w: int = 0
     """Above caps, which only happens where nothing better is possible."""
     idle_excess_w: int = 0
+    reasons: tuple[str, ...] = ()
+    """In words, of the first picks."""
+    overloads: tuple[str, ...] = ()
+    """In words: caps that even this plan exceeds, so that a limit has to be sent."""
 
 
 def starts(offer: Offer, profile: Profile, earliest_ms: int) -> tuple[int, int] | None:
