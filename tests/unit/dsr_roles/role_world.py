@@ -151,7 +151,7 @@ class World:
     """Managers that the provider cannot reach."""
     queue: list[tuple[int, int, Message]] = field(default_factory=list)
     sent: int = 0
-    mono_ms: int = at(14)
+    mono_ms: int = at(16)
     steps: list[Step] = field(default_factory=list)
     site_w: dict[int, int] = field(default_factory=dict)
     told: list[Message] = field(default_factory=list)
@@ -174,7 +174,7 @@ class World:
     def join(self, n: int) -> None:
         start = at(17) + (n * 7 % 12) * 10 * MIN
         power, hours = (7_000, 2) if n % 3 == 0 else (2_000, 1)
-        device = Device(f"esa-{n:04}-abc", power, hours * HOUR, start, at(28) - n * 5 * MIN)
+        device = Device(f"esa-{n:04}-abc", power, hours * HOUR, start, at(21) - n * 2 * MIN)
         node = f"cem:{n % 3}"
         appliance = Appliance.first(
             registered(device), FALLBACK, self.now, seed=self.seed, tolerance=Tolerance(power_w=300)
@@ -251,14 +251,16 @@ class World:
         end = self.mono_ms + STEP
         if DSRSP not in self.dead:
             self.took(self.provider.advance(self.now))
-            self.took(self.provider.heartbeats(self.now))
+            if self.mono_ms % MIN == 0:
+                self.took(self.provider.heartbeats(self.now))
             job = self.provider.question(self.now)
             if job is not None:
                 self.took(self.provider.answered(propose(job), self.now))
         for node, cem in self.cems.items():
             if node not in self.dead:
                 self.send(cem.advance(self.now))
-                self.send(cem.heartbeats(self.now))
+                if self.mono_ms % MIN == 0:
+                    self.send(cem.heartbeats(self.now))
         total = 0
         for esa_id, device in self.devices.items():
             total += self.drive(esa_id, device)
@@ -276,7 +278,9 @@ class World:
     def drive(self, esa_id: str, device: Device) -> int:
         appliance = self.appliance(esa_id)
         if esa_id in self.alone:
-            self.from_esa(esa_id, (*appliance.advance(self.now), appliance.heartbeat()))
+            self.from_esa(
+                esa_id, (*appliance.advance(self.now), *([appliance.heartbeat()] * (self.mono_ms % MIN == 0)))
+            )
         course = appliance.course(self.now)
         later = any(s.select is not None and s.due_utc_ms > self.now.utc_ms for s in appliance.selections.open())
         device.run(self.mono_ms, course, later)
@@ -340,4 +344,3 @@ class World:
 
     def selects(self) -> list[Select]:
         return [m.body for m in self.told if isinstance(m.body, Select) and m.src == DSRSP]
-
