@@ -14,6 +14,9 @@ UNDER = declare("under-delivered", "{}: {:W} on average instead of {:W} for {:s}
 SILENT = declare("delivery-unproven", "{}: nothing measured for {:s} of its selection {}")
 DISPUTED = declare("delivery-disputed", "{}: it reports {:W} on average where its meter shows {:W}; selected {}")
 
+_BACK = 2 * BAD_SLOTS + 1
+"""Slots that are looked at: of these, some may be holes."""
+
 
 class Fault(StrEnum):
     """What is wrong with a delivery."""
@@ -48,8 +51,9 @@ class Delivery:
         """
         account = books.accounts[select_id]
         found: list[Finding] = []
+        since_ms = min(now_utc_ms, account.end_ms) - _BACK * books.slot_ms
         by_source = {
-            source: [s for s in books.slots(select_id, source) if s.start_ms + books.slot_ms <= now_utc_ms]
+            source: list(books.slots(select_id, source, since_ms, now_utc_ms))
             for source, kept in ((Source.REPORT, books.reported), (Source.METER, books.metered))
             if account.esa_id in kept
         }
@@ -59,7 +63,7 @@ class Delivery:
                 break
         best = by_source.get(Source.METER) or by_source.get(Source.REPORT)
         if best is None:
-            best = [s for s in books.slots(select_id) if s.start_ms + books.slot_ms <= now_utc_ms]
+            best = list(books.slots(select_id, None, since_ms, now_utc_ms))
         silent_ms = sum(s.amounts.missing_ms for s in best[-BAD_SLOTS:])
         if len(best) >= BAD_SLOTS and all(s.amounts.missing_ms > 0 for s in best[-BAD_SLOTS:]):
             found.append(_finding(account, Fault.UNPROVEN, Reason(SILENT, (account.esa_id, silent_ms, select_id))))

@@ -35,6 +35,10 @@ class Terms:
     keep_ms: int = 7 * 86_400_000
     check_ms: int = 60_000
     """How often deliveries are looked at."""
+    checks: int = 200
+    """Most selections that are looked at in one step."""
+    late_ms: int = 300_000
+    """A slot is judged so long after its end."""
     random_offset_max_s: int = 600
     report_actual_s: int = 60
     tolerance: Tolerance = field(default_factory=Tolerance)

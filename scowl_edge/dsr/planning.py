@@ -30,6 +30,7 @@ class Candidate:
 class Cap:
     """A rating above appliances, by slot of the job."""
 
+    name: str
     upper_w: tuple[int, ...]
     """What is left of it for the candidates below."""
     lower_w: tuple[int, ...]

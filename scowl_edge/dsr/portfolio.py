@@ -38,6 +38,20 @@ class Asked:
 
 
 @dataclass(slots=True, kw_only=True)
+class Checked:
+    """What a look at deliveries found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
+    """Selections whose effect the meter shows."""
+    reasons: list[Reason] = field(default_factory=list)
+    """Why somebody is trusted less."""
+    looked: int = 0
+    more: bool = False
+    """There is more to look at now."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Portfolio:
     """Selections, their books, and what they taught."""
 
@@ -46,6 +60,8 @@ class Portfolio:
     books: Settlement = field(default_factory=Settlement)
     trust: Trust = field(default_factory=Trust)
     delivery: Delivery = field(default_factory=Delivery)
+    checked_ms: dict[str, int] = field(default_factory=dict)
+    """By selection: end of the last slot that was looked at."""
 
     def accounts(self) -> list[Account]:
         """Of all selections that were granted, or may still be."""
@@ -77,31 +93,34 @@ class Portfolio:
             else:
                 del self.asked[select_id]
 
-    def check(self, terms: Terms, wall_ms: int) -> tuple[list[Finding], list[str], list[Reason]]:
-        """Looks at what is delivered, and settles what ended long enough ago.
+    def check(self, terms: Terms, wall_ms: int) -> Checked:
+        """Looks at the slots that ended, of at most `terms.checks` selections, and settles what ended long enough ago.
 
-        Returns:
-            Findings; selections whose effect is measured; why somebody is trusted less.
+        A slot is judged when its reports have had time to come.
         """
-        findings: list[Finding] = []
-        measured: list[str] = []
-        reasons: list[Reason] = []
+        found = Checked()
+        slot_end = (wall_ms - terms.late_ms) // self.books.slot_ms * self.books.slot_ms
         for select_id in sorted(s for s, a in self.asked.items() if a.booked):
             account = self.books.accounts[select_id]
-            if wall_ms < account.begin_ms:
+            if slot_end <= self.checked_ms.get(select_id, account.begin_ms):
                 continue
-            findings += self.delivery.check(self.books, select_id, terms.tolerance, wall_ms)
-            if self.books.effective(select_id, terms.tolerance, wall_ms):
-                measured.append(select_id)
+            if found.looked == terms.checks:
+                found.more = True
+                break
+            found.looked += 1
+            self.checked_ms[select_id] = slot_end
+            found.findings += self.delivery.check(self.books, select_id, terms.tolerance, slot_end)
+            if self.books.effective(select_id, terms.tolerance, slot_end):
+                found.measured.append(select_id)
             if wall_ms < account.end_ms + terms.settle_after_ms:
                 continue
             self.books.close(select_id)
             why = self._learn(account, terms)
-            reasons += [] if why is None else [why]
+            found.reasons += [] if why is None else [why]
             self.delivery.forget(select_id)
-            del self.asked[select_id]
+            del self.asked[select_id], self.checked_ms[select_id]
         self.books.forget(wall_ms - terms.keep_ms)
-        return findings, measured, reasons
+        return found
 
     def _learn(self, account: Account, terms: Terms) -> Reason | None:
         if account.state is SelectionState.OVERRIDDEN:

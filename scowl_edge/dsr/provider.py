@@ -233,13 +233,14 @@ class Provider:
             self._follow(step, mirror, mirror.advance(now), now)
         if wall_ms is None or now.mono_ms < self.check_due_mono_ms:
             return step
-        self.check_due_mono_ms = now.mono_ms + self.terms.check_ms
-        findings, measured, reasons = self.portfolio.check(self.terms, wall_ms)
-        step.findings += findings
-        step.notes += reasons
-        for mirror in self.mirrors.values():
-            for select_id in measured:
-                mirror.measured(select_id)
+        found = self.portfolio.check(self.terms, wall_ms)
+        self.check_due_mono_ms = now.mono_ms + (0 if found.more else self.terms.check_ms)
+        step.findings += found.findings
+        step.notes += found.reasons
+        for select_id in found.measured:
+            seen = self.mirrors.get(self.portfolio.books.accounts[select_id].esa_id)
+            if seen is not None:
+                seen.measured(select_id)
         return step
 
     def heartbeats(self, now: Now) -> Step:

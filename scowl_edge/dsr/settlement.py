@@ -220,8 +220,10 @@ class Settlement:
             total += slot.amounts
         return total
 
-    def slots(self, select_id: str, source: Source | None = None) -> tuple[SlotAmounts, ...]:
-        """One account by slots of the grid."""
+    def slots(
+        self, select_id: str, source: Source | None = None, from_ms: int | None = None, to_ms: int | None = None
+    ) -> tuple[SlotAmounts, ...]:
+        """One account by slots of the grid; where wanted, only those that begin from a time on and end by another."""
         account = self.accounts[select_id]
         if source is None:
             source = Source.METER if account.esa_id in self.metered else Source.REPORT
@@ -233,20 +235,17 @@ class Settlement:
         ]
         assumed = _union(later, account.begin_ms, account.end_ms)
         slots = []
-        start = account.begin_ms // self.slot_ms * self.slot_ms
-        while start < account.end_ms:
+        start = max(account.begin_ms, from_ms or account.begin_ms) // self.slot_ms * self.slot_ms
+        while start < account.end_ms and (to_ms is None or start + self.slot_ms <= to_ms):
             begin, end = max(start, account.begin_ms), min(start + self.slot_ms, account.end_ms)
             slots.append(SlotAmounts(start_ms=start, amounts=_slot(account, found, assumed, begin, end)))
             start += self.slot_ms
         return tuple(slots)
 
     def effective(self, select_id: str, tolerance: Tolerance, now_utc_ms: int) -> bool:
-        """Whether the latest slot in which a change was asked for, wholly measured, shows the promised power."""
-        asked = [
-            s.amounts
-            for s in self.slots(select_id)
-            if s.start_ms + self.slot_ms <= now_utc_ms and s.amounts.missing_ms == 0 and s.amounts.asked_w_ms != 0
-        ]
+        """Whether the slot that ended last, wholly measured and with a change asked for, shows the promised power."""
+        found = self.slots(select_id, None, now_utc_ms - 2 * self.slot_ms + 1, now_utc_ms)
+        asked = [s.amounts for s in found if s.amounts.missing_ms == 0 and s.amounts.asked_w_ms != 0]
         return bool(asked) and tolerance.kept(
             asked[-1].promised_w_ms // asked[-1].known_ms, asked[-1].delivered_w_ms // asked[-1].known_ms
         )

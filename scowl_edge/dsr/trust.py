@@ -24,6 +24,8 @@ class Conduct:
     """Of the distance, when less came than the weight said."""
     rise_ppm: int = 100_000
     """Of the distance, when more did."""
+    kept_ppm: int = 950_000
+    """From this share on a promise is kept: meters and starts are not finer."""
     least_ppm: int = 50_000
     alarm_ppm: int = 600_000
     """Below this somebody should look at it."""
@@ -59,6 +61,8 @@ class Trust:
         if asked == 0:
             return None
         share = sum(abs(a.credited_w_ms) for a in slots) * WHOLE_PPM // asked
+        if share >= conduct.kept_ppm:
+            share = WHOLE_PPM
         before = self.weight_ppm(esa_id)
         pace = conduct.fall_ppm if share < before else conduct.rise_ppm
         pace = pace * min(asked, conduct.witness_w_ms) // conduct.witness_w_ms

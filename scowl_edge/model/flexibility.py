@@ -183,6 +183,10 @@ class Proposal:
     excess_w: int = 0
     """Above caps, which only happens where nothing better is possible."""
     idle_excess_w: int = 0
+    reasons: tuple[str, ...] = ()
+    """In words, of the first picks."""
+    overloads: tuple[str, ...] = ()
+    """In words: caps that even this plan exceeds, so that a limit has to be sent."""
 
 
 class SelectionState(StrEnum):
