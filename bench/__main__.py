@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import balance, fleet, journal, opcua_items, path, region, scrape, silent, viewers
+from bench import balance, fleet, journal, opcua_items, path, region, scrape, selection, silent, viewers
 
 
 def main() -> None:
@@ -33,6 +33,8 @@ def main() -> None:
     opcua_items.main(["--seconds", "8", "--pairs", "2"] if short else [])
     print()
     balance.main(["--size", "100000", "--trees", "20", "--ticks", "200", "--no-tables"] if short else [])
+    print()
+    selection.main(["--quick"] if short else [])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from the Gumbel distribution for each. The distribution stands in a table of int
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import cache
 
 import numpy as np
@@ -16,16 +16,17 @@ from scowl_edge.dsr.choice.board import I64, Board, Course, put
 from scowl_edge.dsr.choice.value import number_of, take_number, value_choices
 
 _BITS = 10
-_TABLE = 4_096
-COOLING_BITS = 20
+_TABLE_BITS = 10
 
 
 @cache
 def gumbel() -> I64:
     """The distribution's quantiles, evenly spaced, times 2^10."""
-    one = Decimal(1 << _BITS)
-    quantiles = [-(-((Decimal(2 * i + 1) / (2 * _TABLE)).ln())).ln() * one for i in range(_TABLE)]
-    return np.asarray([int(q.to_integral_value()) for q in quantiles], np.int64)
+    exact = Context(prec=24)
+    count = 1 << _TABLE_BITS
+    whole = Decimal(2 * count).ln(exact)
+    quantiles = [-(whole - Decimal(2 * i + 1).ln(exact)).ln(exact) for i in range(count)]
+    return np.asarray([int((q * (1 << _BITS)).to_integral_value()) for q in quantiles], np.int64)
 
 
 @inner_kernel
@@ -52,7 +53,7 @@ def anneal(board: Board, course: Course, steep: int, table: I64, seed: int, hot:
             best, least = 0, 0
             for number in range(count):
                 x = (x * 1_664_525 + 1_013_904_223) & 0xFFFFFFFF
-                value = int(course.values[number]) - ((temperature * int(table[x >> 20])) >> 10)
+                value = int(course.values[number]) - ((temperature * int(table[x >> (32 - _TABLE_BITS)])) >> _BITS)
                 if number == 0 or value < least:
                     best, least = number, value
             if best != number_of(board, course, who):

@@ -19,7 +19,7 @@ import numpy as np
 from scowl_edge.dsr.choice.anneal import anneal, gumbel
 from scowl_edge.dsr.choice.board import I64, Board, Course, copied, course_of, idle_course, total_excess
 from scowl_edge.dsr.choice.bound import Prices, approach, mixture_of, prices_of, proven
-from scowl_edge.dsr.choice.descent import descend, descend_some, place
+from scowl_edge.dsr.choice.descent import descend, place
 from scowl_edge.dsr.choice.enumeration import enumerate_plans, plans_but_last
 from scowl_edge.dsr.choice.limits import check, steepest
 from scowl_edge.dsr.choice.pairs import descend_pairs
@@ -33,6 +33,7 @@ _LEAST_SWEEPS, _MOST_SWEEPS = 20, 4_000
 _HOT_PPM, _COLD = 1_000_000, 1_000
 """Annealing begins at the mean square of a profile and ends a thousand times colder."""
 _STEEPER = 16
+NOBODY = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,7 @@ def choose(board: Board, seed: int, budget: Budget, present: tuple[I64, I64] | N
     if present is not None:
         course = course_of(board, *present)
         search.offer(copied(course))
-        search.used += descend(board, course, search.steep, search.left // 4)
+        search.used += descend(board, course, search.steep, search.left // 4, NOBODY)
         search.offer(course)
     course = copied(search.idle)
     place(board, course, search.steep)
@@ -149,10 +150,7 @@ def replan(board: Board, before: Chosen, budget: Budget, changed: I64 | None = N
     search = _Search(board, 0, budget)
     course = course_of(board, before.span, before.at)
     search.offer(copied(course))
-    if changed is not None and len(changed):
-        descend_some(board, course, search.steep, changed)
-        search.used += len(changed)
-    search.descend(course)
+    search.descend(course, NOBODY if changed is None else changed)
     return search.done(search.best, prices=before.prices)
 
 
@@ -182,14 +180,14 @@ class _Search:
         if key < self.key:
             self.best, self.key = course, key
 
-    def descend(self, course: Course) -> None:
+    def descend(self, course: Course, first: I64 = NOBODY) -> None:
         """Improves a plan appliance by appliance, with penalties steep enough to stay within the ratings if need be."""
-        self.used += descend(self.board, course, self.steep, self.left)
+        self.used += descend(self.board, course, self.steep, self.left, first)
         self.offer(course)
         while self.key[0] > 0 and self.steep < self.limit and self.left:
             self.steep = min(self.limit, self.steep * _STEEPER)
             course = copied(course)
-            self.used += descend(self.board, course, self.steep, self.left)
+            self.used += descend(self.board, course, self.steep, self.left, first)
             self.offer(course)
 
     def anneal(self) -> None:

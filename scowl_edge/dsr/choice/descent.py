@@ -25,24 +25,22 @@ def improve(board: Board, course: Course, who: int, steep: int) -> int:
 
 
 @kernel
-def descend(board: Board, course: Course, steep: int, moves: int) -> int:
-    """Sweeps over all appliances until nothing improves or `moves` of them were looked at; how many were."""
-    used, still, who = 0, 0, 0
+def descend(board: Board, course: Course, steep: int, moves: int, first: I64) -> int:
+    """Sweeps over all appliances until nothing improves or `moves` of them were looked at; how many were.
+
+    Those in `first` are looked at before all others.
+    """
+    used, still, turn = 0, 0, 0
     people = len(course.span)
     while used < moves and still < people:
-        still = 0 if improve(board, course, who, steep) > 0 else still + 1
-        who = who + 1 if who + 1 < people else 0
+        who = turn
+        if used < len(first):
+            who = int(first[used])
+        else:
+            turn = turn + 1 if turn + 1 < people else 0
+        still = 0 if improve(board, course, who, steep) > 0 or used < len(first) else still + 1
         used += 1
     return used
-
-
-@kernel
-def descend_some(board: Board, course: Course, steep: int, some: I64) -> int:
-    """One pass over these appliances; by how much the objective falls."""
-    gain = 0
-    for at in range(len(some)):
-        gain += improve(board, course, int(some[at]), steep)
-    return gain
 
 
 @kernel

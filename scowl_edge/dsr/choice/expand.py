@@ -147,7 +147,7 @@ class _Spans:
         self.profile, self.first, self.step = list[int](), list[int](), list[int]()
         self.count, self.cost, self.start_ms, self.source = list[int](), list[int](), list[int](), list[int]()
 
-    def single(self, offer: Offer, number: int, start_ms: int, cost: int) -> tuple[int, int]:
+    def one_start(self, offer: Offer, number: int, start_ms: int, cost: int) -> tuple[int, int]:
         """One start, at any time; what lies outside of the horizon is cut off. Returns (span, slot)."""
         horizon = self.question.horizon
         offset = horizon.offset_s(start_ms)
@@ -167,7 +167,7 @@ class _Spans:
         if first > last:
             end_ms = earliest_ms + (profile.length_s + self.question.delay_s) * 1000
             if end_ms <= horizon.start_ms + horizon.slots * slot_ms:
-                self.single(offer, number, earliest_ms, cost)
+                self.one_start(offer, number, earliest_ms, cost)
             return
         powers = slot_powers(profile.elements, 0, horizon.slot_s, self.question.delay_s)
         count = min(last, horizon.slots - len(powers)) - first + 1
@@ -230,13 +230,13 @@ def _columns(
     if standing is not None and standing.profile_id in numbers:
         number = numbers[standing.profile_id]
         if standing.frozen or standing.start_ms < reachable_ms:
-            frozen = spans.single(offer, number, standing.start_ms, 0)
+            frozen = spans.one_start(offer, number, standing.start_ms, 0)
             return frozen, frozen
     else:
         standing = None
     intended = offer.profiles[default]
     start_ms = offer.start_earliest_ms if intended.start_fixed_ms == UNSET else intended.start_fixed_ms
-    idle = spans.single(offer, default, start_ms, 0)
+    idle = spans.one_start(offer, default, start_ms, 0)
     open_now = offer.valid_from_ms <= question.now_ms <= offer.valid_until_ms and question.mode in offer.modes
     if not (can_choose and open_now):
         return idle, idle
@@ -256,7 +256,7 @@ def _columns(
         if earliest <= latest:
             spans.many(offer, number, earliest, latest, cost)
         if standing is not None and numbers[standing.profile_id] == number:
-            present = _find(spans, before, standing.start_ms) or spans.single(offer, number, standing.start_ms, cost)
+            present = _find(spans, before, standing.start_ms) or spans.one_start(offer, number, standing.start_ms, cost)
     return idle, present
 
 
