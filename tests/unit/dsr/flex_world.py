@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
@@ -494,20 +495,19 @@ class World:
             self.send_down(turned.send, wide=False)
 
     def _cem_tells(self) -> list[Body]:
-        bodies: list[Body] = [] if self.cem.offer_set is None else [self.cem.offer_set]
-        for copy in self.cem.copies:
-            if copy.state not in (SelectionState.PENDING,):
-                bodies.append(
-                    SelectStatus(
-                        select_id=copy.select_id,
-                        esa_id=ESA,
-                        state=copy.state,
-                        code=copy.code,
-                        applied_offset_s=copy.offset_s,
-                        progress_s=copy.progress_s,
-                    )
-                )
-        return bodies
+        offered: list[Body] = [] if self.cem.offer_set is None else [self.cem.offer_set]
+        return offered + [
+            SelectStatus(
+                select_id=copy.select_id,
+                esa_id=ESA,
+                state=copy.state,
+                code=copy.code,
+                applied_offset_s=copy.offset_s,
+                progress_s=copy.progress_s,
+            )
+            for copy in self.cem.copies
+            if copy.state is not SelectionState.PENDING
+        ]
 
     # What holds.
 
@@ -548,7 +548,7 @@ class World:
             for s in open_ones
             if s not in running and s.select is not None and s.profile is not None
         )
-        for (_, end_ms, one), (begin_ms, _, other) in zip(waiting, waiting[1:], strict=False):
+        for (_, end_ms, one), (begin_ms, _, other) in pairwise(waiting):
             assert end_ms <= begin_ms, f"{one} and {other} want the appliance at once"
         self._check_bounds()
         scope = OverrideScope.NONE if a.override_held is None else a.override_held.scope
