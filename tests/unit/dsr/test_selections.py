@@ -583,3 +583,42 @@ def test_an_override_without_end_keeps_its_words() -> None:
     [override] = [b for b in told if isinstance(b, Override)]
     assert (override.until_ms, override.by) == (UNSET, OverrideBy.SAFETY)
     assert override in made.resync(at(1))
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "at_70_s"),
+    [(0, SelectionState.SCHEDULED), (20_000, SelectionState.ACTIVE), (46_000, SelectionState.ABORTED)],
+)
+def test_when_the_clock_is_set_the_next_waits_for_the_one_that_runs_30_s_at_most(
+    step_ms: int, at_70_s: SelectionState
+) -> None:
+    made = appliance()
+    made.receive(wish("one"), at(0))
+    made.receive(wish("two", start_s=75, offer_id="offer-1-1"), at(0))
+    made.advance(at(20))
+    made.advance(at(60, shift_ms=step_ms))
+    running = made.selections.running()
+    assert running is not None and running.select_id == "one"
+    assert sum(s.state is SelectionState.ACTIVE for s in made.selections.kept) == 1
+    made.advance(at(70, shift_ms=step_ms))
+    two = made.selections.find("two")
+    assert two is not None and two.state is at_70_s
+
+
+def test_giving_up_ends_what_is_open_and_nothing_else() -> None:
+    made = appliance()
+    made.receive(wish(), at(0))
+    assert states(made.abort("s", Code.FAULT, at(1))) == [(SelectionState.ABORTED, Code.FAULT)]
+    assert states(made.abort("s", Code.SAFETY, at(2))) == []
+    assert made.abort("unknown", Code.FAULT, at(3)) == ()
+    assert last(made.receive(wish(), at(4))) == (SelectionState.ABORTED, Code.FAULT)
+
+
+def test_self_protection_tells_whose_limits_it_does_not_keep() -> None:
+    made = appliance()
+    limit = Limit(limit_id="l", esa_id=ESA, active=True, klass=LimitClass.SAFETY, p_upper_w=0)
+    made.receive(limit, at(1))
+    [status] = [b for b in made.self_protection(at(2)) if isinstance(b, LimitStatus)]
+    assert (status.limit_id, status.applied, status.code) == ("l", False, Code.SAFETY)
+    assert made.course(at(2)).p_upper_w is None
+    assert made.heartbeat() == Heartbeat(limit_state=LimitState.UNLIMITED, rev=1)
