@@ -209,3 +209,11 @@ def test_what_ended_a_day_ago_is_forgotten() -> None:
     assert made.find("s") is not None
     made.advance(at(86_500))
     assert made.find("s") is None
+
+
+def test_who_hands_on_forgets_what_was_never_answered() -> None:
+    made = mirror(asks=False)
+    made.advance(at(86_399))
+    assert made.find("s") is not None
+    made.advance(at(86_400))
+    assert made.find("s") is None

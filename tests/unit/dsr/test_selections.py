@@ -605,6 +605,26 @@ def test_when_the_clock_is_set_the_next_waits_for_the_one_that_runs_30_s_at_most
     assert two is not None and two.state is at_70_s
 
 
+def test_one_that_waits_past_its_start_is_no_reason_to_wake_all_the_time() -> None:
+    made = appliance()
+    made.receive(wish("one"), at(0))
+    made.receive(wish("two", start_s=75, offer_id="offer-1-1"), at(0))
+    made.advance(at(20))
+    now = at(60, shift_ms=20_000)
+    made.advance(now)
+    assert made.wake_mono_ms(now) == 70_000, "when the one that runs ends"
+
+
+def test_after_a_known_pause_a_start_is_met_without_a_trusted_clock() -> None:
+    made = appliance()
+    made.receive(wish(start_s=100), at(0))
+    # Off from 30 s to 90 s; the clocks begin anew at 0, and nobody has told the time yet.
+    made.advance(at(30))
+    made.restarted(Restart(mono_base_ms=-90_000, gap_known=True), Now(mono_ms=0, utc_ms=5, utc_ok=False))
+    assert states(made.advance(Now(mono_ms=9_999, utc_ms=5, utc_ok=False))) == []
+    assert states(made.advance(Now(mono_ms=10_000, utc_ms=5, utc_ok=False)))[0][0] is SelectionState.ACTIVE
+
+
 def test_giving_up_ends_what_is_open_and_nothing_else() -> None:
     made = appliance()
     made.receive(wish(), at(0))
