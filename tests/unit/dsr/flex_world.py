@@ -173,11 +173,18 @@ class World:
 
     # What may happen.
 
-    def wait(self, span_ms: int) -> None:
-        """Time passes; all nodes wake only afterwards, however long it was."""
+    def wait(self, span_ms: int, *, crash: bool = False) -> None:
+        """Time passes; all nodes wake only afterwards, however long it was.
+
+        `crash`: all of them die when they have stored what time brought about, and before any of it leaves.
+        """
         self.mono_ms += span_ms
-        self.appliance_does(lambda a: a.advance(self.time))
-        self.provider_does(self.provider.advance(self.time).send)
+        self.appliance_does(lambda a: a.advance(self.time), lost=crash)
+        send = self.provider.advance(self.time).send
+        self.provider_does(() if crash else send)
+        if crash:
+            for who in ("appliance", "cem", "provider"):
+                self.restart(who)
         self.cem.advance(self.time)
 
     def wait_for_appliance(self) -> None:
@@ -212,7 +219,8 @@ class World:
         select = Select(
             select_id=f"select-{self.asked}",
             esa_id=ESA,
-            offer_id=f"offer-{rev}-{offer}",
+            # The revision alone tells a stale wish: its offer is one of now.
+            offer_id=f"offer-{max(1, self.provider.rev)}-{offer}",
             profile_id=profile_id,
             rev=rev,
             start_ms=self.mono_ms + self.utc_shift_ms + 1_000 * start_s,
