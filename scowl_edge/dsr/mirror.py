@@ -247,7 +247,11 @@ class Mirror:
                 copy.given_up, copy.touched_mono_ms = True, now.mono_ms
                 send.append(self._take_back(copy))
                 changed.append(self._status(copy))
-        self.copies = [c for c in self.copies if c.open or now.mono_ms - c.touched_mono_ms < REMEMBERED_MS]
+        self.copies = [
+            c
+            for c in self.copies
+            if (c.open and c.state is not SelectionState.PENDING) or now.mono_ms - c.touched_mono_ms < REMEMBERED_MS
+        ]
         return Turned(send=tuple(send), changed=tuple(changed))
 
     def resync(self, now: Now) -> Turned:

@@ -235,7 +235,9 @@ class Selections:
         times = []
         for s in self.open():
             if s.state is SelectionState.SCHEDULED and wall_ms is not None:
-                times.append(now.mono_ms + max(0, s.due_utc_ms - wall_ms))
+                # Past due it waits for the one that runs, until it is missed.
+                due_ms = s.due_utc_ms if wall_ms < s.due_utc_ms else s.due_utc_ms + START_MISSED_MS + 1
+                times.append(now.mono_ms + due_ms - wall_ms)
             elif s.state is SelectionState.INTERRUPTED:
                 times.append(s.as_of_mono_ms + s.pause_allowed_ms - s.paused_ms)
             elif s.state is SelectionState.ACTIVE and s.profile is not None:

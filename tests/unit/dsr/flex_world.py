@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
@@ -172,11 +173,18 @@ class World:
 
     # What may happen.
 
-    def wait(self, span_ms: int) -> None:
-        """Time passes; all nodes wake only afterwards, however long it was."""
+    def wait(self, span_ms: int, *, crash: bool = False) -> None:
+        """Time passes; all nodes wake only afterwards, however long it was.
+
+        `crash`: all of them die when they have stored what time brought about, and before any of it leaves.
+        """
         self.mono_ms += span_ms
-        self.appliance_does(lambda a: a.advance(self.time))
-        self.provider_does(self.provider.advance(self.time).send)
+        self.appliance_does(lambda a: a.advance(self.time), lost=crash)
+        send = self.provider.advance(self.time).send
+        self.provider_does(() if crash else send)
+        if crash:
+            for who in ("appliance", "cem", "provider"):
+                self.restart(who)
         self.cem.advance(self.time)
 
     def wait_for_appliance(self) -> None:
@@ -211,7 +219,8 @@ class World:
         select = Select(
             select_id=f"select-{self.asked}",
             esa_id=ESA,
-            offer_id=f"offer-{rev}-{offer}",
+            # The revision alone tells a stale wish: its offer is one of now.
+            offer_id=f"offer-{max(1, self.provider.rev)}-{offer}",
             profile_id=profile_id,
             rev=rev,
             start_ms=self.mono_ms + self.utc_shift_ms + 1_000 * start_s,
@@ -494,20 +503,19 @@ class World:
             self.send_down(turned.send, wide=False)
 
     def _cem_tells(self) -> list[Body]:
-        bodies: list[Body] = [] if self.cem.offer_set is None else [self.cem.offer_set]
-        for copy in self.cem.copies:
-            if copy.state not in (SelectionState.PENDING,):
-                bodies.append(
-                    SelectStatus(
-                        select_id=copy.select_id,
-                        esa_id=ESA,
-                        state=copy.state,
-                        code=copy.code,
-                        applied_offset_s=copy.offset_s,
-                        progress_s=copy.progress_s,
-                    )
-                )
-        return bodies
+        offered: list[Body] = [] if self.cem.offer_set is None else [self.cem.offer_set]
+        return offered + [
+            SelectStatus(
+                select_id=copy.select_id,
+                esa_id=ESA,
+                state=copy.state,
+                code=copy.code,
+                applied_offset_s=copy.offset_s,
+                progress_s=copy.progress_s,
+            )
+            for copy in self.cem.copies
+            if copy.state is not SelectionState.PENDING
+        ]
 
     # What holds.
 
@@ -548,7 +556,7 @@ class World:
             for s in open_ones
             if s not in running and s.select is not None and s.profile is not None
         )
-        for (_, end_ms, one), (begin_ms, _, other) in zip(waiting, waiting[1:], strict=False):
+        for (_, end_ms, one), (begin_ms, _, other) in pairwise(waiting):
             assert end_ms <= begin_ms, f"{one} and {other} want the appliance at once"
         self._check_bounds()
         scope = OverrideScope.NONE if a.override_held is None else a.override_held.scope

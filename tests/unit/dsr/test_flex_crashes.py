@@ -10,9 +10,11 @@ from scowl_edge.model.flexibility import LimitClass, SelectionState
 
 
 def play_with_crash(at: int, crash: str) -> tuple[World, int]:
-    """Two selections, a limit and a cancellation; the receiver of message number `at` dies.
+    """Two selections, a limit and a cancellation, with a crash at boundary number `at`.
 
-    Returns the world at its end, and how many messages there were before everything was settled.
+    A boundary is a message (its receiver dies) or a stretch of time (all die).
+
+    Returns the world at its end, and how many boundaries there were before everything was settled.
     """
     world = World()
     sent = 0
@@ -26,6 +28,12 @@ def play_with_crash(at: int, crash: str) -> tuple[World, int]:
                     sent += 1
                     world.deliver(wide, down, 0, crash=crash if sent == at else "")
 
+    def wait(span_ms: int) -> None:
+        nonlocal sent
+        sent += 1
+        world.wait(span_ms, crash=bool(crash) and sent == at)
+        drain()
+
     drain()
     world.beat()
     drain()
@@ -34,18 +42,15 @@ def play_with_crash(at: int, crash: str) -> tuple[World, int]:
     one = world.ask(0, 1, 5, response=True)
     drain()
     world.settle()
-    world.wait(5_000)
-    drain()
-    world.wait(10_000)
-    drain()
+    wait(5_000)
+    wait(10_000)
     world.ask(1, 0, 60, response=True)
     drain()
     world.settle()
     world.cancel([c.select_id for c in world.provider.copies].index(one), CancelAt.ELEMENT_END)
     drain()
     world.settle()
-    world.wait(6_000)
-    drain()
+    wait(6_000)
     world.finish()
     return world, sent
 
@@ -54,16 +59,16 @@ def outcome(world: World) -> list[tuple[str, SelectionState]]:
     return [(s.select_id, s.state) for s in world.appliance.selections.kept]
 
 
-WHOLE, MESSAGES = play_with_crash(0, "")
+WHOLE, BOUNDARIES = play_with_crash(0, "")
 
 
 def test_without_a_crash_one_is_cancelled_and_one_completed() -> None:
     assert outcome(WHOLE) == [("select-1", SelectionState.CANCELLED), ("select-2", SelectionState.COMPLETED)]
-    assert MESSAGES > 30
+    assert BOUNDARIES > 30
 
 
 @pytest.mark.parametrize("crash", ["before", "after"])
 def test_with_a_crash_at_any_boundary_it_ends_the_same(crash: str) -> None:
-    for at in range(1, MESSAGES + 1):
+    for at in range(1, BOUNDARIES + 1):
         world, _ = play_with_crash(at, crash)
-        assert outcome(world) == outcome(WHOLE), f"crash {crash} message {at}"
+        assert outcome(world) == outcome(WHOLE), f"crash {crash} boundary {at}"
