@@ -1,0 +1,199 @@
+"""The invariants of selections and limits, whatever is lost, repeated, reordered, cut, killed or set wrong."""
+
+from __future__ import annotations
+
+import pytest
+from flex_world import FAILSAFE_W, World, play
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from scowl_edge.model.exchange import CancelAt
+from scowl_edge.model.flexibility import LimitClass, OnLinkLoss, OverrideScope
+
+SIDES = st.booleans()
+NTH = st.integers(0, 9)
+
+
+class Links(RuleBasedStateMachine):
+    """What may happen between a provider, an energy manager and an appliance; the world checks after each step."""
+
+    world: World
+
+    @initialize(on_link_loss=st.sampled_from(OnLinkLoss))
+    def begin(self, on_link_loss: OnLinkLoss) -> None:
+        self.world = World(on_link_loss=on_link_loss)
+        self.world.drain()
+
+    @rule(wide=SIDES, down=SIDES, nth=NTH, keep=st.booleans(), crash=st.sampled_from(("", "", "before", "after")))
+    def deliver(self, wide: bool, down: bool, nth: int, keep: bool, crash: str) -> None:
+        self.world.deliver(wide, down, nth, keep=keep, crash=crash)
+
+    @rule()
+    def drain(self) -> None:
+        self.world.drain()
+
+    @rule(wide=SIDES, down=SIDES, nth=NTH)
+    def lose(self, wide: bool, down: bool, nth: int) -> None:
+        self.world.lose(wide, down, nth)
+
+    @rule(span_ms=st.sampled_from((1, 999, 5_000, 10_000, 30_000, 30_001, 60_000, 120_000)) | st.integers(0, 40_000))
+    def wait(self, span_ms: int) -> None:
+        self.world.wait(span_ms)
+
+    @rule()
+    def wait_for_appliance(self) -> None:
+        self.world.wait_for_appliance()
+
+    @rule(
+        offer=st.integers(0, 1),
+        profile=st.integers(0, 2),
+        start_s=st.integers(0, 80),
+        response=st.booleans(),
+        priority=st.integers(0, 3),
+        behind=st.sampled_from((0, 0, 0, 1)),
+        setpoint_w=st.none() | st.integers(-1, 4_001),
+        emergency=st.booleans(),
+        arrives=st.booleans(),
+    )
+    def ask(
+        self,
+        offer: int,
+        profile: int,
+        start_s: int,
+        response: bool,
+        priority: int,
+        behind: int,
+        setpoint_w: int | None,
+        emergency: bool,
+        arrives: bool,
+    ) -> None:
+        self.world.ask(
+            offer,
+            profile,
+            start_s,
+            response=response,
+            priority=priority,
+            behind=behind,
+            setpoint_w=setpoint_w,
+            emergency=emergency,
+        )
+        if arrives:
+            self.world.drain()
+
+    @rule(nth=NTH)
+    def ask_again(self, nth: int) -> None:
+        self.world.ask_again(nth)
+
+    @rule(nth=NTH, at=st.sampled_from(CancelAt))
+    def cancel(self, nth: int, at: CancelAt) -> None:
+        self.world.cancel(nth, at)
+
+    @rule(arrives=st.booleans())
+    def beat(self, arrives: bool) -> None:
+        self.world.beat()
+        if arrives:
+            self.world.drain()
+
+    @rule(
+        power_w=st.integers(0, 5_000),
+        active=st.booleans(),
+        klass=st.sampled_from(LimitClass),
+        dur_s=st.none() | st.integers(1, 200),
+        arrives=st.booleans(),
+    )
+    def limit(self, power_w: int, active: bool, klass: LimitClass, dur_s: int | None, arrives: bool) -> None:
+        self.world.limit(power_w, active=active, klass=klass, dur_s=dur_s)
+        if arrives:
+            self.world.drain()
+
+    @rule(scope=st.sampled_from(OverrideScope), until_s=st.none() | st.integers(0, 100))
+    def override(self, scope: OverrideScope, until_s: int | None) -> None:
+        self.world.override(scope, until_s)
+
+    @rule()
+    def offer(self) -> None:
+        self.world.offer()
+
+    @rule(on=st.booleans())
+    def pause(self, on: bool) -> None:
+        self.world.pause(on)
+
+    @rule(error_w=st.sampled_from((0, 2_000)))
+    def measure(self, error_w: int) -> None:
+        self.world.wait(1_000)
+        self.world.measure(error_w)
+
+    @rule(on=st.booleans())
+    def fault(self, on: bool) -> None:
+        self.world.fault(on)
+
+    @rule(step_ms=st.integers(-100_000, 100_000), synchronised=st.booleans())
+    def step_clock(self, step_ms: int, synchronised: bool) -> None:
+        self.world.step_clock(step_ms, synchronised)
+
+    @rule(wide=SIDES)
+    def cut(self, wide: bool) -> None:
+        self.world.cut(wide)
+
+    @rule(wide=SIDES)
+    def mend(self, wide: bool) -> None:
+        self.world.mend(wide)
+
+    @rule(
+        who=st.sampled_from(("appliance", "cem", "provider")),
+        gap_ms=st.sampled_from((0, 900, 20_000, 100_000)),
+        known=st.booleans(),
+    )
+    def restart(self, who: str, gap_ms: int, known: bool) -> None:
+        self.world.restart(who, gap_ms, known=known)
+
+    @rule()
+    def settle(self) -> None:
+        self.world.settle()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.finish()
+
+
+Links.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+TestLinks = Links.TestCase
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_course_from_a_seed_keeps_the_laws(seed: int) -> None:
+    assert play(seed).steps > 100
+
+
+def test_the_same_seed_is_the_same_course() -> None:
+    one, other = play(3, 60), play(3, 60)
+    assert one.appliance == other.appliance
+    assert one.provider == other.provider
+
+
+@pytest.mark.parametrize("every_s", [1, 59, 100, 119, 121])
+@pytest.mark.parametrize("known", [True, False])
+def test_killed_again_and_again_with_a_dead_provider_it_never_exceeds_the_failsafe_value(
+    every_s: int, known: bool
+) -> None:
+    world = World()
+    world.drain()
+    world.beat()
+    world.limit(0, active=False, klass=LimitClass.SAFETY)
+    world.drain()
+    assert world.appliance.course(world.time).p_upper_w is None, "the provider was there, and set no limit"
+    world.cut(True)
+    world.wait(120_000)
+    for _ in range(150):
+        for part_ms in (500 * every_s, 500 * every_s):
+            assert world.appliance.course(world.time).p_upper_w == FAILSAFE_W
+            world.wait(part_ms)
+        world.restart("appliance", 300, known=known)
+        assert world.appliance.course(world.time).p_upper_w == FAILSAFE_W
