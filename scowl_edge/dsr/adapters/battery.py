@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scowl_edge.dsr.adapters.machine import run
+from scowl_edge.dsr.adapters.machine import held, run
 from scowl_edge.dsr.adapters.offering import WH_J, Draft, Frame, element, offer_set
 from scowl_edge.dsr.adapters.store import after, most_charge_w, most_discharge_w, taken_j
 from scowl_edge.model.flexibility import UNSET, Cost, EndKind, EndState, EsaType, OfferSet, ProfileKind
@@ -66,6 +66,10 @@ class Battery:
     def wish_w(self, state: BatteryState, at_ms: int, dur_ms: int) -> int:
         """Rests."""
         return 0
+
+    def take_w(self, state: BatteryState, wanted_w: int, upper_w: int, at_ms: int, dur_ms: int) -> int:
+        """As wanted, within reach."""
+        return held(self.reach(state, at_ms, dur_ms), wanted_w, upper_w)
 
     def step(self, state: BatteryState, power_w: int, at_ms: int, dur_ms: int) -> BatteryState:
         """Charges or discharges."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scowl_edge.dsr.adapters.machine import run
+from scowl_edge.dsr.adapters.machine import held, run
 from scowl_edge.dsr.adapters.offering import WH_J, Draft, Frame, element, joined, offer_set
 from scowl_edge.dsr.adapters.store import after, most_charge_w, most_discharge_w, taken_j
 from scowl_edge.model.flexibility import UNSET, Element, EndKind, EndState, EsaType, OfferSet, ProfileKind
@@ -94,6 +94,12 @@ class Charger:
         if need_j <= 0 or not state.here(at_ms):
             return 0
         return min(self.p_max_w, max(self.p_low_w, -(-taken_j(need_j, self.efficiency_ppm) * 1_000 // dur_ms)))
+
+    def take_w(self, state: ChargerState, wanted_w: int, upper_w: int, at_ms: int, dur_ms: int) -> int:
+        """As wanted; nothing where that would be less than the smallest current, but for the last of a full battery."""
+        low_w, high_w = self.reach(state, at_ms, dur_ms)
+        power_w = held((low_w, high_w), wanted_w, upper_w)
+        return 0 if 0 < power_w < min(self.p_low_w, high_w) else power_w
 
     def step(self, state: ChargerState, power_w: int, at_ms: int, dur_ms: int) -> ChargerState:
         """Charges or discharges."""

@@ -42,6 +42,9 @@ class Adapter(Protocol[S]):
     def wish_w(self, state: S, at_ms: int, dur_ms: int) -> int:
         """Mean power that it takes by itself."""
 
+    def take_w(self, state: S, wanted_w: int, upper_w: int, at_ms: int, dur_ms: int) -> int:
+        """Mean power that it takes when set to `wanted_w`, at most `upper_w` (a discharge is not bounded by it)."""
+
     def step(self, state: S, power_w: int, at_ms: int, dur_ms: int) -> S:
         """The state after a stretch, at most `STEP_MS`, of a power within `reach`."""
 
@@ -50,6 +53,12 @@ class Adapter(Protocol[S]):
 
     def offers(self, state: S, frame: Frame) -> OfferSet:
         """What can be run; made so that every one of it can be."""
+
+
+def held(reach: tuple[int, int], wanted_w: int, upper_w: int) -> int:
+    """The nearest power within reach, at most `upper_w` if that can be reached."""
+    low_w, high_w = reach
+    return max(low_w, min(high_w, wanted_w, upper_w))
 
 
 def run(adapter: Adapter[S], state: S, start_ms: int, end_ms: int, course: Timeline | None = None) -> S:
@@ -68,8 +77,8 @@ def run(adapter: Adapter[S], state: S, start_ms: int, end_ms: int, course: Timel
         while at_ms < until_ms:
             dur_ms = min(STEP_MS, until_ms - at_ms)
             wanted_w = adapter.wish_w(state, at_ms, dur_ms) if segment is None else segment.begin_w
-            low_w, high_w = adapter.reach(state, at_ms, dur_ms)
-            state = adapter.step(state, max(low_w, min(high_w, wanted_w)), at_ms, dur_ms)
+            power_w = adapter.take_w(state, wanted_w, adapter.p_max_w, at_ms, dur_ms)
+            state = adapter.step(state, power_w, at_ms, dur_ms)
             at_ms += dur_ms
     return state
 

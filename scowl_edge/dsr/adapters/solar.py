@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scowl_edge.dsr.adapters.machine import held
 from scowl_edge.dsr.adapters.offering import Draft, Frame, element, joined, offer_set
 from scowl_edge.model.flexibility import Cost, Element, EsaType, OfferSet, ProfileKind
 from scowl_edge.model.profile import NANO, Timeline
@@ -57,6 +58,10 @@ class Solar:
     def wish_w(self, state: SolarState, at_ms: int, dur_ms: int) -> int:
         """All that the sun gives."""
         return self.reach(state, at_ms, dur_ms)[0]
+
+    def take_w(self, state: SolarState, wanted_w: int, upper_w: int, at_ms: int, dur_ms: int) -> int:
+        """As wanted, if the sun gives that much."""
+        return held(self.reach(state, at_ms, dur_ms), wanted_w, upper_w)
 
     def step(self, state: SolarState, power_w: int, at_ms: int, dur_ms: int) -> SolarState:
         """Nothing is stored."""

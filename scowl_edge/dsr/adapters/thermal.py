@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from scowl_edge.dsr.adapters.machine import STEP_MS, run
+from scowl_edge.dsr.adapters.machine import STEP_MS, held, run
 from scowl_edge.dsr.adapters.offering import Draft, Frame, element, joined, offer_set
 from scowl_edge.model.flexibility import WHOLE_PPM, Cost, EndKind, EndState, EsaType, OfferSet, ProfileKind
 
@@ -78,6 +78,10 @@ class Thermal:
     def wish_w(self, state: ThermalState, at_ms: int, dur_ms: int) -> int:
         """To the preferred temperature and stay there."""
         return self._towards(state.temp_micro, state, 1_000 * self.preferred_milli, at_ms, dur_ms)[0]
+
+    def take_w(self, state: ThermalState, wanted_w: int, upper_w: int, at_ms: int, dur_ms: int) -> int:
+        """As wanted, within reach."""
+        return held(self.reach(state, at_ms, dur_ms), wanted_w, upper_w)
 
     def step(self, state: ThermalState, power_w: int, at_ms: int, dur_ms: int) -> ThermalState:
         """Heats or cools, and leaks."""

@@ -62,6 +62,11 @@ class Washer:
         """The programme, once it has begun or is to."""
         return self._mean_w(state, dur_ms) if state.progress_ms or at_ms >= state.begin_ms else 0
 
+    def take_w(self, state: WasherState, wanted_w: int, upper_w: int, at_ms: int, dur_ms: int) -> int:
+        """What the programme takes, if any power is wanted at all and no bound is in the way; else nothing."""
+        power_w = self._mean_w(state, dur_ms)
+        return power_w if wanted_w > 0 and power_w <= upper_w else 0
+
     def step(self, state: WasherState, power_w: int, at_ms: int, dur_ms: int) -> WasherState:
         """With its power the programme goes on; with less it stands still."""
         if power_w < self._mean_w(state, dur_ms) or power_w == 0:
