@@ -166,6 +166,7 @@ class FlexDialer:
                     max_msg_size=READ_MAX_BYTES,
                     compress=0,
                     decode_text=False,
+                    autoclose=False,
                     timeout=ClientWSTimeout(ws_close=5.0),
                 )
         except (WSServerHandshakeError, ServerDisconnectedError) as error:

@@ -48,7 +48,10 @@ class HttpChannel:
         self._bytes += len(data)
         self._more.set()
         if len(self._frames) > MOST_FRAMES or self._bytes > MOST_BYTES:
-            self.close(f"the peer fetches nothing: {len(self._frames)} frames wait", permanent=False)
+            cause = f"the peer fetches nothing: {len(self._frames)} frames wait"
+            self.close(cause, permanent=False)
+            # Not at once: the link is in the midst of writing.
+            asyncio.get_running_loop().call_soon(self._link.detached, self, cause)
 
     def close(self, cause: str, *, permanent: bool) -> None:
         """Over; the peer learns it with its next request."""
@@ -56,7 +59,6 @@ class HttpChannel:
             return
         self._ended = True
         self._more.set()
-        asyncio.get_running_loop().call_soon(self._link.detached, self, cause)
 
     def malformed(self, refused: Refused, size: int) -> web.Response:
         """A frame of the peer that could not be read."""

@@ -86,7 +86,7 @@ class Link:
         """A connection is gone. Nothing happens if another has taken its place."""
         if self._channel is channel:
             self._channel = None
-            self._do(self.session.closed(self._moments.now(), self.last_cause or cause))
+            self._do(self.session.closed(self._moments.now(), cause))
 
     def frame(self, channel: Channel, data: bytes | str) -> float:
         """A frame arrived. Returns how many seconds to leave the next one unread."""
@@ -165,9 +165,11 @@ class Link:
                 case Answered(message_id, ack, cause):
                     self._sink.answered(self.name, message_id, ack, cause)
                 case Close(cause, permanent):
-                    if self._channel is not None:
-                        self.last_cause, self._permanent = cause, permanent
-                        self._channel.close(cause, permanent=permanent)
+                    if (channel := self._channel) is not None:
+                        self._permanent = permanent
+                        channel.close(cause, permanent=permanent)
+                        # What the peer still sends does not count; it may take its time to close its side.
+                        self.detached(channel, cause)
         self._arm()
 
     def _entered(self, state: LinkState, cause: str) -> None:

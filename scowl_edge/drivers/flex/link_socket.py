@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType, web
 
@@ -37,6 +38,8 @@ class SocketChannel:
         self._seq = 0
         self._pump: asyncio.Task[None] | None = None
         self._ending: tuple[int, str] | None = None
+        self._told = False
+        self._limit: asyncio.TimerHandle | None = None
         self.cause = ""
         """Why it was ended from here."""
 
@@ -71,14 +74,20 @@ class SocketChannel:
         self._behind.clear()
         self._abort()
 
-    async def done(self) -> None:
+    @property
+    def ending(self) -> bool:
+        """Nothing that arrives counts any more."""
+        return self._ending is not None
+
+    def done(self) -> None:
         """The reader has ended: nothing more can be written."""
+        self._ending = self._ending or (WSCloseCode.OK, "")
         self._ahead.clear()
         self._behind.clear()
-        if self._pump is not None and self._ending is None:
-            self._pump.cancel()
+        if self._limit is not None:
+            self._limit.cancel()
         if self._pump is not None:
-            await asyncio.wait((self._pump,), timeout=CLOSE_S)
+            self._pump.cancel()
 
     async def _run(self) -> None:
         try:
@@ -92,15 +101,19 @@ class SocketChannel:
                 self._seq += 1
                 async with asyncio.timeout(STALL_S):
                     await self._socket.send_frame(data, WSMsgType.TEXT)
-            if self._ending is not None:
+            if self._ending is not None and not self._told:
+                # As a bare frame: the reader, who may be in the midst of it, goes on until the peer has answered.
+                self._told = True
                 code, cause = self._ending
                 async with asyncio.timeout(CLOSE_S):
-                    await self._socket.close(code=code, message=cause.encode()[:_REASON_BYTES])
+                    data = code.to_bytes(2) + cause.encode()[:_REASON_BYTES]
+                    await self._socket.send_frame(data, WSMsgType.CLOSE)
+                self._limit = asyncio.get_running_loop().call_later(CLOSE_S, self._abort)
         except TimeoutError:
             self.break_off(f"the peer took nothing for {STALL_S:g} s")
-        except (ConnectionError, RuntimeError) as error:
-            # aiohttp says so when the other side is gone, or closing.
-            self.cause = self.cause or str(error)
+        except (ConnectionError, RuntimeError):
+            # The other side is gone, and the reader hears of it too.
+            self._abort()
         finally:
             self._pump = None
 
@@ -108,9 +121,11 @@ class SocketChannel:
 async def serve(link: Link, socket: Socket, channel: SocketChannel) -> str:
     """Reads until the connection ends. Returns why it did."""
     link.attached(channel)
+    told = ""
     try:
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
+        while True:
+            message = await socket.receive()
+            if message.type is WSMsgType.TEXT and not channel.ending:
                 pause_s = link.frame(channel, message.data)
                 if len(message.data) > FRAME_MAX_BYTES:
                     channel.end(WSCloseCode.MESSAGE_TOO_BIG, f"a frame of more than {FRAME_MAX_BYTES} bytes")
@@ -118,17 +133,21 @@ async def serve(link: Link, socket: Socket, channel: SocketChannel) -> str:
                     await asyncio.sleep(pause_s)
             elif message.type is WSMsgType.BINARY:
                 channel.end(WSCloseCode.UNSUPPORTED_DATA, "frames are text")
+            elif message.type is WSMsgType.CLOSE:
+                told = f"the peer closed with code {message.data}: {message.extra or 'no reason given'}"
+                break
+            elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                told = _why(socket)
+                break
     finally:
-        cause = channel.cause or _why(socket)
+        cause = channel.cause or told or "this side stopped"
+        channel.done()
         link.detached(channel, cause)
-        await channel.done()
+        with suppress(ConnectionError):
+            await socket.close()
     return cause
 
 
 def _why(socket: Socket) -> str:
     error = socket.exception()
-    if error is not None:
-        return str(error) or type(error).__name__
-    if socket.close_code in (None, WSCloseCode.ABNORMAL_CLOSURE):
-        return "the connection broke off"
-    return f"the peer closed with code {socket.close_code}"
+    return "the connection broke off" + (f": {error}" if error is not None and str(error) else "")

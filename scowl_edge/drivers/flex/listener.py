@@ -276,6 +276,7 @@ class FlexListener:
             max_msg_size=READ_MAX_BYTES,
             compress=False,
             decode_text=False,
+            autoclose=False,
             timeout=5.0,
         )
         if not socket.can_prepare(request):
