@@ -22,9 +22,9 @@ from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.contracts import Clock
 from scowl_edge.control import Core
 from scowl_edge.control.portrait import happened
-from scowl_edge.dsr.proposing import propose
 from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusDriver, Tap
+from scowl_edge.dsr.proposing import propose
 from scowl_edge.flexing import FlexLinks
 from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
@@ -41,8 +41,8 @@ from scowl_edge.supervision import Supervised
 from scowl_edge.telemetry import Recorder, TelemetryStore
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web.authority import is_loopback
-from scowl_edge.worker import Worker
 from scowl_edge.web.published import Check, History, StoreFigures
+from scowl_edge.worker import Worker
 
 if TYPE_CHECKING:
     from scowl_edge.drivers.opcua import OpcuaDriver
