@@ -128,7 +128,9 @@ class Daemon:
         self.flex: FlexLinks | None = None
         self._worker: Worker | None = None
         if assembly.flex is not None and assembly.site.flex is not None:
-            self.flex = FlexLinks(assembly.flex, assembly.site.flex, self.inbox, self.clock, seed=turn.boot)
+            self.flex = FlexLinks(
+                assembly.flex, assembly.site.flex, self.inbox, self.clock, seed=turn.boot, rate=clock_rate
+            )
             self.loop.speak = self.flex.speak
             self._worker = Worker(propose, self.inbox.event, self.clock, rate=clock_rate)
             self.loop.work = self._ask

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,7 @@ from scowl_edge.drivers.flex.link import Link
 from scowl_edge.drivers.flex.link_tls import FlexTls
 from scowl_edge.drivers.flex.listener import FlexListener
 from scowl_edge.drivers.flex.session import LinkState
+from scowl_edge.drivers.flex.session_timing import Timers
 from scowl_edge.inbox import Inbox
 from scowl_edge.model.effect import Send
 from scowl_edge.model.errors import ScowlError
@@ -38,8 +40,10 @@ class FlexError(ScowlError):
 class FlexLinks:
     """All links of a site. Implements the drivers' `FlexSink`."""
 
-    def __init__(self, settings: FlexSettings, part: FlexPart, inbox: Inbox, clock: Clock, *, seed: int) -> None:
-        """`seed` differs at each start.
+    def __init__(
+        self, settings: FlexSettings, part: FlexPart, inbox: Inbox, clock: Clock, *, seed: int, rate: int = 1
+    ) -> None:
+        """`seed` differs at each start; `rate` is how much faster than the machine the clock runs.
 
         Raises:
             FlexError: a certificate, key or authority has no file.
@@ -57,10 +61,23 @@ class FlexLinks:
         pins = {peer.node: peer.fingerprint for peer in settings.peers if peer.fingerprint}
         self.listener: FlexListener | None = None
         if settings.host:
-            self.listener = FlexListener(own, role, tls, self, clock, seed=seed, pins=pins)
+            self.listener = FlexListener(
+                own, role, tls, self, clock, seed=seed, pins=pins, timers=timers_at(rate), clock_rate=rate
+            )
         self.dialers: dict[str, FlexDialer] = {
             peer.node: FlexDialer(
-                peer.node, own, role, peer.node, peer.url, tls, self, clock, seed=seed, pin=peer.fingerprint
+                peer.node,
+                own,
+                role,
+                peer.node,
+                peer.url,
+                tls,
+                self,
+                clock,
+                seed=seed,
+                pin=peer.fingerprint,
+                timers=timers_at(rate),
+                clock_rate=rate,
             )
             for peer in settings.peers
             if peer.url
@@ -180,6 +197,22 @@ class FlexLinks:
 
     def _turned(self, peer: str, up: bool, at_ms: int, cause: str) -> None:
         self._inbox.event(LinkChanged(link=peer, device="", up=up, at_ms=at_ms, cause=cause))
+
+
+def timers_at(rate: float) -> Timers:
+    """Timers for a clock that runs so much faster than the machine: what waits for the machine waits as long as ever."""
+    usual = Timers()
+    if rate == 1:
+        return usual
+    return replace(
+        usual,
+        hello_ms=int(usual.hello_ms * rate),
+        ack_ms=int(usual.ack_ms * rate),
+        skew_ms=int(usual.skew_ms * rate),
+        back_off_ms=int(usual.back_off_ms * rate),
+        again_ms=int(usual.again_ms * rate),
+        keep_ms=int(usual.keep_ms * rate),
+    )
 
 
 def _self(part: FlexPart) -> tuple[str, NodeRole]:

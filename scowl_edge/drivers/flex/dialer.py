@@ -97,20 +97,23 @@ class FlexDialer:
         timers: Timers | None = None,
         rate: Rate | None = None,
         fallback_after: int = 3,
+        clock_rate: float = 1.0,
     ) -> None:
         """`url` as `https://host:port`; `pin` is the SHA-256 fingerprint that the peer must have, if it is known.
+
+        `clock_rate` is how much faster than the machine the clock runs.
 
         After `fallback_after` WebSockets in a row that came to nothing, HTTPS is used.
         """
         self.timers = timers or Timers()
         session = Session(node, role, peer, dials=True, seed=seed, timers=self.timers, rate=rate)
-        self.link = Link(name, session, sink, Moments(clock))
+        self.link = Link(name, session, sink, Moments(clock, clock_rate))
         self.over_https = False
         """How the present or last connection was made."""
         self._url = url.rstrip("/")
         self._tls = tls
         self._pin = pin
-        self._clock = clock
+        self._clock, self._clock_rate = clock, clock_rate
         self._seed = seed
         self._fallback_after = fallback_after
         self._no_upgrade = 0
@@ -131,7 +134,7 @@ class FlexDialer:
                     failures = 0 if steady else failures + 1
                 pause_ms = back_off_ms(self.timers, failures, self._seed, self.link.name, began_ms)
                 _log.info("flex link waits", link=self.link.name, why=cause, seconds=pause_ms // 1_000)
-                await asyncio.sleep(pause_ms / 1_000)
+                await asyncio.sleep(pause_ms / 1_000 / self._clock_rate)
         finally:
             self.link.rest()
 

@@ -32,7 +32,9 @@ _log = structlog.get_logger(__name__)
 class Moments:
     """The clocks for all links of a node; whether the wall clock is right is asked once a second."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rate: float = 1.0) -> None:
+        """`rate` is how much faster than the machine the clock runs."""
+        self.rate = rate
         self._clock = clock
         self._looked_ms: int | None = None
         self._utc_ok = False
@@ -192,7 +194,7 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_ms = wake_ms
-        delay_s = max(0, wake_ms - self._moments.now().mono_ms) / 1_000
+        delay_s = max(0, wake_ms - self._moments.now().mono_ms) / 1_000 / self._moments.rate
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._fire)
 
     def _fire(self) -> None:

@@ -72,6 +72,7 @@ class FlexListener:
         only_pinned: bool = False,
         timers: Timers | None = None,
         rate: Rate | None = None,
+        clock_rate: float = 1.0,
     ) -> None:
         """`pins` are SHA-256 fingerprints by node id; with `only_pinned` nobody else is admitted."""
         self.node, self.role = node, role
@@ -80,7 +81,7 @@ class FlexListener:
         """Connections and requests that were not admitted."""
         self._tls = tls
         self._sink = sink
-        self._moments = Moments(clock)
+        self._moments = Moments(clock, clock_rate)
         self._seed = seed
         self._pins = dict(pins or {})
         self._only_pinned = only_pinned
