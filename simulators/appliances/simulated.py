@@ -18,7 +18,6 @@ from scowl_edge.dsr.limiting import Fallback
 from scowl_edge.dsr.selecting import Tolerance
 from scowl_edge.model.exchange import (
     Body,
-    Init,
     Register,
     Report,
     ReportKind,
@@ -32,6 +31,8 @@ from scowl_edge.model.profile_slots import slot_means
 
 S = TypeVar("S")
 WH_WMS = 3_600_000
+LOOK_EVERY_MS = 300_000
+"""How often it looks whether its offers still hold; an event makes it look at once."""
 
 
 def registration(adapter: Adapter[S], *, consent_ref: str, cert_fp: str) -> Register:
@@ -95,6 +96,7 @@ class SimulatedAppliance(Generic[S]):
         self._now = now
         self._events = list(events)
         self._valid_s = valid_s
+        self._look_ms = now.utc_ms
         self._slot_from_ms, self._slot_from_wms, self._slot_peak_w = now.utc_ms, 0, 0
 
     @property
@@ -147,7 +149,8 @@ class SimulatedAppliance(Generic[S]):
         for selection in self.esa.selections.open():
             if selection.state is SelectionState.SCHEDULED and selection.select is not None:
                 offer = self.esa.offer_set.offer(selection.select.offer_id)
-                if offer is not None and offer.start_earliest_ms <= utc_ms:
+                # The first start that the offers reckoned with, see `offering`.
+                if offer is not None and offer.valid_until_ms + 1_000 * offer.min_notice_s <= utc_ms:
                     return True
         return False
 
@@ -158,7 +161,7 @@ class SimulatedAppliance(Generic[S]):
         if fault := self.adapter.fault(self.state, utc_ms):
             self.complaints.append(fault)
         while self._events and self._events[0][0] <= utc_ms:
-            self.state = self._events.pop(0)[1]
+            self.state, self._look_ms = self._events.pop(0)[1], utc_ms
         length_ms = utc_ms - self._slot_from_ms
         if utc_ms % self._slot_ms() == 0 and length_ms > 0:
             energy_wms = self.energy_wms - self._slot_from_wms
@@ -187,10 +190,13 @@ class SimulatedAppliance(Generic[S]):
         )
 
     def _offer(self) -> tuple[Body, ...]:
-        """A new revision with its forecast, where the standing one no longer holds and nothing is selected."""
-        if self.esa.selections.open():
+        """A new revision with its forecast, where the standing one no longer holds and nothing is selected.
+
+        Nobody is offered anything before the appliance has its settings.
+        """
+        settings = self.esa.init
+        if settings is None or self.esa.selections.open():
             return ()
-        settings = self.esa.init or Init(esa_id=self.esa_id, failsafe_p_upper_w=0)
         frame = Frame(
             now_ms=self._now.utc_ms,
             rev=self.esa.rev + 1,
@@ -199,6 +205,9 @@ class SimulatedAppliance(Generic[S]):
             valid_s=self._valid_s,
         )
         standing = self.esa.offer_set
+        if standing is not None and not self.esa.offers_due and self._now.utc_ms < self._look_ms:
+            return ()
+        self._look_ms = min(self._now.utc_ms + LOOK_EVERY_MS, frame.start_ms - 1_000 * frame.min_notice_s + 1)
         if standing is not None and not self.esa.offers_due and not stale(standing, self.adapter, self.state, frame):
             return ()
         made = self.adapter.offers(self.state, frame)

@@ -128,7 +128,12 @@ class Charger:
             block = self._block(min(need_wh, slots * frame.slot_s * self.p_max_w // WH_J), frame)
             late_ms = frame.floored(begin_ms + slots * frame.slot_ms - 1_000 * _length_s(block))
             end = self._end(state, block)
-            for kind, start_ms in ((ProfileKind.IO, begin_ms), (ProfileKind.LD, begin_ms), (ProfileKind.MD, late_ms)):
+            at_once_ms = max(frame.start_ms, state.arrival_ms)
+            for kind, start_ms in (
+                (ProfileKind.IO, at_once_ms),
+                (ProfileKind.LD, at_once_ms),
+                (ProfileKind.MD, late_ms),
+            ):
                 drafts.append(Draft(kind=kind, elements=block, start_ms=start_ms, end_state=end))
             if late_ms > begin_ms:
                 latest_ms = late_ms

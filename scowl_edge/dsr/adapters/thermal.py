@@ -8,7 +8,8 @@ what holds for the lowest and the highest setpoints holds for all between.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 from scowl_edge.dsr.adapters.machine import STEP_MS, held, run
 from scowl_edge.dsr.adapters.offering import Draft, Frame, element, joined, offer_set
@@ -19,6 +20,8 @@ INSET_MILLI = 150
 """Plans keep this far from the edges of the band, or a quarter of it if that is less."""
 COAST_EVERY_S = 3 * 3_600
 PREPARE_S = 2 * 3_600
+_ONE = 10**12
+"""1 in the fixed point of `_response`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,8 @@ class Thermal:
 
     def step(self, state: ThermalState, power_w: int, at_ms: int, dur_ms: int) -> ThermalState:
         """Heats or cools, and leaks."""
-        return replace(state, temp_micro=self._stepped(state.temp_micro, state, power_w, at_ms, dur_ms))
+        temp_micro = self._stepped(state.temp_micro, state, power_w, at_ms, dur_ms)
+        return ThermalState(temp_micro=temp_micro, ambient_milli=state.ambient_milli, forecast_ms=state.forecast_ms)
 
     def fault(self, state: ThermalState, at_ms: int) -> str:
         """Outside the band."""
@@ -150,23 +154,30 @@ class Thermal:
         loss_mw = self.loss_mw_per_k * (temp_micro - 1_000 * state.ambient(at_ms)) // 1_000_000
         return temp_micro + (power_w * self.gain_ppm // 1_000 - loss_mw) * dur_ms // self.capacity_j_per_k
 
+    def _idle(self, temp_micro: int, state: ThermalState, at_ms: int, dur_ms: int) -> tuple[int, int]:
+        """What a longer stretch without power comes to, all its steps at once but for rounding; the response to power.
+
+        Returns:
+            Millionths of a degree at its end, and how many (times `_ONE`) each mW of heat adds to that.
+        """
+        response = _response(self.capacity_j_per_k, self.loss_mw_per_k, dur_ms)
+        ambient_milli = (state.ambient(at_ms) + state.ambient(at_ms + dur_ms - 1)) // 2
+        loss_mw = self.loss_mw_per_k * (temp_micro - 1_000 * ambient_milli) // 1_000_000
+        return temp_micro - loss_mw * response // _ONE, response
+
     def _slot(self, temp_micro: int, state: ThermalState, power_w: int, at_ms: int, dur_ms: int) -> int:
         """After a longer stretch of constant power."""
-        end_ms = at_ms + dur_ms
-        while at_ms < end_ms:
-            step_ms = min(STEP_MS, end_ms - at_ms)
-            temp_micro = self._stepped(temp_micro, state, power_w, at_ms, step_ms)
-            at_ms += step_ms
-        return temp_micro
+        idle, response = self._idle(temp_micro, state, at_ms, dur_ms)
+        return idle + power_w * self.gain_ppm // 1_000 * response // _ONE
 
     def _towards(
         self, temp_micro: int, state: ThermalState, aim_micro: int, at_ms: int, dur_ms: int
     ) -> tuple[int, int]:
         """The power that brings it to a temperature by the end of a stretch, or as near as can be; what it then is."""
-        idle = self._slot(temp_micro, state, 0, at_ms, dur_ms)
-        busy = self._slot(temp_micro, state, self.rated_w, at_ms, dur_ms)
-        power_w = 0 if busy == idle else max(0, min(self.rated_w, (aim_micro - idle) * self.rated_w // (busy - idle)))
-        return power_w, self._slot(temp_micro, state, power_w, at_ms, dur_ms)
+        idle, response = self._idle(temp_micro, state, at_ms, dur_ms)
+        most = self.rated_w * self.gain_ppm // 1_000 * response // _ONE
+        power_w = 0 if most == 0 else max(0, min(self.rated_w, (aim_micro - idle) * self.rated_w // most))
+        return power_w, idle + power_w * self.gain_ppm // 1_000 * response // _ONE
 
     def _plan(self, state: ThermalState, frame: Frame, aim: Callable[[int], int]) -> list[int]:
         """Power of each slot, so that its end comes as near to its aim as can be."""
@@ -208,6 +219,18 @@ class Thermal:
     def _end(self, state: ThermalState, frame: Frame, powers_w: Sequence[int]) -> EndState:
         temp_micro = self._course(state, frame, powers_w)[-1]
         return EndState(kind=EndKind.TEMP, value_milli=temp_micro // 1_000, unit="°C")
+
+
+@lru_cache(maxsize=4_096)
+def _response(capacity_j_per_k: int, loss_mw_per_k: int, dur_ms: int) -> int:
+    """Millionths of a degree (times `_ONE`) for each mW that drives it from the begin of a stretch on."""
+    response, left_ms = 0, dur_ms
+    while left_ms > 0:
+        step_ms = min(STEP_MS, left_ms)
+        decay = loss_mw_per_k * step_ms * _ONE // (1_000_000 * capacity_j_per_k)
+        response += step_ms * _ONE // capacity_j_per_k - response * decay // _ONE
+        left_ms -= step_ms
+    return response
 
 
 def heat_pump(

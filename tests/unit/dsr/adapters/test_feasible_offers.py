@@ -44,13 +44,14 @@ def chargers(draw: st.DrawFn) -> tuple[Charger, ChargerState]:
         export_consent=draw(st.booleans()),
         floor_wh=capacity_wh // 10,
     )
-    level_j = draw(st.integers(capacity_wh * 360, capacity_wh * 3_600))
+    level_j = draw(st.integers(capacity_wh * 360, capacity_wh * 1_800))
     arrival_ms = NOON_MS + draw(st.integers(-2, 4)) * HOUR_MS
     departure_ms = max(NOON_MS, arrival_ms) + draw(st.integers(2 * 3_600, 20 * 3_600)) * 1_000
     # What can be had in the time: at full power from the latest first start on.
     hours = max(0, departure_ms - max(NOON_MS, arrival_ms) - 2 * HOUR_MS)
     within_wh = charger.p_max_w * hours // HOUR_MS * charger.efficiency_ppm // 1_000_000
-    target_wh = draw(st.integers(0, min(capacity_wh, level_j // 3_600 + within_wh)))
+    most_wh = min(capacity_wh, level_j // 3_600 + within_wh)
+    target_wh = draw(st.one_of(st.integers(0, most_wh), st.integers(min(level_j // 3_600, most_wh), most_wh)))
     return charger, ChargerState(level_j=level_j, target_wh=target_wh, arrival_ms=arrival_ms, departure_ms=departure_ms)
 
 
@@ -151,7 +152,7 @@ def test_what_is_cold_stays_cold(
 def washers(draw: st.DrawFn) -> tuple[Washer, WasherState]:
     programme = draw(st.lists(st.tuples(st.integers(60, 3_000), st.integers(5, 2_300)), min_size=1, max_size=6))
     washer = Washer(esa_id="washer-1", programme=tuple(programme), max_pause_s=draw(st.sampled_from((0, 600))))
-    begin_ms = NOON_MS + draw(st.integers(0, 4 * 3_600)) * 1_000
+    begin_ms = NOON_MS + draw(st.sampled_from((0, 1_200, 4_000, 9_000))) * 1_000
     end_ms = max(begin_ms, NOON_MS + HOUR_MS) + 1_000 * washer.length_s + draw(st.integers(0, 10 * 3_600)) * 1_000
     return washer, WasherState(loaded=True, begin_ms=begin_ms, end_latest_ms=end_ms)
 
