@@ -24,6 +24,9 @@ def act(world: World, draw: Callable[[int, int], int]) -> str:
         crash = ("", "", "", "", "before", "after")[draw(0, 5)]
         world.deliver(bool(draw(0, 1)), bool(draw(0, 1)), draw(0, 9), keep=draw(0, 5) == 0, crash=crash)
         return "deliver"
+    if kind < 21:
+        world.settle()
+        return "settle"
     if kind < 40:
         world.drain()
         return "drain"
@@ -45,7 +48,11 @@ def act(world: World, draw: Callable[[int, int], int]) -> str:
             setpoint_w=(None, None, 0, 1_000, 4_000, 4_001)[draw(0, 5)],
             emergency=response and draw(0, 3) == 0,
         )
-        if draw(0, 3):
+        arrives = draw(0, 3)
+        if arrives == 0:
+            # Longer under way than the provider waits for an answer.
+            world.wait(10_000)
+        if arrives != 1:
             world.drain()
         return "ask"
     if kind < 74:
