@@ -642,3 +642,17 @@ def test_self_protection_tells_whose_limits_it_does_not_keep() -> None:
     assert (status.limit_id, status.applied, status.code) == ("l", False, Code.SAFETY)
     assert made.course(at(2)).p_upper_w is None
     assert made.heartbeat() == Heartbeat(limit_state=LimitState.UNLIMITED, rev=1)
+
+
+def test_resync_tells_offers_state_limits_and_what_is_open() -> None:
+    made = appliance()
+    made.receive(wish("done"), at(0))
+    made.receive(wish("open", start_s=200, offer_id="offer-1-1"), at(0))
+    limit = Limit(limit_id="l", esa_id=ESA, active=True, klass=LimitClass.SAFETY, p_upper_w=2_000)
+    made.receive(limit, at(1))
+    made.advance(at(20))
+    made.advance(at(80))
+    told = made.resync(at(80))
+    assert made.offer_set in told
+    assert [type(b) for b in told] == [OfferSet, State, LimitStatus, SelectStatus]
+    assert states(told, "open") == [(SelectionState.SCHEDULED, None)]
