@@ -10,7 +10,7 @@ from scowl_edge.dsr.planning import Candidate, Job, default_course
 from scowl_edge.dsr.settlement import Account
 from scowl_edge.dsr.spreading import Start
 from scowl_edge.model.flexibility import Offer, OfferSet, Pick, Profile
-from scowl_edge.model.profile import EMPTY, Timeline, layered, of_elements, total
+from scowl_edge.model.profile import EMPTY, Timeline, flat, layered, of_elements, total
 from scowl_edge.model.profile_slots import slot_means
 
 
@@ -68,8 +68,8 @@ class Outlook:
             number=0,
             begin_ms=begin,
             end_ms=end,
-            baseline=self.expected(pick.esa_id).clip(begin, end),
-            promised=own.over(self.beside(pick)).clip(begin, end),
+            baseline=whole(self.expected(pick.esa_id), begin, end),
+            promised=whole(own.over(self.beside(pick)), begin, end),
         )
 
     def job(
@@ -145,6 +145,14 @@ class Outlook:
         if offers is None:
             return EMPTY
         return total(default_course(o) for o in offers.offers if o.offer_id != without)
+
+
+def whole(course: Timeline, begin_ms: int, end_ms: int) -> Timeline:
+    """A span of a course with 0 W where it says nothing: within its span, a selection leaves nothing open.
+
+    Else what an appliance still offers would be expected of it a second time, where it has just been moved away.
+    """
+    return course.clip(begin_ms, end_ms).over(flat(begin_ms, end_ms - begin_ms, 0))
 
 
 def _window(offer: Offer, profile: Profile, wanted_ms: int, delay_max_s: int) -> tuple[int, int]:

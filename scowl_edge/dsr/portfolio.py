@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scowl_edge.dsr.delivery import Delivery, Finding
+from scowl_edge.dsr.forecast import whole
 from scowl_edge.dsr.goal import Terms
 from scowl_edge.dsr.settlement import Account, Settlement
 from scowl_edge.dsr.trust import Trust
@@ -134,5 +135,5 @@ class Portfolio:
         pick, account = asked.pick, asked.account
         own = of_elements(asked.profile.elements, pick.start_ms + 1000 * offset_s, pick.setpoints_w)
         end = max(account.end_ms, own.end_ms)
-        self.books.move(account.select_id, own.over(asked.beside).clip(account.begin_ms, end), end)
+        self.books.move(account.select_id, whole(own.over(asked.beside), account.begin_ms, end), end)
         asked.account = self.books.accounts[account.select_id]

@@ -6,14 +6,15 @@ can be written with the canonical codec.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scowl_edge.dsr.delivery import Finding
 from scowl_edge.dsr.forecast import Outlook
 from scowl_edge.dsr.goal import Goal, Terms
 from scowl_edge.dsr.identity import identity
 from scowl_edge.dsr.instant import Now, Restart, WallClock
-from scowl_edge.dsr.mirror import Mirror, Turned
+from scowl_edge.dsr.member import BLIND
+from scowl_edge.dsr.mirror import Mirror, Turned, Wanted
 from scowl_edge.dsr.planning import Candidate, Job, current
 from scowl_edge.dsr.portfolio import Asked, Portfolio
 from scowl_edge.dsr.readings import Source
@@ -30,6 +31,7 @@ from scowl_edge.model.exchange import (
     Heartbeat,
     Init,
     Limit,
+    LimitStatus,
     Message,
     Outcome,
     Register,
@@ -42,7 +44,7 @@ from scowl_edge.model.exchange import (
     State,
     Want,
 )
-from scowl_edge.model.flexibility import LimitState, Mode, OverrideScope, Pick, Proposal, SelectionState
+from scowl_edge.model.flexibility import LimitClass, LimitState, Mode, OverrideScope, Pick, Proposal, SelectionState
 from scowl_edge.model.profile import Timeline
 from scowl_edge.model.reason import Reason, declare
 
@@ -83,6 +85,10 @@ class Provider:
     portfolio: Portfolio = field(default_factory=Portfolio)
     resting_mono_ms: dict[str, int] = field(default_factory=dict)
     """Appliances not to be asked before a time."""
+    sites: dict[str, Wanted] = field(default_factory=dict)
+    """Limits of whole sites, by manager."""
+    site_states: dict[str, LimitStatus] = field(default_factory=dict)
+    """What each manager last said to its site's limit."""
     goal: Goal | None = None
     goals: int = 0
     jobs: int = 0
@@ -100,7 +106,14 @@ class Provider:
     def receive(self, message: Message, now: Now) -> Step:
         """Takes one message from a manager; one that is refused changes nothing."""
         step, body = Step(), message.body
+        if isinstance(body, Heartbeat) and message.src in self.up and body.limit_state in BLIND:
+            # It hears that somebody lives; without a limit, or the word that there is none, it stays at its own values.
+            self._send(step, now, message.src, self._site_limit(message.src, now))
         if isinstance(body, Ack | Heartbeat):
+            return step
+        if isinstance(body, LimitStatus) and not body.esa_id and message.src in self.up:
+            self.site_states[message.src] = body
+            self._send(step, now, message.src, _OK, message.id)
             return step
         esa_id = getattr(body, "esa_id", None)
         owner = None if esa_id is None else self.cems.get(esa_id)
@@ -158,6 +171,9 @@ class Provider:
         for name in ("job_mono_ms", "plan_due_mono_ms", "check_due_mono_ms"):
             setattr(self, name, getattr(self, name) + restart.mono_base_ms)
         self.resting_mono_ms = {e: at + restart.mono_base_ms for e, at in self.resting_mono_ms.items()}
+        self.sites = {
+            c: replace(w, since_mono_ms=w.since_mono_ms + restart.mono_base_ms) for c, w in self.sites.items()
+        }
         self.up, self.job = dict.fromkeys(self.up, False), None
         for mirror in self.mirrors.values():
             self._follow(step, mirror, mirror.restarted(restart, now), now)
@@ -205,6 +221,22 @@ class Provider:
         mirror = self._mirror(limit.esa_id)
         step = Step()
         self._follow(step, mirror, mirror.limit(limit, now), now)
+        return step
+
+    def limit_site(self, cem: str, limit: Limit, now: Now) -> Step:
+        """Bounds a whole site; its manager shares the bound out.
+
+        Raises:
+            ProviderError: Nobody knows the manager, or the limit is of an appliance.
+        """
+        if cem not in self.up or limit.esa_id:
+            raise ProviderError(f"limit {limit.limit_id} for the site of {cem}: known managers are {sorted(self.up)}")
+        step = Step()
+        if limit.active:
+            self.sites[cem] = Wanted(limit=limit, since_mono_ms=now.mono_ms)
+        else:
+            self.sites.pop(cem, None)
+        self._send(step, now, cem, limit)
         return step
 
     def cancel(self, select_id: str, now: Now, at: CancelAt = CancelAt.ELEMENT_END) -> Step:
@@ -390,14 +422,7 @@ class Provider:
         mirror = self.mirrors[pick.esa_id]
         self.numbered += 1
         select_id = identity(self.seed, self.node, "select", self.numbered)
-        moved = Pick(
-            esa_id=pick.esa_id,
-            rev=pick.rev,
-            offer_id=pick.offer_id,
-            profile_id=pick.profile_id,
-            start_ms=start_ms,
-            setpoints_w=pick.setpoints_w,
-        )
+        moved = replace(pick, start_ms=start_ms)
         profile = outlook.profile(moved)
         account = outlook.account(
             moved, select_id=select_id, cem=self.cems[pick.esa_id], event_ref=goal.event_ref, offset_s=offset
@@ -473,6 +498,16 @@ class Provider:
                 f"appliance {esa_id}: no manager has registered it; known are {len(self.mirrors)} others"
             )
         return mirror
+
+    def _site_limit(self, cem: str, now: Now) -> Limit:
+        """What should hold for a site now: the rest of its limit, or the word that there is none."""
+        wanted = self.sites.get(cem)
+        rest = None if wanted is None else wanted.rest(now)
+        if rest is not None:
+            return rest
+        self.sites.pop(cem, None)
+        name = identity(self.seed, self.node, "unlimited", cem)
+        return Limit(limit_id=name, esa_id="", active=False, klass=LimitClass.CONTRACT)
 
     def _due(self, now: Now, at_mono_ms: int) -> None:
         self.plan_due_mono_ms = max(now.mono_ms, min(self.plan_due_mono_ms, at_mono_ms))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +35,7 @@ def account(select_id: str, begin_ms: int, end_ms: int, baseline: Timeline, prom
     )
 
 
-def report(start_ms: int, slot_s: int, powers: list[int | None], esa_id: str = "e") -> Report:
+def report(start_ms: int, slot_s: int, powers: Sequence[int | None], esa_id: str = "e") -> Report:
     slots = tuple(ReportSlot(p_avg_w=p, q=SlotQuality.MISSING if p is None else SlotQuality.OK) for p in powers)
     return Report(esa_id=esa_id, kind=ReportKind.ACTUAL, start_ms=start_ms, slot_s=slot_s, slots=slots)
 
@@ -199,7 +201,7 @@ def test_the_books_add_up_to_the_meter(
         if power is not None:
             continue
         for ms in range(i * slot_ms, (i + 1) * slot_ms, 1000):
-            for a in [a for a in books.accounts.values() if a.begin_ms <= ms < a.end_ms][:-1]:
+            for held in [a for a in books.accounts.values() if a.begin_ms <= ms < a.end_ms][:-1]:
                 # The later one's hole; the earlier ones count as kept.
-                holes += ((a.baseline.power_w(ms) or 0) - (a.promised.power_w(ms) or 0)) * 1000
+                holes += ((held.baseline.power_w(ms) or 0) - (held.promised.power_w(ms) or 0)) * 1000
     assert everything.achieved_w_ms == expected + holes
