@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -169,6 +170,36 @@ def _transport(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport:
 async def _flood(socket: aiohttp.ClientWebSocketResponse) -> None:
     for seq in range(2, 1_000_000):
         await socket.send_str(frame(told(seq), seq).decode())
+
+
+async def test_a_peer_that_reads_nothing_is_bounded(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scowl_edge.drivers.flex.link_socket.STALL_S", 0.3)
+    there = Daemon()
+    async with (
+        provider(region.tls(DSRSP), there, rate=Rate(per_s=50_000, burst=50_000)) as listener,
+        raw_socket(listener.url, region.tls(CEM)) as socket,
+    ):
+        raw = socket.get_extra_info("socket")
+        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
+        for one in listener._connections:
+            assert one._transport is not None
+            one._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4_096)
+        _transport(socket).pause_reading()  # type: ignore[attr-defined]
+        faults = [listener.send(CEM, told(number, src=DSRSP, dst=CEM)) for number in range(600)]
+        assert faults[:512] == [""] * 512 and all("512 messages wait already" in fault for fault in faults[512:])
+        # Its own messages are answered, and it takes no answer: it is cut off at last.
+        await _until_cut(socket)
+        await until(lambda: listener.connections == 0, "nothing is left open")
+        assert "took nothing" in there.causes or "takes no answers" in there.causes
+
+
+async def _until_cut(socket: aiohttp.ClientWebSocketResponse) -> None:
+    try:
+        for seq in range(2, 1_000_000):
+            await socket.send_str(frame(told(seq), seq).decode())
+    except (ConnectionError, aiohttp.ClientError):
+        return
+    raise AssertionError("never cut")
 
 
 async def test_https_tells_problems(region: Region) -> None:
