@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -90,6 +91,10 @@ class _Sink:
             del self.began[message.id]
 
 
+def _enough(up: set[str], least: int) -> bool:
+    return len(up) >= least
+
+
 async def _until(condition: Callable[[], bool], within_s: float) -> bool:
     end = time.monotonic() + within_s
     while not condition() and time.monotonic() < end:  # noqa: ASYNC110
@@ -108,7 +113,7 @@ async def clients(url: str, folder: Path, links: int) -> None:
         dialers[name] = FlexDialer(name, name, NodeRole.CEM, PROVIDER, url, tls, sink, _Clock(), seed=n)
         tasks.append(asyncio.create_task(dialers[name].run()))
         if n % _AT_ONCE == _AT_ONCE - 1:
-            await _until(lambda begun=n: len(sink.up) >= begun - _AT_ONCE, 60)
+            await _until(partial(_enough, sink.up, n - _AT_ONCE), 60)
     await _until(lambda: len(sink.up) == links, 300)
     print(json.dumps({"up": len(sink.up)}), flush=True)
     gc.freeze()

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import orjson
 from node_peer import environment, node_modules, node_program
-from tests.integration.flex.flex_nodes import CEM, DSRSP, Daemon, Region, provider, told, until
 
 from scowl_edge.clocks import wall_ms
 from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.model.exchange import AckStatus, Select, SelectStatus, State
 from scowl_edge.model.flexibility import Mode, SelectionState
+from tests.integration.flex.flex_nodes import CEM, DSRSP, Daemon, Region, provider, told, until
 
 SCRIPT = Path(__file__).with_name("flex_appliance.cjs")
 
