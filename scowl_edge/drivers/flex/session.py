@@ -109,7 +109,7 @@ class Session:
         self.behind: set[str] = set()
         """Names that the peer may speak for, beside its own."""
         self.session_id = ""
-        self.gaps_total = self.repeated_total = self.refused_total = 0
+        self.gaps_total = self.repeated_total = self.refused_total = self.slowed_total = 0
         self._dials = dials
         self._seed = seed
         self._drawn = 0
@@ -192,7 +192,9 @@ class Session:
 
     def pause_ms(self, now: Now) -> int:
         """How long to leave the peer's next frame unread: it has used up what it may send."""
-        return min(self._intake.lack_ms(now), 1_000)
+        pause_ms = min(self._intake.lack_ms(now), 1_000)
+        self.slowed_total += pause_ms > 0
+        return pause_ms
 
     # What our side wants.
 
