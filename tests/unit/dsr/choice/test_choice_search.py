@@ -7,7 +7,7 @@ import pytest
 from choice_site import choices_of, small_board
 
 from scowl_edge.compiled import COMPILED
-from scowl_edge.dsr.choice.board import Board, course_of, total_excess
+from scowl_edge.dsr.choice.board import Board, course_of, held, total_excess
 from scowl_edge.dsr.choice.choose import Budget, Chosen, budget_for, choose, objective_of, replan
 from scowl_edge.dsr.choice.warm import warm
 
@@ -23,16 +23,6 @@ def followable(seed: int, people: int, **options: int) -> Board:
         power = choices_of(board, who).power
         target += power[rng.integers(0, len(power))]
     return board._replace(target=target)
-
-
-def frozen(board: Board, who: int, span: int, at: int) -> Board:
-    """One choice is left to an appliance, which is also what it does if nobody asks."""
-    count, first = board.span_count.copy(), board.span_first.copy()
-    idle_span, idle_at = board.idle_span.copy(), board.idle_at.copy()
-    count[board.span_start[who] : board.span_start[who + 1]] = 0
-    count[span], first[span] = 1, at
-    idle_span[who], idle_at[who] = span, at
-    return board._replace(span_count=count, span_first=first, idle_span=idle_span, idle_at=idle_at)
 
 
 def holds(board: Board, chosen: Chosen) -> None:
@@ -74,9 +64,13 @@ def test_what_is_frozen_stays() -> None:
     board = followable(5, 30)
     free = choose(board, 1, BUDGET)
     who = int(np.flatnonzero(free.span != board.idle_span)[0])
-    held = frozen(board, who, int(board.idle_span[who]), int(board.idle_at[who]))
-    for chosen in (choose(held, 1, BUDGET), replan(held, free, BUDGET), replan(held, free, BUDGET, np.asarray([who]))):
-        holds(held, chosen)
+    fixed = held(board, who, int(board.idle_span[who]), int(board.idle_at[who]))
+    for chosen in (
+        choose(fixed, 1, BUDGET),
+        replan(fixed, free, BUDGET),
+        replan(fixed, free, BUDGET, np.asarray([who])),
+    ):
+        holds(fixed, chosen)
         assert (int(chosen.span[who]), int(chosen.at[who])) == (int(board.idle_span[who]), int(board.idle_at[who]))
 
 
@@ -96,8 +90,8 @@ def test_those_who_changed_are_looked_at_first() -> None:
     board = followable(7, 200)
     before = choose(board, 1, Budget(moves=20_000))
     who = 150
-    held = frozen(board, who, int(board.idle_span[who]), int(board.idle_at[who]))
-    free = replan(held, before, Budget(moves=1), np.asarray([who]))
+    fixed = held(board, who, int(board.idle_span[who]), int(board.idle_at[who]))
+    free = replan(fixed, before, Budget(moves=1), np.asarray([who]))
     # One move, and it is not spent on the first appliance.
     assert free.moves == 1
     assert np.array_equal(np.delete(free.span, who), np.delete(before.span, who))
