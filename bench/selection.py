@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +22,7 @@ from bench.machine import describe, spread
 from bench.selection_highs import highs
 from bench.selection_sites import site
 from scowl_edge.compiled import COMPILED
-from scowl_edge.dsr.choice.board import Board, course_of
+from scowl_edge.dsr.choice.board import Board, course_of, held
 from scowl_edge.dsr.choice.bound import approach, mixture_of, prices_of, proven
 from scowl_edge.dsr.choice.choose import Budget, Chosen, budget_for, choose, objective_of, replan
 from scowl_edge.dsr.choice.warm import warm
@@ -104,22 +103,16 @@ def changes(size: int, runs: int) -> list[str]:
             f"{again.objective / bound - 1:.2%} | 10 ms |"
         )
     who = int(np.argmax(board.highest))
-    count = board.span_count.copy()
-    # It runs as intended, whatever is asked of it.
-    count[board.span_start[who] : board.span_start[who + 1]] = 0
-    count[board.idle_span[who]] = 1
-    first = board.span_first.copy()
-    first[board.idle_span[who]] = board.idle_at[who]
-    held = board._replace(span_count=count, span_first=first)
+    # It runs as intended, whatever was asked of it.
+    fixed = held(board, who, int(board.idle_span[who]), int(board.idle_at[who]))
     span, at = before.span.copy(), before.at.copy()
     span[who], at[who] = board.idle_span[who], board.idle_at[who]
-    left = course_of(held, span, at)
-    stale = objective_of(held, left)
+    left = course_of(fixed, span, at)
+    stale = objective_of(fixed, left)
     some = np.asarray([who])
-    known = replace(before, span=span, at=at)
-    again, times = timed(lambda: replan(held, known, Budget(moves=size // 20), some), runs)
-    checked(held, again)
-    bound = strong_bound(held, again)
+    again, times = timed(lambda: replan(fixed, before, Budget(moves=size // 20), some), runs)
+    checked(fixed, again)
+    bound = strong_bound(fixed, again)
     lines.append(
         f"| {size:,}: one appliance is overridden | {min(times):.2f}; {spread(times, 2)} | {stale / bound - 1:.2%} -> "
         f"{again.objective / bound - 1:.2%} | 1 ms |"

@@ -1,8 +1,8 @@
 """The choice among offers: one profile and start for each appliance, so that the sum follows a target under ratings.
 
-`expand` makes a board of offers, `choose` a plan with a certified gap, `replan` keeps it up to date, `fill` sets what
-can be modulated, and `picked`, `reason` and `overloads` say what it means. All of it is integers: the same seed and
-budget give the same plan, compiled or not.
+`expand` makes a board of offers, `choose` a plan with a certified gap, `replan` keeps it up to date (`hold`:
+an appliance can no longer be moved), `fill` sets what can be modulated, and `picked`, `reason` and `overloads` say what
+it means. All of it is integers: the same seed and budget give the same plan, compiled or not.
 
 Importing it loads the compiler, where there is one: import it in the worker that chooses.
 """
@@ -18,6 +18,7 @@ from scowl_edge.dsr.choice.expand import (
     SlotRating,
     Standing,
     expand,
+    hold,
 )
 from scowl_edge.dsr.choice.limits import TooLarge
 from scowl_edge.dsr.choice.telling import Overload, Picked, Reason, overloads, picked, reason
@@ -42,6 +43,7 @@ __all__ = [
     "choose",
     "expand",
     "fill",
+    "hold",
     "overloads",
     "picked",
     "reason",

@@ -102,6 +102,19 @@ def course_of(board: Board, span: I64, at: I64) -> Course:
     return course
 
 
+def held(board: Board, who: int, span: int, at: int) -> Board:
+    """The board with one choice left to an appliance: it has started, or is overridden. All others are as they were.
+
+    What is left is also what it does if nobody asks, so it is in every plan. Nothing is expanded anew.
+    """
+    count, first = board.span_count.copy(), board.span_first.copy()
+    idle_span, idle_at = board.idle_span.copy(), board.idle_at.copy()
+    count[board.span_start[who] : board.span_start[who + 1]] = 0
+    count[span], first[span] = 1, at
+    idle_span[who], idle_at[who] = span, at
+    return board._replace(span_count=count, span_first=first, idle_span=idle_span, idle_at=idle_at)
+
+
 def copied(course: Course) -> Course:
     """The same plan in arrays of its own."""
     return Course(*(column.copy() for column in course))

@@ -49,7 +49,7 @@ class Budget:
 def budget_for(people: int) -> Budget:
     """A budget that serves well: half a second, compiled, up to 100,000 appliances."""
     if people >= MANY:
-        return Budget(moves=people, bound_moves=people)
+        return Budget(moves=people, bound_moves=2 * people)
     return Budget(moves=400_000, bound_moves=max(4 * people, 100_000))
 
 
@@ -124,7 +124,7 @@ def choose(board: Board, seed: int, budget: Budget, present: tuple[I64, I64] | N
         search.offer(course)
         return search.done(search.best, exhaustive=True)
     if present is not None:
-        course = course_of(board, *present)
+        course = course_of(board, *_still_there(board, *present))
         search.offer(copied(course))
         search.used += descend(board, course, search.steep, search.left // 4, NOBODY)
         search.offer(course)
@@ -143,15 +143,24 @@ def choose(board: Board, seed: int, budget: Budget, present: tuple[I64, I64] | N
 def replan(board: Board, before: Chosen, budget: Budget, changed: I64 | None = None) -> Chosen:
     """A plan for what has changed a little, from the plan before; never worse than doing nothing, nor than that plan.
 
-    `board` has the same appliances and spans as before, but other targets, ratings, costs or counts of starts; what the
-    plan before had must still be among the choices. With `changed` those appliances are looked at first, then all.
+    `board` has the same appliances and spans as before, but other targets, ratings, costs, or starts. Whoever's choice
+    is gone begins from doing nothing. With `changed` those appliances are looked at first, then all in turn.
     """
     check(board)
     search = _Search(board, 0, budget)
-    course = course_of(board, before.span, before.at)
+    course = course_of(board, *_still_there(board, before.span, before.at))
     search.offer(copied(course))
     search.descend(course, NOBODY if changed is None else changed)
     return search.done(search.best, prices=before.prices)
+
+
+def _still_there(board: Board, span: I64, at: I64) -> tuple[I64, I64]:
+    """A plan in which whoever's choice is not among the choices of the board does nothing."""
+    own = (span >= board.span_start[:-1]) & (span < board.span_start[1:])
+    span = np.where(own, span, board.idle_span)
+    turn, rest = np.divmod(at - board.span_first[span], board.span_step[span])
+    there = own & (rest == 0) & (turn >= 0) & (turn < board.span_count[span])
+    return np.where(there, span, board.idle_span), np.where(there, at, board.idle_at)
 
 
 class _Search:

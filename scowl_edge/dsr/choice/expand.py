@@ -8,11 +8,11 @@ must not overlap; the others count with what runs if nobody asks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from scowl_edge.dsr.choice.board import I64, Board
+from scowl_edge.dsr.choice.board import I64, Board, held
 from scowl_edge.dsr.choice.courses import Horizon, slot_powers
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.flexibility import UNSET, WHOLE_PPM, Mode, Offer, OfferSet, Profile
@@ -219,6 +219,13 @@ def expand(question: Question) -> Instance:
     )
 
 
+def hold(instance: Instance, who: int, span: int, at: int) -> Instance:
+    """The instance with one choice left to an appliance: it has started, or is overridden; nothing is expanded anew."""
+    start_ms = instance.span_start_ms.copy()
+    start_ms[span] += (at - int(instance.board.span_first[span])) * instance.horizon.slot_s * 1000
+    return replace(instance, board=held(instance.board, who, span, at), span_start_ms=start_ms)
+
+
 def _columns(
     spans: _Spans, candidate: Candidate, offer: Offer, standing: Standing | None, *, can_choose: bool
 ) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -279,6 +286,8 @@ def _cost(rates: Rates, profile: Profile) -> int:
 
 def _distrust(candidate: Candidate, profile: Profile, doing_nothing: int, slot_s: int) -> int:
     """What deviates if the appliance runs as it would have anyway, times how often it does."""
+    if candidate.trust_ppm >= WHOLE_PPM:
+        return 0
     square = sum(p * p for p in slot_powers(profile.elements, 0, slot_s))
     return (square + doing_nothing) * (WHOLE_PPM - candidate.trust_ppm) // WHOLE_PPM
 

@@ -11,20 +11,22 @@ from scowl_edge.dsr.choice.value import number_of, take_number, value_choices
 def descend_pairs(board: Board, course: Course, steep: int, moves: int) -> int:
     """Gives pairs of appliances their best pair of choices until none improves or `moves` are used; how many were."""
     people, used, better = len(course.span), 0, True
-    while better and used < moves:
+    while better:
         better = False
         for one in range(people):
+            cost = 1
+            for span in range(int(board.span_start[one]), int(board.span_start[one + 1])):
+                cost += int(board.span_count[span])
             for other in range(one):
-                if used >= moves:
-                    break
-                cost, improved = _improve_pair(board, course, one, other, steep)
+                if used + cost > moves:
+                    return used
+                better = _improve_pair(board, course, one, other, steep) or better
                 used += cost
-                better = better or improved
     return used
 
 
 @inner_kernel
-def _improve_pair(board: Board, course: Course, one: int, other: int, steep: int) -> tuple[int, bool]:
+def _improve_pair(board: Board, course: Course, one: int, other: int, steep: int) -> bool:
     put(board, course, other, int(course.span[other]), int(course.at[other]), -1)
     put(board, course, one, int(course.span[one]), int(course.at[one]), -1)
     count = value_choices(board, course, one, steep)
@@ -48,4 +50,4 @@ def _improve_pair(board: Board, course: Course, one: int, other: int, steep: int
     take_number(board, course, other, best_other)
     put(board, course, one, int(course.span[one]), int(course.at[one]), 1)
     put(board, course, other, int(course.span[other]), int(course.at[other]), 1)
-    return count + 1, best_one != present or best_other != partner
+    return best_one != present or best_other != partner

@@ -22,6 +22,7 @@ from scowl_edge.dsr.choice import (
     choose,
     expand,
     fill,
+    hold,
     overloads,
     picked,
     reason,
@@ -196,6 +197,17 @@ def test_the_choice_follows_the_target_and_says_why() -> None:
     assert why.gain > 0
     assert [(s.first, s.last) for s in why.relieved] == [(2, 3)]
     assert "2000 W less in slots 2 to 3" in str(why)
+
+
+def test_who_is_held_keeps_its_start_and_the_others_make_up_for_it() -> None:
+    instance = expand(question(WASH, WASH, target_w={4: 2_000, 5: 2_000, 6: 2_000, 7: 2_000}))
+    before = choose(instance.board, 1, BUDGET)
+    first = next(who for who in (0, 1) if picked(instance, before, who).start_ms == 4 * SLOT_MS)
+    # The second of its spans is that of all its starts.
+    fixed = hold(instance, first, int(instance.board.span_start[first]) + 1, 6)
+    after = choose(fixed.board, 1, BUDGET)
+    assert picked(fixed, after, first).start_ms == 6 * SLOT_MS
+    assert picked(fixed, after, 1 - first).start_ms == 4 * SLOT_MS
 
 
 def test_whoever_breaks_promises_is_asked_last_and_costs_weigh() -> None:
