@@ -200,7 +200,7 @@ class FlexLinks:
 
 
 def timers_at(rate: float) -> Timers:
-    """Timers for a clock that runs so much faster than the machine: what waits for the machine waits as long as ever."""
+    """Timers where the clock runs faster than the machine: what waits for the machine waits as long as ever."""
     usual = Timers()
     if rate == 1:
         return usual
