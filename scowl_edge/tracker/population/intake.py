@@ -39,6 +39,8 @@ REPEATED_AT_ONCE = 1_024
 UNKNOWN = 65_533
 """Instead of a tree: nobody has said since the last assignment what is held."""
 WAITING_JOINS, JOINS_A_STEP = 65_536, 2_000
+PARTINGS_A_STEP = 10_000
+"""Most members who leave or change in one step; the others have to come again."""
 MOST_SENDERS = 65_536
 """Whoever counts the messages of more would let made-up senders fill the memory."""
 SPARE_FEEDS = 32
@@ -56,18 +58,25 @@ REFUSALS = (
     "no-room",
     "out-of-range",
     "too-many-senders",
+    "not-yours",
 )
 """Why rows were refused; `clamped` ones count, at their nameplate."""
 _BEFORE_S = 1 << 24
 _HIGH, _LOW = 61, 62
 """Purposes of the draws of the first members' identities."""
-_OUTCOMES = {roster.Outcome.TAKEN: "taken", roster.Outcome.NO_ROOM: "no-room", roster.Outcome.REFUSED: "out-of-range"}
+_OUTCOMES = {
+    roster.Outcome.TAKEN: "taken",
+    roster.Outcome.UNKNOWN: "nobody-there",
+    roster.Outcome.NO_ROOM: "no-room",
+    roster.Outcome.REFUSED: "out-of-range",
+    roster.Outcome.NOT_YOURS: "not-yours",
+}
 
 AnyArray = NDArray[np.generic]
 
 
 class Seats(NamedTuple):
-    """Who was let in, or not, in one step."""
+    """Who was let in, left or changed in one step, and who was not, as in `Seated`."""
 
     high: NDArray[np.int64]
     low: NDArray[np.int64]
@@ -101,6 +110,8 @@ class Intake:
         self.admission = Admission(WAITING_JOINS, JOINS_A_STEP)
         self.output: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         self.output_at: NDArray[np.int64] = np.full(declared.trees, -1, np.int64)
+        self.output_clamped: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
+        """[trees] How often each plant said that it gives more than it is rated for."""
         self.slot_held: NDArray[np.uint16] = np.full(slots, NO_TREE, np.uint16)
         """What each consumer said that it holds."""
         self.feed_held: NDArray[np.uint16] = np.full(feeds, NO_TREE, np.uint16)
@@ -113,7 +124,12 @@ class Intake:
     # -- in ----------------------------------------------------------------------------------------------------------
 
     def take(self, batches: Sequence[Batch], history: History, now_ms: int) -> Seats | None:
-        """Takes what came, in order, and lets in as many newcomers as a step may; all sums stay exact."""
+        """Takes what came, in order, and lets in as many newcomers as a step may; all sums stay exact.
+
+        Returns:
+            The answers: of those who left or changed, in order, then of newcomers; None where there are none.
+        """
+        answers: list[Seats] = []
         for batch in batches:
             rows = batch.rows()
             if rows is None:
@@ -126,10 +142,18 @@ class Intake:
                 self._refuse("too-many-senders", max(1, len(rows)))
                 continue
             self.senders[batch.sender] = batch.sequence
-            self._take(batch, rows, history, now_ms)
-        return self._admit()
+            if batch.kind in (BatchKind.LEAVE, BatchKind.CHANGE):
+                room = PARTINGS_A_STEP - sum(len(seats.place) for seats in answers)
+                self._refuse("turned-away", max(0, len(rows) - room))
+                part = self._leave if batch.kind is BatchKind.LEAVE else self._change
+                answers.append(part(rows[:room], roster.sender_key(batch.sender), history))
+            else:
+                self._take(batch, rows, now_ms)
+        if self.admission.waiting:
+            answers.append(self._admit())
+        return Seats(*map(np.concatenate, zip(*answers, strict=True))) if any(len(a.place) for a in answers) else None
 
-    def _take(self, batch: Batch, rows: NDArray[np.void], history: History, now_ms: int) -> None:
+    def _take(self, batch: Batch, rows: NDArray[np.void], now_ms: int) -> None:
         kind = batch.kind
         if kind is BatchKind.DEMAND:
             slot = rows["slot"].astype(np.int64)
@@ -143,8 +167,6 @@ class Intake:
             self._held(rows)
         elif kind is BatchKind.JOIN:
             self._join(rows, batch.sender)
-        elif kind is BatchKind.LEAVE:
-            self._leave(rows, history)
 
     def _refuse(self, why: str, count: int = 1) -> None:
         self.refused[REFUSALS.index(why)] += count
@@ -162,7 +184,9 @@ class Intake:
         sound = value >= 0
         self._refuse("below-nothing", len(value) - int(np.count_nonzero(sound)))
         tree, value = tree[sound], value[sound]
-        self._refuse("clamped", int(np.count_nonzero(value > self.rated[tree])))
+        above = tree[value > self.rated[tree]]
+        self._refuse("clamped", len(above))
+        np.add.at(self.output_clamped, above, 1)
         self.output[tree] = np.minimum(value, self.rated[tree])
         self.output_at[tree] = now_ms
 
@@ -184,36 +208,68 @@ class Intake:
         # Who finds no room in the queue need not be looked at.
         count = min(len(rows), self.admission.room)
         rows, beyond = rows[:count], len(rows) - count
-        self.admission.offer(
-            roster.newcomers(
-                _identity(rows), rows["zone"], rows["klass"], rows["nominal"], np.full(count, _NOISE_PPM),
-                np.zeros(count, np.uint8), sender,
-            )
-        )  # fmt: skip
+        self.admission.offer(_members(rows, roster.sender_key(sender)))
         self._refuse("turned-away", beyond)
 
-    def _admit(self) -> Seats | None:
-        if not self.admission.waiting:
-            return None
+    def _admit(self) -> Seats:
         new, outcome, place = self.admission.admit(self.people)
+        self._forget_held(place)
+        outcome[outcome == roster.Outcome.AGAIN] = roster.Outcome.DONE
+        return self._answer(new.identity, place, outcome)
+
+    def _leave(self, rows: NDArray[np.void], sender: int, history: History) -> Seats:
+        """Whom this sender (as in `Newcomers`) brought goes, from its place or from the queue."""
+        identity = _identity(rows)
+        waited = self.admission.withdraw(identity, sender)
+        place, theirs, outcome = self._spoken_for(identity, sender)
+        places = self._places(place)
+        left = self.people.leave(identity[theirs]) == roster.Outcome.DONE
+        outcome[theirs] = np.where(left, roster.Outcome.LEFT, roster.Outcome.UNKNOWN)
+        outcome[waited] = roster.Outcome.LEFT
+        _forget_history(history, places, theirs)
+        return self._answer(identity, np.full(len(place), -1, np.int64), outcome)
+
+    def _change(self, rows: NDArray[np.void], sender: int, history: History) -> Seats:
+        """Whom this sender (as in `Newcomers`) brought is from now on as it says, there or at another place."""
+        identity = _identity(rows)
+        before, theirs, outcome = self._spoken_for(identity, sender)
+        places = self._places(before)
+        place = np.full(len(before), -1, np.int64)
+        outcome[theirs], place[theirs] = self.people.change(_members(rows[theirs], sender))
+        moved = (place != -1) & (place != before)
+        _forget_history(history, places, moved)
+        self._forget_held(place[moved])
+        self.people.bind(place[place != -1], sender)
+        return self._answer(identity, place, outcome)
+
+    def _spoken_for(
+        self, identity: NDArray[np.int64], sender: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.uint8]]:
+        """(place, whether this sender may speak for who is there, what to answer where it may not) of each."""
+        place = self.people.find(identity)
+        theirs = self.people.brought_by(place, sender)
+        nobody = place == seating.NOBODY
+        outcome = np.where(nobody, roster.Outcome.UNKNOWN, roster.Outcome.NOT_YOURS).astype(np.uint8)
+        return place, theirs, outcome
+
+    def _answer(self, identity: NDArray[np.int64], place: NDArray[np.int64], outcome: NDArray[np.uint8]) -> Seats:
+        """The answers to some, counted where they are refusals."""
         for kind, why in _OUTCOMES.items():
             self._refuse(why, int(np.count_nonzero(outcome == kind)))
-        for at in place[place >= 0].tolist():
-            self.slot_held[at] = NO_TREE
-        outcome[outcome == roster.Outcome.AGAIN] = roster.Outcome.DONE
-        return Seats(new.identity[:, 0].copy(), new.identity[:, 1].copy(), place, outcome)
+        return Seats(identity[:, 0].copy(), identity[:, 1].copy(), place, outcome)
 
-    def _leave(self, rows: NDArray[np.void], history: History) -> None:
-        identity = _identity(rows)
-        waited = self.admission.withdraw(identity)
-        place = self.people.find(identity)
-        outcome = self.people.leave(identity)
-        self._refuse("nobody-there", int(np.count_nonzero((outcome != roster.Outcome.DONE) & ~waited)))
-        slots, feeds = place[place >= 0], -2 - place[place < -1]
-        for column in (history.slot_times, history.slot_since, history.slot_total):
-            column[slots] = 0
-        for column in (history.feed_times, history.feed_since, history.feed_total):
-            column[feeds] = 0
+    def _places(self, place: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(place, feeds of the run that begins there) of each."""
+        feeds = np.zeros(len(place), np.int64)
+        big = place < seating.NOBODY
+        feeds[big] = self.people.roster.feed_run[-2 - place[big]]
+        return place, feeds
+
+    def _forget_held(self, place: NDArray[np.int64]) -> None:
+        """Who has just taken these places was told no tree yet."""
+        self.slot_held[place[place >= 0]] = NO_TREE
+        for first in (-2 - place[place < seating.NOBODY]).tolist():
+            self.feed_held[first : first + int(self.people.roster.feed_run[first])] = NO_TREE
 
     # -- what counts -------------------------------------------------------------------------------------------------
 
@@ -291,7 +347,7 @@ class Intake:
         people, columns = self.people, self.columns
         arrays: dict[str, AnyArray] = {
             name: getattr(self, name)
-            for name in ("output", "output_at", "slot_held", "feed_held", "sent_at", "refused")
+            for name in ("output", "output_at", "output_clamped", "slot_held", "feed_held", "sent_at", "refused")
         }
         arrays |= {name: getattr(columns, name) for name in _MEMBERSHIP}
         for name, part in (("living", people.living), ("edge", people.edge), ("roster", people.roster)):
@@ -315,6 +371,27 @@ _MEMBERSHIP = ("block_members", "block_variance", "big_zone", "big_class", "big_
 def _identity(rows: NDArray[np.void]) -> NDArray[np.int64]:
     """int64[n, 2] of rows that have both halves."""
     return np.stack([rows["high"].view(np.int64), rows["low"].view(np.int64)], axis=1)
+
+
+def _members(rows: NDArray[np.void], sender: int) -> seating.Newcomers:
+    """Rows of a join or a change; `sender` as in `Newcomers`."""
+    count = len(rows)
+    noise_ppm, kind = np.full(count, _NOISE_PPM), np.zeros(count, np.uint8)
+    new = roster.newcomers(_identity(rows), rows["zone"], rows["klass"], rows["nominal"], noise_ppm, kind)
+    return new._replace(sender=np.full(count, sender, np.uint32))
+
+
+def _forget_history(
+    history: History, places: tuple[NDArray[np.int64], NDArray[np.int64]], which: NDArray[np.bool_]
+) -> None:
+    """Who comes to these places has never starved."""
+    place, run = (column[which] for column in places)
+    for column in (history.slot_times, history.slot_since, history.slot_total):
+        column[place[place >= 0]] = 0
+    big = place < seating.NOBODY
+    for first, count in zip((-2 - place[big]).tolist(), run[big].tolist(), strict=True):
+        for column in (history.feed_times, history.feed_since, history.feed_total):
+            column[first : first + count] = 0
 
 
 def _seconds(now_ms: int) -> int:

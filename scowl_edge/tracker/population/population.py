@@ -71,6 +71,7 @@ ROTATE_EVERY, ROTATED_AT_ONCE = 10, 200
 """Steps between two looks at whose turn is over; most who change places then."""
 TOLD_PPM = 20_000
 """Of the demand: smaller changes of what continuous plants give are not told."""
+_LATE = {Late.LATE: "late", Late.VERY_LATE: "very-late"}
 _ROUTINE = frozenset({Rung.RAISE_CONTINUOUS, Rung.LOWER_CONTINUOUS})
 LOOK_EVERY = 60
 """Steps between two looks at whether a rebuild is worth walking to."""
@@ -86,6 +87,12 @@ Changes = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 def seconds(now_ms: int) -> int:
     """Monotonic seconds as the history counts them: 0 is never."""
     return now_ms // 1000 + 1
+
+
+def above_limits(columns: Columns) -> int:
+    """Quanta by which zones are above their limits, all together."""
+    over = np.where(columns.zone_limit >= 0, columns.zone_load - columns.zone_limit, 0)
+    return int(np.maximum(0, over).sum())
 
 
 def laid_out(declared: Declared) -> tuple[Columns, Layout, Census]:
@@ -135,6 +142,8 @@ class Population:
         """What became of those who wanted to join, in the last step."""
         self.decisions: list[tuple[str, int, Reason]] = []
         """(rung, W, reason) of the last step."""
+        self.late_steps: NDArray[np.int64] = np.zeros(len(Late), np.int64)
+        """[levels of Late] Steps since the journal began."""
         self.wake_at = 0
         """Monotonic ms at which the next step is due."""
         self.margins = self._margins()
@@ -183,6 +192,7 @@ class Population:
         log, columns = self._log, self.columns
         log.totals[:] = 0
         self.decisions.clear()
+        self.late_steps[late] += 1
         if self.living is not None:
             self._live(now_ms, self.living)
         self.seats = self.intake.take(batches, self.history, now_ms) if self.intake is not None else None
@@ -280,6 +290,7 @@ class Population:
             # More than the log holds: everybody is told, and everybody's history is looked at.
             log.totals[0] = len(log.kind) + 1
             self.standing = standing.look(columns)
+            self.repaired = repair.Repaired(0, 0, above_limits(columns), 0)
             if self._feed_protected():
                 self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
         else:
@@ -422,15 +433,18 @@ class Population:
             ("switchings", self.supply.switchings if self.supply is not None else 0),
             ("mixed_blocks", self.standing.mixed),
             ("over_w", self.repaired.over * self.declared.quantum_w),
+            ("above_limits_w", self.repaired.zones * self.declared.quantum_w),
             ("uncovered_w", self.repaired.uncovered * self.declared.quantum_w),
             ("in_pieces_w", self.repaired.stuck * self.declared.quantum_w),
             *(self.supply.shedding() if self.supply is not None else ()),
         )
 
-    def view(self) -> PopulationView:
-        """For people."""
+    def view(self, stray_rows: int = 0) -> PopulationView:
+        """For people; `stray_rows` were reported though the population is simulated."""
         intake = self.intake
-        refused = tuple(zip(REFUSALS, intake.refused.tolist(), strict=True)) if intake is not None else ()
+        refused: tuple[tuple[str, int], ...] = (("simulated", stray_rows),) if stray_rows else ()
+        if intake is not None:
+            refused = tuple(zip(REFUSALS, intake.refused.tolist(), strict=True))
         return telling.view(
             self.declared,
             self.columns,
@@ -442,6 +456,8 @@ class Population:
             self.score(),
             refused,
             self.supply.shed if self.supply is not None else 0,
+            telling.clamped(intake) if intake is not None else (),
+            tuple((name, int(self.late_steps[level])) for level, name in _LATE.items()),
         )
 
     def digest(self) -> str:
@@ -478,6 +494,7 @@ class Population:
         columns, mixed = self.columns, _mixed_slots(self.columns)
         arrays: dict[str, NDArray[np.generic]] = dict(zip(_STATE, _state(columns), strict=True))
         arrays |= {"mixed_tree": columns.tree[mixed], "output": self.output, "learnt": self.learnt.numbers}
+        arrays["late_steps"] = self.late_steps
         if self.living is not None:
             arrays |= {"deviation": self.living.deviation, "big_deviation": self.living.big_deviation}
         if self.supply is not None:
@@ -506,6 +523,7 @@ class Population:
             columns.tree[_mixed_slots(columns)] = arrays["mixed_tree"]
             self.output[:] = arrays["output"]
             self.learnt.numbers[:] = arrays["learnt"]
+            self.late_steps[:] = arrays["late_steps"]
             if self.living is not None:
                 self.living.deviation[:] = arrays["deviation"]
                 self.living.big_deviation[:] = arrays["big_deviation"]
