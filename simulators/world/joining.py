@@ -68,9 +68,14 @@ class Joining:
         self._say_join(comer)
 
     def twin(self, identity: Identity, like: Comer) -> None:
-        """Somebody asks under an identity that is a member's, and gives up when refused."""
+        """Somebody asks under an identity that is a member's; refused, it says once that this one leaves."""
         self._twins[identity] = like.gateway
         self._say_join(Comer(**{name: getattr(like, name) for name in like.__slots__} | {"identity": identity}))
+
+    @property
+    def newcomers(self) -> list[Identity]:
+        """Members who were not there from the start."""
+        return list(self._brought)
 
     def leave(self, identity: Identity, gateway: int, now_ms: int) -> None:
         """A member goes, through the gateway that brought it; through the given one if it was there from the start."""
@@ -106,14 +111,21 @@ class Joining:
         for high, low, place, outcome in rows:
             comer = self.waiting.get((high, low))
             if outcome in (_UNKNOWN, _LEFT, _NOT_YOURS):
-                if self.leaving.pop((high, low), None) is not None:
-                    self.counts["refused to leave" if outcome == _NOT_YOURS else "left"] += 1
+                if outcome == _NOT_YOURS:
+                    self.counts["leaves refused as another's"] += 1
+                elif self.leaving.pop((high, low), None) is not None:
+                    self.counts["left"] += 1
             elif comer is None:
                 self.counts["answers to nobody, twins among them"] += 1
                 gateway = self._twins.pop((high, low), None)
-                if gateway is not None and outcome == _DONE:
+                if gateway is None:
+                    continue
+                if outcome == _DONE:
                     # The one whose identity it was has gone meanwhile: it is not wanted that way.
                     self._go((high, low), gateway, now_ms)
+                elif self._brought.get((high, low), gateway) != gateway:
+                    # It wants the other one out of its way.
+                    self._say_leave((high, low), gateway)
             elif outcome == _DONE:
                 del self.waiting[comer.identity]
                 for other in [i for i, seat in self.members.items() if seat == (place, 1)]:
