@@ -13,31 +13,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
 from scowl_edge.model.batch import Batch, BatchKind
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population import chance, noise, reports, roster, seating
 from scowl_edge.tracker.population.admission import Admission
 from scowl_edge.tracker.population.columns import (
-    BIG,
-    BLOCK,
     CLASSES,
-    MIXED,
-    NO_TREE,
-    ROW,
-    SLOT,
     Census,
     Columns,
     Layout,
 )
 from scowl_edge.tracker.population.history import History
+from scowl_edge.tracker.population.holding import Holding
 
-REPEAT_MS = 120_000
-"""An assignment that nobody confirmed is sent again after so long."""
-REPEATED_AT_ONCE = 1_024
-"""Most assignments that are sent again in one step."""
-UNKNOWN = 65_533
-"""Instead of a tree: nobody has said since the last assignment what is held."""
 WAITING_JOINS, JOINS_A_STEP = 65_536, 2_000
 PARTINGS_A_STEP = 10_000
 """Most members who leave or change in one step; the others have to come again."""
@@ -106,17 +94,12 @@ class Intake:
         self.columns = self.people.columns
         self.declared = declared
         self.rated = rated
-        slots, feeds = len(self.columns.demand), len(self.columns.big_demand)
         self.admission = Admission(WAITING_JOINS, JOINS_A_STEP)
         self.output: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         self.output_at: NDArray[np.int64] = np.full(declared.trees, -1, np.int64)
         self.output_clamped: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         """[trees] How often each plant said that it gives more than it is rated for."""
-        self.slot_held: NDArray[np.uint16] = np.full(slots, NO_TREE, np.uint16)
-        """What each consumer said that it holds."""
-        self.feed_held: NDArray[np.uint16] = np.full(feeds, NO_TREE, np.uint16)
-        self.sent_at: NDArray[np.int64] = np.full(len(self.columns.block_tree) + feeds, -1, np.int64)
-        """When the assignment of each block, then of each feed, was sent last."""
+        self.holding = Holding(self.columns)
         self.senders: dict[int, int] = {}
         """Sender -> sequence of its last message."""
         self.refused: NDArray[np.int64] = np.zeros(len(REFUSALS), np.int64)
@@ -164,7 +147,7 @@ class Intake:
         elif kind is BatchKind.OUTPUT:
             self._output(rows["tree"].astype(np.int64), rows["value"].astype(np.int64), now_ms)
         elif kind is BatchKind.HELD:
-            self._held(rows)
+            self._refuse("nobody-there", self.holding.confirm(rows))
         elif kind is BatchKind.JOIN:
             self._join(rows, batch.sender)
 
@@ -190,20 +173,6 @@ class Intake:
         self.output[tree] = np.minimum(value, self.rated[tree])
         self.output_at[tree] = now_ms
 
-    def _held(self, rows: NDArray[np.void]) -> None:
-        columns = self.columns
-        for kind, number, tree in zip(
-            rows["kind"].tolist(), rows["number"].tolist(), rows["tree"].tolist(), strict=True
-        ):
-            if kind == BLOCK and number < len(columns.block_tree):
-                self.slot_held[columns.block_start[number] : columns.block_start[number + 1]] = tree
-            elif kind == SLOT and number < len(self.slot_held):
-                self.slot_held[number] = tree
-            elif kind == BIG and number < len(self.feed_held):
-                self.feed_held[number] = tree
-            else:
-                self._refuse("nobody-there")
-
     def _join(self, rows: NDArray[np.void], sender: int) -> None:
         # Who finds no room in the queue need not be looked at.
         count = min(len(rows), self.admission.room)
@@ -213,7 +182,7 @@ class Intake:
 
     def _admit(self) -> Seats:
         new, outcome, place = self.admission.admit(self.people)
-        self._forget_held(place)
+        self.holding.nothing_at(place, self._places(place)[1])
         outcome[outcome == roster.Outcome.AGAIN] = roster.Outcome.DONE
         return self._answer(new.identity, place, outcome)
 
@@ -238,7 +207,7 @@ class Intake:
         outcome[theirs], place[theirs] = self.people.change(_members(rows[theirs], sender))
         moved = (place != -1) & (place != before)
         _forget_history(history, places, moved)
-        self._forget_held(place[moved])
+        self.holding.nothing_at(place[moved], self._places(place)[1][moved])
         self.people.bind(place[place != -1], sender)
         return self._answer(identity, place, outcome)
 
@@ -265,12 +234,6 @@ class Intake:
         feeds[big] = self.people.roster.feed_run[-2 - place[big]]
         return place, feeds
 
-    def _forget_held(self, place: NDArray[np.int64]) -> None:
-        """Who has just taken these places was told no tree yet."""
-        self.slot_held[place[place >= 0]] = NO_TREE
-        for first in (-2 - place[place < seating.NOBODY]).tolist():
-            self.feed_held[first : first + int(self.people.roster.feed_run[first])] = NO_TREE
-
     # -- what counts -------------------------------------------------------------------------------------------------
 
     def fresh_plants(self, now_ms: int) -> NDArray[np.bool_]:
@@ -286,41 +249,11 @@ class Intake:
         )
         return kept
 
-    # -- out ---------------------------------------------------------------------------------------------------------
-
-    def note_sent(self, kind: NDArray[np.uint8], number: NDArray[np.int64], now_ms: int) -> None:
-        """Remembers when assignments left; what was confirmed before does not count for them."""
-        blocks, slots, feeds = number[kind == BLOCK], number[kind == SLOT], number[kind == BIG]
-        start = self.columns.block_start
-        for block in blocks.tolist():
-            self.slot_held[start[block] : start[block + 1]] = UNKNOWN
-        self.slot_held[slots] = UNKNOWN
-        self.feed_held[feeds] = UNKNOWN
-        self.sent_at[blocks] = now_ms
-        self.sent_at[self.columns.row_block[slots // ROW]] = now_ms
-        self.sent_at[len(self.columns.block_tree) + feeds] = now_ms
-
-    def doubt(self) -> None:
-        """After a start nothing counts as confirmed: the last assignments before it may have been forgotten."""
-        self.slot_held[:] = UNKNOWN
-        self.feed_held[:] = UNKNOWN
-        self.sent_at[:] = -1
-
     def forget_ages(self) -> None:
         """How long ago anybody was heard is not known: not lately."""
         self.output_at[:] = -1
         for heard in (self.people.edge.received_s, self.people.edge.big_received_s):
             heard[:] = np.minimum(heard, 1)
-
-    def unconfirmed(self, now_ms: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
-        """(kind, number, tree) of assignments to be sent again; None if there are none."""
-        found = np.zeros((REPEATED_AT_ONCE, 3), np.int64)
-        before = now_ms - REPEAT_MS
-        count = int(_unconfirmed(self.columns, self.slot_held, self.feed_held, self.sent_at, before, found))
-        if not count:
-            return None
-        rows = found[:count]
-        return rows[:, 0].astype(np.uint8), rows[:, 1].copy(), rows[:, 2].copy()
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -346,9 +279,9 @@ class Intake:
         """Arrays whose length never changes."""
         people, columns = self.people, self.columns
         arrays: dict[str, AnyArray] = {
-            name: getattr(self, name)
-            for name in ("output", "output_at", "output_clamped", "slot_held", "feed_held", "sent_at", "refused")
+            name: getattr(self, name) for name in ("output", "output_at", "output_clamped", "refused")
         }
+        arrays |= self.holding.arrays()
         arrays |= {name: getattr(columns, name) for name in _MEMBERSHIP}
         for name, part in (("living", people.living), ("edge", people.edge), ("roster", people.roster)):
             arrays |= {f"{name} {field}": array for field, array in part._asdict().items()}
@@ -356,7 +289,7 @@ class Intake:
 
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time; -1 stays never."""
-        for times in (self.output_at, self.sent_at):
+        for times in (self.output_at, self.holding.sent_at):
             shifted = times + by_ms
             # What was before the new clock began is too long ago to count.
             times[:] = np.where((times >= 0) & (shifted >= 0), shifted, -1)
@@ -397,44 +330,3 @@ def _forget_history(
 def _seconds(now_ms: int) -> int:
     """Monotonic seconds as `reports` counts them; 0 is never, and there is room for times before a clock began."""
     return now_ms // 1000 + _BEFORE_S
-
-
-@kernel
-def _unconfirmed(
-    columns: Columns,
-    slot_held: NDArray[np.uint16],
-    feed_held: NDArray[np.uint16],
-    sent_at: NDArray[np.int64],
-    before: int,
-    found: NDArray[np.int64],
-) -> int:
-    count, blocks = 0, len(columns.block_tree)
-    for block in range(blocks):
-        if sent_at[block] > before:
-            continue
-        tree = int(columns.block_tree[block])
-        for slot in range(columns.block_start[block], columns.block_start[block + 1]):
-            if columns.demand[slot] == 0:
-                continue
-            wanted = int(columns.tree[slot]) if tree == MIXED else tree
-            if int(slot_held[slot]) == wanted:
-                continue
-            if count == len(found):
-                return count
-            found[count, 0] = SLOT if tree == MIXED else BLOCK
-            found[count, 1] = slot if tree == MIXED else block
-            found[count, 2] = wanted
-            count += 1
-            if tree != MIXED:
-                break
-    for feed in range(len(columns.big_tree)):
-        if columns.big_owner[feed] < 0 or sent_at[blocks + feed] > before:
-            continue
-        if int(feed_held[feed]) != int(columns.big_tree[feed]):
-            if count == len(found):
-                return count
-            found[count, 0] = BIG
-            found[count, 1] = feed
-            found[count, 2] = int(columns.big_tree[feed])
-            count += 1
-    return count

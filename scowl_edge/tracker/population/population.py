@@ -383,12 +383,12 @@ class Population:
         elif count:
             changes = latest(columns, log.kind[:count], log.number[:count].astype(np.int64))
         if changes is not None:
-            intake.note_sent(changes[0], changes[1], now_ms)
+            intake.holding.note_sent(changes[0], changes[1], now_ms)
         # What is sent now is not among it.
-        again = intake.unconfirmed(now_ms) if self._begun else None
+        again = intake.holding.unconfirmed(now_ms) if self._begun else None
         if again is None:
             return changes
-        intake.note_sent(again[0], again[1], now_ms)
+        intake.holding.note_sent(again[0], again[1], now_ms)
         if changes is None:
             return again
         return (
@@ -561,7 +561,7 @@ class Population:
     def booted(self, *, gap_known: bool) -> None:
         """The daemon started anew: everybody is told again. Nobody's word is fresh if nobody knows how old it is."""
         if self.intake is not None:
-            self.intake.doubt()
+            self.intake.holding.doubt()
             if not gap_known:
                 self.intake.forget_ages()
 
