@@ -15,9 +15,10 @@ from scowl_edge.model.site import PeerKind
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population import intake as border
 from scowl_edge.tracker.population.assign import same_sums
+from scowl_edge.tracker.population.changes import Changes
 from scowl_edge.tracker.population.intake import JOINS_A_STEP, PARTINGS_A_STEP, WAITING_JOINS, Seats
 from scowl_edge.tracker.population.packing import TornArrays
-from scowl_edge.tracker.population.population import Changes, Population
+from scowl_edge.tracker.population.population import Population
 from scowl_edge.tracker.population.roster import Outcome
 
 TREES = 6
