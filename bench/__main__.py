@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from bench import balance, fleet, journal, opcua_items, path, region, scrape, selection, silent, viewers
+from bench import balance, fleet, journal, opcua_items, path, region, scrape, selection, silent, town, viewers
+
+SHORT_TOWN = [
+    "--population", "20000", "--state", "100000", "--trees", "20", "--steps", "20", "--seconds", "5", "--pairs", "1",
+]  # fmt: skip
 
 
 def main() -> None:
-    """`--short` gives rough figures in a minute; without it they are those of docs/performance.md."""
+    """`--short` gives rough figures in minutes; without it they are those of docs/performance.md."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
     parser.add_argument("--short", action="store_true", help="short runs: rough figures")
     short = parser.parse_args().short
@@ -35,6 +39,8 @@ def main() -> None:
     balance.main(["--size", "100000", "--trees", "20", "--ticks", "200", "--no-tables"] if short else [])
     print()
     selection.main(["--quick"] if short else [])
+    print()
+    town.main(SHORT_TOWN if short else [])
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ FEEDERS = 64
 LOG = 1 << 20
 _CHANGING = ("tree", "block_tree", "block_served", "big_tree", "tree_load", "zone_load", "tree_safe", "tree_alive")
 _LIVING = ("demand", "block_sum", "big_demand")
-_FORM = 1
-"""Of the file's name: a new number where the generator draws otherwise."""
+_FORM = 2
+"""Of the file's name: a new number where the generator draws, or the file holds it, otherwise."""
 
 
 def population(consumers: int) -> Census:

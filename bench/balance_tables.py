@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, hstack, identity, kron
 
 from bench import flapping
 from bench.balance_site import SEED, STATE, STATE_TREES, Site, paired, site
+from bench.muted import muted
 from scowl_edge.tracker.assignment import balanced, by_capacity, by_hash, served_apart
 from scowl_edge.tracker.population import bounds
 from scowl_edge.tracker.population.census import draw_fleet
@@ -107,13 +108,14 @@ def most_served(demand: NDArray[np.int64], safe: NDArray[np.int64], limit_s: flo
     n, trees = len(demand), len(safe)
     once = hstack([identity(n, format="csr")] * trees)
     room = kron(identity(trees, format="csr"), csr_array(demand[None, :]), format="csr")
-    answer = milp(
-        -np.tile(demand, trees).astype(float),
-        constraints=[LinearConstraint(once, ub=np.ones(n)), LinearConstraint(room, ub=safe.astype(float))],
-        integrality=np.ones(n * trees),
-        bounds=Bounds(0, 1),
-        options={"time_limit": limit_s, "mip_rel_gap": 0.0},
-    )
+    with muted():
+        answer = milp(
+            -np.tile(demand, trees).astype(float),
+            constraints=[LinearConstraint(once, ub=np.ones(n)), LinearConstraint(room, ub=safe.astype(float))],
+            integrality=np.ones(n * trees),
+            bounds=Bounds(0, 1),
+            options={"time_limit": limit_s, "mip_rel_gap": 0.0},
+        )
     # Stopped early it may know neither.
     proven = float(demand.sum()) if answer.mip_dual_bound is None else -answer.mip_dual_bound
     return (-answer.fun if answer.x is not None else 0.0), min(float(demand.sum()), proven)

@@ -24,7 +24,7 @@ from scowl_edge.control import Core
 from scowl_edge.control.portrait import happened
 from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusDriver, Tap
-from scowl_edge.dsr.proposing import propose
+from scowl_edge.dsr import work
 from scowl_edge.flexing import FlexLinks
 from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
@@ -132,7 +132,10 @@ class Daemon:
                 assembly.flex, assembly.site.flex, self.inbox, self.clock, seed=turn.boot, rate=clock_rate
             )
             self.loop.speak = self.flex.speak
-            self._worker = Worker(propose, self.inbox.event, self.clock, rate=clock_rate)
+            provides = assembly.site.flex.provider is not None
+            self._worker = Worker(
+                work.plan, self.inbox.event, self.clock, rate=clock_rate, warm=work.warm if provides else None
+            )
             self.loop.work = self._ask
         self.telemetry: TelemetryStore | None = None
         self._recorder: Recorder | None = None

@@ -35,8 +35,20 @@ Work = Callable[[Any], Proposal]
 class Worker:
     """Does the core's asks in another process."""
 
-    def __init__(self, work: Work, answer: Callable[[Answer], None], clock: Clock, *, rate: float = 1.0) -> None:
-        """`answer` takes what came of each piece of work, failures too; `rate` is how much faster the clock runs."""
+    def __init__(
+        self,
+        work: Work,
+        answer: Callable[[Answer], None],
+        clock: Clock,
+        *,
+        rate: float = 1.0,
+        warm: Callable[[], None] | None = None,
+    ) -> None:
+        """`answer` takes what came of each piece of work, failures too; `rate` is how much faster the clock runs.
+
+        `warm` is done first in each new process, before the time of any piece of work counts.
+        """
+        self._warm = warm
         self._work = work
         self._answer = answer
         self._clock = clock
@@ -63,6 +75,10 @@ class Worker:
     async def run(self) -> None:
         """Works until cancelled."""
         try:
+            if self._warm is not None:
+                # Compilers take their time: better now than when somebody waits for a plan.
+                with contextlib.suppress(OSError, EOFError):
+                    await self._running()
             while True:
                 while not self._waiting:
                     self._some.clear()
@@ -73,12 +89,17 @@ class Worker:
             await self._end()
 
     async def _do(self, ask: Ask, what: object) -> Answer:
+        try:
+            process = await self._running()
+        except (OSError, EOFError) as error:
+            status = await self._end()
+            return self._failure(ask, f"the process cannot begin ({type(error).__name__}, exit status {status})")
         left_s = (ask.by_ms - self._clock.mono_ms()) / 1000 / self._rate
         if left_s <= 0:
             return self._failure(ask, "no time was left for it when its turn came")
         try:
             async with asyncio.timeout(left_s):
-                answer = await self._exchange(pickle.dumps((self._work, what)))
+                answer = await self._exchange(process, pickle.dumps((self._work, what)))
         except TimeoutError:
             await self._end()
             return self._failure(ask, f"not done within {left_s:.1f} s; the process was ended")
@@ -97,17 +118,26 @@ class Worker:
         log.warning("work_failed", job=ask.job, revision=ask.revision, why=why)
         return Answer(job=ask.job, revision=ask.revision, proposal=None, failure=why)
 
-    async def _exchange(self, data: bytes) -> Any:
+    async def _running(self) -> asyncio.subprocess.Process:
+        """The process, begun and warm."""
         process = self._process
-        if process is None or process.returncode is not None:
-            process = self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "scowl_edge.worker",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
+        if process is not None and process.returncode is None:
+            return process
+        process = self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "scowl_edge.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        if self._warm is not None:
+            failure = await self._exchange(process, pickle.dumps((_warmed, self._warm)))
+            if failure is not None:
+                log.warning("worker_not_warm", why=failure)
+        return process
+
+    async def _exchange(self, process: asyncio.subprocess.Process, data: bytes) -> Any:
         if process.stdin is None or process.stdout is None:
             raise EOFError
         process.stdin.write(_LENGTH.pack(len(data)))
@@ -128,13 +158,17 @@ class Worker:
         return await process.wait()
 
 
+def _warmed(warm: Callable[[], None]) -> None:
+    warm()
+
+
 def serve(source: BinaryIO, target: BinaryIO) -> None:
     """Does one piece of work after another until the input ends."""
     while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
         data = source.read(_LENGTH.unpack(head)[0])
         try:
             work, what = pickle.loads(data)
-            answer: Proposal | str = work(what)
+            answer: Proposal | str | None = work(what)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             answer = f"{type(error).__name__}: {error}"
         out = pickle.dumps(answer)

@@ -250,9 +250,10 @@ class _Construction:
         mark = node.start_mark
         self.faults.append(Fault(self.file, mark.line + 1, mark.column + 1, what, todo))
 
-    def _build(self, node: Node) -> tuple[Any, int]:
+    def _build(self, node: Node, key: str = "") -> tuple[Any, int]:
+        """(value, how many values it is made of); `key` is what it stands under, alone or in a list."""
         if isinstance(node, ScalarNode):
-            return self._scalar(node), 1
+            return self._scalar(node, key), 1
         known = self._done.get(id(node))
         if known is not None:
             return known
@@ -264,7 +265,7 @@ class _Construction:
             self._fault(node, f"the tag {node.tag} is not supported", "remove it")
         built: tuple[Any, int]
         if isinstance(node, SequenceNode):
-            parts = [self._build(child) for child in node.value]
+            parts = [self._build(child, key) for child in node.value]
             built = [value for value, _ in parts], 1 + sum(size for _, size in parts)
         else:
             assert isinstance(node, MappingNode)
@@ -272,19 +273,19 @@ class _Construction:
             self.entries[id(node)] = entries
             mapping: dict[str, Any] = {}
             size = 1
-            for key, entry in entries.items():
-                mapping[key], part = self._build(entry.value)
+            for name, entry in entries.items():
+                mapping[name], part = self._build(entry.value, name)
                 size += part
             built = mapping, size
         self._open.discard(id(node))
         self._done[id(node)] = built
         return built
 
-    def _scalar(self, node: ScalarNode) -> Any:
+    def _scalar(self, node: ScalarNode, key: str) -> Any:
         if node.tag == _PLAIN:
             value, trap = value_of(node.value)
             if trap is not None:
-                self._fault(node, *trap)
+                self._fault(node, f"`{key}`: {trap.what}" if key else trap.what, trap.todo)
             return value
         if node.tag not in (_QUOTED, _TEXT_TAG):
             self._fault(node, f"the tag {node.tag} is not supported", "remove it")

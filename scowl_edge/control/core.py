@@ -18,7 +18,7 @@ from scowl_edge.control.flexible import Flexible
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
-from scowl_edge.model.batch import Assign, Seated
+from scowl_edge.model.batch import Assign, Batch, Seated
 from scowl_edge.model.codec import CodecError, decode, digest, encode
 from scowl_edge.model.command import Verb
 from scowl_edge.model.effect import Ask, Effect, Inputs, Plan, Read
@@ -58,6 +58,14 @@ STOP_ASKED = declare("stop-asked", "asked to stop: {}")
 GAP = declare("journal-gap", "steps {} to {} are not in the journal: {}")
 FAILED = declare("step-raised", "a fault in the program at step {}: {}")
 CHANGED = declare("reachability", "{}")
+STRAY = declare(
+    "batches-for-nobody",
+    "sender {} reports for population number {}, which does not exist; this and all that follows is only counted",
+)
+UNHEARD = declare(
+    "batches-for-simulated",
+    "sender {} reports for a population that is simulated; this and all that follows is only counted",
+)
 
 if TYPE_CHECKING:
     from scowl_edge.tracker.population.population import Population
@@ -463,6 +471,8 @@ class Core:
     def _populations_step(self, inputs: Inputs) -> list[Effect]:
         situation = self.memory.situation
         effects: list[Effect] = []
+        for batch in inputs.batches:
+            self._turn_away(batch, inputs.tick)
         stopping = situation.stopping_at >= 0
         deciding = not stopping and situation.mode.mode != RegionMode.HOLD
         for index, population in enumerate(self.populations):
@@ -476,12 +486,25 @@ class Core:
             )
             if assigned is not None:
                 kind, number, tree = assigned
-                effects.append(Assign(population=index, kind=kind, number=number, tree=tree))
+                boot, step = situation.boot, inputs.tick.step
+                effects.append(Assign(population=index, boot=boot, step=step, kind=kind, number=number, tree=tree))
             if (seats := population.seats) is not None:
                 effects.append(Seated(population=index, **seats._asdict()))
             for rung, amount_w, reason in population.decisions:
                 self._decided(inputs.tick, rung, NONE, amount_w, reason)
         return effects
+
+    def _turn_away(self, batch: Batch, tick: Tick) -> None:
+        """Counts a batch that no population takes, and tells of the first one."""
+        known = batch.population < len(self.populations)
+        if known and self.populations[batch.population].intake is not None:
+            return
+        name = self.site.populations[batch.population].name if known else ""
+        stray, rows = self.memory.situation.stray_rows, batch.rows()
+        if name not in stray:
+            text = Reason(UNHEARD, (batch.sender,)) if known else Reason(STRAY, (batch.sender, batch.population))
+            note(self.memory, tick, "batches-refused", name, text)
+        stray[name] = stray.get(name, 0) + (max(1, len(rows)) if rows is not None else 1)
 
     def _usable(self, actuator: int) -> bool:
         """Whether the region may count on it."""
@@ -686,5 +709,5 @@ class Core:
             self._rulings,
             self._tick,
             self.conservation_error_w,
-            tuple(p.view() for p in self.populations),
+            tuple(p.view(self.memory.situation.stray_rows.get(p.declared.name, 0)) for p in self.populations),
         )

@@ -144,6 +144,8 @@ class Situation:
     failed_at: int = -1
     """Of the last step that raised."""
     failure: str = ""
+    stray_rows: dict[str, int] = field(default_factory=dict)
+    """Rows of batches for a population that does not exist (""), or by name for one that takes none."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -123,6 +123,7 @@ def portrait(
             for d in reversed(memory.decisions[-SHOWN_DECISIONS:])
         ),
         populations=populations,
+        stray_rows=situation.stray_rows.get("", 0),
     )
 
 

@@ -100,17 +100,32 @@ _FAMILIES: tuple[tuple[Family, Callable[[PopulationView], Iterable[Sample]]], ..
     ),
     (
         Family(
-            "scowl_population_refused_total", "counter", "Rows of reports that were refused or clamped, by reason."
+            "scowl_population_late_steps_total", "counter",
+            "Steps that came late and so left out what is only for the better, by how late.",
         ),
-        lambda p: ((labels(("population", p.name), ("reason", why)), rows) for why, rows in p.refused),
+        lambda p: ((labels(("population", p.name), ("level", level)), steps) for level, steps in p.late_steps),
     ),
 )  # fmt: skip
+
+
+_REFUSED = Family(
+    "scowl_population_refused_total", "counter", "Rows of reports that were refused or clamped, by reason."
+)
 
 
 def population_chunks(view: RegionView) -> Iterator[bytes]:
     """The families of all populations; nothing where there is none."""
     for family, samples in _FAMILIES:
         yield from family.chunks(sample for each in view.populations for sample in samples(each))
+    yield from _REFUSED.chunks(_refused(view))
+
+
+def _refused(view: RegionView) -> Iterator[Sample]:
+    for each in view.populations:
+        for why, rows in each.refused:
+            yield labels(("population", each.name), ("reason", why)), rows
+    if view.stray_rows:
+        yield labels(("population", ""), ("reason", "no-such-population")), view.stray_rows
 
 
 def tree_samples(view: RegionView, value: Callable[[PopulationTreeView], int]) -> Iterator[Sample]:

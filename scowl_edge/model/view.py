@@ -152,7 +152,7 @@ class EventView:
     """Whether the wall clock was to be trusted."""
     kind: str
     """alarm-raised, alarm-cleared, alarm-acknowledged, alarm-shelved, alarm-unshelved, link-up, link-down, device-up,
-    device-down, order, order-ended, boot, stop, journal-gap, step-failed."""
+    device-down, order, order-ended, boot, stop, journal-gap, step-failed, batches-refused."""
     source: str
     """Name of the device, link or rating; empty for the region itself."""
     priority: str
@@ -186,6 +186,20 @@ class PopulationTreeView:
     members: int
     alive: bool
     fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClampedView:
+    """One who reports more than can be true."""
+
+    place: str
+    """`slot N`, `feed N`, or the name of a plant's tree."""
+    identity: str
+    """Of the consumer, 32 hex digits; empty for a plant."""
+    times: int
+    """How many reports were clamped since it came; of a consumer 255 stands for more as well."""
+    most_w: int
+    """What is counted instead: its nameplate, or the plant's rating."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +245,10 @@ class PopulationView:
     """(why, how many) rows of batches that were refused or clamped."""
     shed_w: int = 0
     """Load that consumers leave out because they were asked to; `wanted_w` holds it."""
+    clamped: tuple[ClampedView, ...] = ()
+    """Those whose reports were clamped most often; not all where they are many."""
+    late_steps: tuple[tuple[str, int], ...] = ()
+    """(level, steps that came so late) since the journal began."""
 
     def tree_name(self, number: int) -> str:
         """How one of its trees is called wherever trees of devices stand beside it."""
@@ -277,6 +295,8 @@ class RegionView:
     """The last ones, newest first."""
     populations: tuple[PopulationView, ...] = ()
     """Their sums are in the region's."""
+    stray_rows: int = 0
+    """Rows of batches for a population that does not exist, since the journal began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,5 +69,6 @@ def _detail(step: int, view: PopulationView) -> bytes:
             population=populations.population(view),
             trees=list(populations.trees(view)),
             feeders=[populations.feeder(each) for each in view.feeders],
+            clamped=list(populations.clamped(view)),
         )
     )

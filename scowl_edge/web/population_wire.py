@@ -78,6 +78,8 @@ class PopulationOut:
     score: list[PopulationScoreOut]
     refused: dict[str, int]
     """Why -> rows of reports that were refused or clamped, since the start."""
+    late_steps: dict[str, int]
+    """How late (late, very-late) -> steps, since the journal began."""
     fullest_feeders: list[PopulationFeederOut]
     """Those nearest to their limits, the fullest first."""
     trees: int
@@ -109,6 +111,22 @@ class PopulationTreeOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PopulationClampedOut:
+    """One who reports more than can be true; the reports count, at `most_w`."""
+
+    __pydantic_config__ = CLOSED
+
+    place: str
+    """`slot N`, `feed N`, or the name of a plant's tree."""
+    identity: str
+    """Of the consumer, 32 hex digits; empty for a plant."""
+    times: int
+    """How many reports were clamped since it came; of a consumer 255 stands for more as well."""
+    most_w: int
+    """Its nameplate, or the plant's rating."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PopulationsOut:
     """All populations."""
 
@@ -128,3 +146,5 @@ class PopulationDetailOut:
     population: PopulationOut
     trees: list[PopulationTreeOut]
     feeders: list[PopulationFeederOut]
+    clamped: list[PopulationClampedOut]
+    """Those whose reports were clamped most often, the worst first; 20 at most."""

@@ -9,6 +9,7 @@ from scowl_edge.model.reason import watts
 from scowl_edge.model.view import FeederView, PopulationTreeView, PopulationView, RegionView
 from scowl_edge.web import present, wire
 from scowl_edge.web.population_wire import (
+    PopulationClampedOut,
     PopulationClassOut,
     PopulationFeederOut,
     PopulationOut,
@@ -29,6 +30,7 @@ _LABELS = {
     "switchings": "plants and stores switched",
     "mixed_blocks": "blocks in several trees",
     "over_w": "above safe loads, left for the next step",
+    "above_limits_w": "above limits of feeders, nothing may be starved",
     "uncovered_w": "above safe loads, nothing may be starved",
     "in_pieces_w": "starved though supply is left, in pieces",
     "shed_asked_w": "load asked for, not answered yet",
@@ -74,6 +76,7 @@ def population(view: PopulationView) -> PopulationOut:
         margin=present.reason(view.margin),
         score=[score(what, value) for what, value in view.score],
         refused=dict(view.refused),
+        late_steps=dict(view.late_steps),
         fullest_feeders=[feeder(f) for f in fullest(view.feeders)],
         trees=len(view.trees),
         trees_alive=sum(tree.alive for tree in view.trees),
@@ -154,6 +157,12 @@ def trees(view: PopulationView) -> Iterator[PopulationTreeOut]:
             alive=tree.alive,
             fresh=tree.fresh,
         )
+
+
+def clamped(view: PopulationView) -> Iterator[PopulationClampedOut]:
+    """Whoever reports above the nameplate most often."""
+    for each in view.clamped:
+        yield PopulationClampedOut(place=each.place, identity=each.identity, times=each.times, most_w=each.most_w)
 
 
 def among_trees(view: RegionView) -> Iterator[wire.TreeOut]:

@@ -203,6 +203,7 @@ TABLES = (
             ("kind", "device-down", "warn"),
             ("kind", "journal-gap", "warn"),
             ("kind", "step-failed", "bad"),
+            ("kind", "batches-refused", "warn"),
         ),
     ),
 )

@@ -301,7 +301,7 @@ class EventOut:
     """Whether the wall clock was synchronised then."""
     kind: str
     """alarm-raised, alarm-cleared, alarm-acknowledged, alarm-shelved, alarm-unshelved, link-up, link-down, device-up,
-    device-down, order, order-ended, boot, stop, journal-gap, step-failed."""
+    device-down, order, order-ended, boot, stop, journal-gap, step-failed, batches-refused."""
     source: str
     """Device, link or rating; empty for the region itself."""
     priority: Priority | None

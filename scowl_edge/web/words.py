@@ -68,6 +68,7 @@ WORDS = {
     "stop": "daemon stopped",
     "journal-gap": "gap in the journal",
     "step-failed": "step failed",
+    "batches-refused": "reports refused",
     # What becomes of a command.
     "timed_out": "timed out",
     "no_effect": "no effect",

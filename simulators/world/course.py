@@ -47,6 +47,8 @@ class CourseSettings:
 
 LONG = CourseSettings(bad_minutes=4 * 60, quiet_minutes=4 * 60, snapshot_every=(6, 6, 6, 12, 25), replay_every=6)
 """Of a restart most is the way back from the last snapshot: a seed draws how far that is."""
+MANY_EVERY, MANY_REGIONS = 32, 3
+"""Every so many seeds of a soak run so many regions in one time, instead of one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class Figures:
     """What one course came to."""
 
     seed: int
+    regions: int = 1
     steps: int = 0
     virtual_ms: int = 0
     """One clock, however many regions there are."""
@@ -131,7 +134,7 @@ class Course:
                 break
             for region in self.regions:
                 region.settled()
-        figures = Figures(seed=self.seed)
+        figures = Figures(seed=self.seed, regions=len(self.regions))
         for region in self.regions:
             region.tracker.finish()
             figures.steps += region.tracker.counts["steps"]

@@ -142,7 +142,8 @@ def _join(region: Region, fault: Fault) -> Undo:
 
 
 def _twin(region: Region, fault: Fault) -> Undo:
-    known = list(region.joining.members)
+    # Half of them under that of a newcomer: who was there from the start came through no gateway.
+    known = (fault.draw & 1 and region.joining.newcomers) or list(region.joining.members)
     region.joining.twin(known[fault.draw % len(known)], _newcomer(region, fault.draw))
     return None
 

@@ -161,18 +161,17 @@ class Region:
 
     # -- from the tracker --------------------------------------------------------------------------------------------
 
-    def _leave(self, effect: Effect, stamp: int) -> None:
+    def _leave(self, effect: Effect) -> None:
         if isinstance(effect, Assign):
             for gateway, entries in self.peers.by_gateway(effect.kind, effect.number, effect.tree):
-                self.mail.to_peer(gateway, partial(self._heed, gateway, entries, stamp))
+                self.mail.to_peer(gateway, partial(self._heed, gateway, entries, effect.stamp))
                 self.tracker.dispatch_boundary()
         elif isinstance(effect, Seated):
             self._answer(effect)
 
     def _answer(self, seated: Seated) -> None:
-        """Each newcomer is answered by a message of its own."""
+        """Whoever came or went is answered by a message of its own."""
         for i, identity in enumerate(zip(seated.high.tolist(), seated.low.tolist(), strict=True)):
-            comer = self.joining.waiting.get(identity)
             one = slice(i, i + 1)
             answer = replace(
                 seated,
@@ -181,7 +180,7 @@ class Region:
                 place=seated.place[one],
                 outcome=seated.outcome[one],
             )
-            line = comer.gateway if comer is not None else i % GATEWAYS
+            line = self.joining.gateway_of(identity, i % GATEWAYS)
             self.mail.to_peer(line, partial(self._seat, answer))
 
     def _seat(self, answer: Seated) -> None:

@@ -20,7 +20,6 @@ from simulators.world.laws import Law, LawBook
 from simulators.world.schedule import Schedule, mix
 
 BASE_UTC_MS = 1_900_000_000_000
-STAMP_BITS = 40
 _TRIM_EVERY = 4
 """Steps."""
 
@@ -53,7 +52,7 @@ class RunningTracker:
         snapshot_every: int,
         replay_every: int = 1,
         on_step: Callable[[Inputs, Plan], None],
-        on_effect: Callable[[Effect, int], None],
+        on_effect: Callable[[Effect], None],
         on_start: Callable[[int, bool], None],
     ) -> None:
         """Starts it on an empty journal.
@@ -66,7 +65,7 @@ class RunningTracker:
             snapshot_every: steps.
             replay_every: of the stretches between two snapshots, one in so many is drawn to be run again.
             on_step: sees every step, before anything of it leaves.
-            on_effect: carries out an effect; the stamp grows with every decision.
+            on_effect: carries out an effect.
             on_start: told, after every start, the last step that the state holds, and whether it holds all before it.
         """
         self.site, self.schedule, self.book = site, schedule, book
@@ -230,9 +229,8 @@ class RunningTracker:
         self._boundary("durable" if durable else "late")
         turn.settled(durable)
         self._trim()
-        stamp = (turn.boot << STAMP_BITS) + plan.step
         for effect in turn.may_leave(plan, durable):
-            self._on_effect(effect, stamp)
+            self._on_effect(effect)
             self._boundary("sent")
         self.turn_by(plan.wake_at_ms - self.mono_shift_ms)
 

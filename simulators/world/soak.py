@@ -24,18 +24,16 @@ from typing import Any
 
 import scowl_edge
 from scowl_edge.compiled import COMPILED
-from simulators.world.course import LONG, Course, CourseSettings
+from simulators.world.course import LONG, MANY_EVERY, MANY_REGIONS, Course, CourseSettings
 from simulators.world.soak_report import page, totals
 
 YEAR_MINUTES = 365 * 24 * 60
-MANY_EVERY = 32
-"""Every so many seeds run three regions in one time instead of one."""
 
 
 def settings_of(seed: int, minutes: int) -> CourseSettings:
     """The course of a seed: whole episodes, at least so many minutes in all."""
     episodes = max(1, -(-minutes // (LONG.bad_minutes + LONG.quiet_minutes)))
-    return replace(LONG, episodes=episodes, regions=3 if seed % MANY_EVERY == 0 else 1)
+    return replace(LONG, episodes=episodes, regions=MANY_REGIONS if seed % MANY_EVERY == 0 else 1)
 
 
 def source_digest() -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulators.world.course import LONG
+from simulators.world.course import LONG, MANY_EVERY, MANY_REGIONS
 from simulators.world.laws import Law
+from simulators.world.region import GATEWAYS, STATIONS
 from simulators.world.trouble import Trouble
 
 _YEAR_MS = 365 * 86_400_000
@@ -19,6 +20,8 @@ class Totals:
     """Sums over all seeds."""
 
     seeds: int = 0
+    many: int = 0
+    """Seeds that ran several regions in one time."""
     steps: int = 0
     virtual_ms: int = 0
     spent_s: float = 0.0
@@ -35,6 +38,7 @@ def totals(courses: Iterable[Mapping[str, Any]]) -> Totals:
     sums = Totals()
     for data in courses:
         sums.seeds += 1
+        sums.many += data.get("regions", 1) > 1
         sums.steps += data["steps"]
         sums.virtual_ms += data["virtual_ms"]
         sums.spent_s += data["spent_s"]
@@ -62,12 +66,15 @@ def page(sums: Totals) -> str:
         "has it. Steps are at most 60 s apart. After each step the laws are counted anew from every single consumer,",
         "by a compiled look that is at least as strict as the laws; where it doubts, they are counted one by one.",
         "",
+        *_cast(),
+        "",
         *_shares(),
         "",
         "| Run | |",
         "|---|---|",
         f"| Virtual time | {years:.2f} years |",
         f"| Seeds | {sums.seeds:,} |",
+        f"| of them with {MANY_REGIONS} regions in one time | {sums.many:,} |",
         f"| Steps | {sums.steps:,} |",
         f"| Processor time | {sums.spent_s / 3600:.2f} h, {1000 * sums.spent_s / max(1, sums.steps):.2f} ms a step |",
         f"| Laws broken | {len(sums.violations)} |",
@@ -101,6 +108,16 @@ def page(sums: Totals) -> str:
     if sums.violations:
         lines += ["## Broken", "", *(f"- {text}" for text in sums.violations), ""]
     return "\n".join(lines)
+
+
+def _cast() -> list[str]:
+    """Who takes part in a course."""
+    return [
+        f"In a region {GATEWAYS + 1} gateways speak for the consumers ({GATEWAYS} for those in blocks, one for the "
+        f"large ones), and {STATIONS}",
+        f"stations for the plants. One seed in {MANY_EVERY} runs {MANY_REGIONS} regions with a tracker each in one "
+        "time, the others one.",
+    ]
 
 
 def _shares() -> list[str]:

@@ -116,6 +116,13 @@ class Watch:
         for feed in np.flatnonzero(roster.feed_run):
             high, low = roster.feed_identity[feed].tolist()
             told.members[high, low] = (slots + int(feed), int(roster.feed_run[feed]))
+        # One more than a sender's number, and 0 for nobody; large newcomers there are none.
+        told.brought = {
+            identity: int(roster.slot_sender[place]) - 1
+            for identity, (place, _) in told.members.items()
+            if place < slots and roster.slot_sender[place]
+        }
+        told.asked.clear()
         self.witness.rebase()
 
     def _check_told(self, population: Population, now: Sight, step: int, now_ms: int) -> None:

@@ -14,7 +14,7 @@ from simulators.world.peers import NAMEPLATE
 
 _BASE_EVERY, _BASES = 16, 6
 """Steps between two copies of all that was told, and how many are kept: as far back as a restart may forget."""
-_DONE, _TAKEN = 0, 1
+_DONE, _TAKEN, _UNKNOWN, _LEFT, _NOT_YOURS = 0, 1, 2, 6, 7
 UNCERTAIN_STEPS = 10
 """After a hole in the journal: until no message from before it can still arrive."""
 
@@ -39,8 +39,10 @@ class Told:
     """Identity -> (first place, places)."""
     last: dict[int, int] = field(default_factory=dict)
     """Sender -> sequence."""
-    asked: dict[Identity, int] = field(default_factory=dict)
-    """Mean demand of those who asked for a place and were not answered yet."""
+    asked: dict[Identity, list[tuple[int, int]]] = field(default_factory=dict)
+    """(mean demand, sender) of those who asked for a place and were not answered yet, in order."""
+    brought: dict[Identity, int] = field(default_factory=dict)
+    """Senders that brought members; those who were there from the start were brought by nobody."""
 
     def copy(self) -> Told:
         """The same in arrays of its own."""
@@ -51,7 +53,8 @@ class Told:
             self.output_ms.copy(),
             dict(self.members),
             dict(self.last),
-            dict(self.asked),
+            {identity: list(asked) for identity, asked in self.asked.items()},
+            dict(self.brought),
         )
 
 
@@ -117,6 +120,8 @@ class Witness:
         _, now_ms, batches, seats = entry
         # All demands of a step are taken at once: the last of a place stands.
         demands: dict[BatchKind, list[bytes]] = {BatchKind.DEMAND: [], BatchKind.FEED: []}
+        goers: list[tuple[Identity, int]] = []
+        """What has to be answered to those who leave."""
         for batch in batches:
             if batch.sequence <= told.last.get(batch.sender, 0):
                 continue
@@ -135,18 +140,25 @@ class Witness:
                 told.output_ms[tree] = now_ms
             elif batch.kind is BatchKind.JOIN:
                 for row, nominal in zip(_identities(rows), rows["nominal"].tolist(), strict=True):
-                    told.asked.setdefault(row, nominal)
+                    told.asked.setdefault(row, []).append((nominal, batch.sender))
             elif batch.kind is BatchKind.LEAVE:
                 self._demands(told, demands)
-                for row in _identities(rows):
-                    first, count = told.members.pop(row, (0, 0))
-                    told.value[first : first + count] = told.nameplate[first : first + count] = 0
+                goers += [(row, _leave(told, row, batch.sender)) for row in _identities(rows)]
         self._demands(told, demands)
         wrong = ""
         for seated in seats:
             halves = zip(seated.high.tolist(), seated.low.tolist(), strict=True)
             for identity, place, outcome in zip(halves, seated.place.tolist(), seated.outcome.tolist(), strict=True):
-                nominal = told.asked.pop(identity, 0)
+                if goers:
+                    # Those who leave are answered before newcomers.
+                    if (identity, outcome) != goers[0]:
+                        wrong = f"{identity} was answered {outcome}; {goers[0][0]} leaves, and it is {goers[0][1]}"
+                    goers.pop(0)
+                    continue
+                asked = told.asked.get(identity, [])
+                nominal, sender = asked.pop(0) if asked else (0, -1)
+                if not asked:
+                    told.asked.pop(identity, None)
                 known = identity in told.members
                 plate = min(NAMEPLATE * abs(nominal), 2**15 - 1)
                 if outcome == _DONE and told.members.get(identity) == (place, 1):
@@ -160,8 +172,9 @@ class Witness:
                     wrong = f"{identity} was refused, and is no member"
                 if outcome == _DONE:
                     told.members[identity] = (place, 1)
+                    told.brought[identity] = sender
                     told.value[place], told.nameplate[place] = nominal, plate
-        return wrong
+        return f"{goers[0][0]} left, and was not answered" if goers else wrong
 
     def _demands(self, told: Told, demands: dict[BatchKind, list[bytes]]) -> None:
         """Takes the rows in their order, and empties the lists."""
@@ -182,6 +195,25 @@ class Witness:
             held = np.minimum(np.maximum(value, -plate), plate)
             # Nobody's place has a nameplate of 0, and counts for nothing as it did.
             told.value[number] = held
+
+
+def _leave(told: Told, identity: Identity, sender: int) -> int:
+    """Somebody goes if this sender brought it; what it has to be answered."""
+    asked = told.asked.get(identity, [])
+    waits = [one for one in asked if one[1] != sender]
+    waited = len(waits) < len(asked)
+    if waits:
+        told.asked[identity] = waits
+    else:
+        told.asked.pop(identity, None)
+    if identity not in told.members:
+        return _LEFT if waited else _UNKNOWN
+    if told.brought.get(identity, sender) != sender:
+        return _LEFT if waited else _NOT_YOURS
+    told.brought.pop(identity, None)
+    first, count = told.members.pop(identity)
+    told.value[first : first + count] = told.nameplate[first : first + count] = 0
+    return _LEFT
 
 
 def _identities(rows: NDArray[np.void]) -> list[Identity]:

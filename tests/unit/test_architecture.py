@@ -170,6 +170,7 @@ CALM_MODULES = {
     "re",
     "types",
     "typing",
+    "zlib",
 }
 """All that a pure room may import from outside: none of them sees a clock, a file, a socket, a thread or chance."""
 

@@ -54,17 +54,22 @@ class Admission:
         self.turned_away += len(new.zone) - count
         return count
 
-    def withdraw(self, identity: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Those of these identities (int64[n, 2]) who wait go home; bool[n]: who waited."""
+    def withdraw(self, identity: NDArray[np.int64], sender: int) -> NDArray[np.bool_]:
+        """Those of these identities (int64[n, 2]) whom this sender brought and who wait go home; bool[n]: who waited.
+
+        `sender` is as in `Newcomers`.
+        """
         if not self.waiting or not len(identity):
             return np.zeros(len(identity), np.bool_)
         rows = self.queued()
+        mine = rows.sender == sender
         there, gone = _whole(rows.identity), _whole(identity)
-        stay = np.flatnonzero(~np.isin(there, gone))
+        leaving = mine & np.isin(there, gone)
+        stay = np.flatnonzero(~leaving)
         self._first, self.waiting = 0, len(stay)
         for name in Newcomers._fields:
             getattr(self._rows, name)[: len(stay)] = getattr(rows, name)[stay]
-        return np.isin(gone, there)
+        return np.isin(gone, there[leaving])
 
     def queued(self) -> Newcomers:
         """Those who wait, the first ones first."""

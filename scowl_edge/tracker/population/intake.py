@@ -13,32 +13,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scowl_edge.compiled import kernel
 from scowl_edge.model.batch import Batch, BatchKind
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population import chance, noise, reports, roster, seating
 from scowl_edge.tracker.population.admission import Admission
 from scowl_edge.tracker.population.columns import (
-    BIG,
-    BLOCK,
     CLASSES,
-    MIXED,
-    NO_TREE,
-    ROW,
-    SLOT,
     Census,
     Columns,
     Layout,
 )
 from scowl_edge.tracker.population.history import History
+from scowl_edge.tracker.population.holding import Holding
 
-REPEAT_MS = 120_000
-"""An assignment that nobody confirmed is sent again after so long."""
-REPEATED_AT_ONCE = 1_024
-"""Most assignments that are sent again in one step."""
-UNKNOWN = 65_533
-"""Instead of a tree: nobody has said since the last assignment what is held."""
 WAITING_JOINS, JOINS_A_STEP = 65_536, 2_000
+PARTINGS_A_STEP = 10_000
+"""Most members who leave or change in one step; the others have to come again."""
 MOST_SENDERS = 65_536
 """Whoever counts the messages of more would let made-up senders fill the memory."""
 SPARE_FEEDS = 32
@@ -56,18 +46,25 @@ REFUSALS = (
     "no-room",
     "out-of-range",
     "too-many-senders",
+    "not-yours",
 )
 """Why rows were refused; `clamped` ones count, at their nameplate."""
 _BEFORE_S = 1 << 24
 _HIGH, _LOW = 61, 62
 """Purposes of the draws of the first members' identities."""
-_OUTCOMES = {roster.Outcome.TAKEN: "taken", roster.Outcome.NO_ROOM: "no-room", roster.Outcome.REFUSED: "out-of-range"}
+_OUTCOMES = {
+    roster.Outcome.TAKEN: "taken",
+    roster.Outcome.UNKNOWN: "nobody-there",
+    roster.Outcome.NO_ROOM: "no-room",
+    roster.Outcome.REFUSED: "out-of-range",
+    roster.Outcome.NOT_YOURS: "not-yours",
+}
 
 AnyArray = NDArray[np.generic]
 
 
 class Seats(NamedTuple):
-    """Who was let in, or not, in one step."""
+    """Who was let in, left or changed in one step, and who was not, as in `Seated`."""
 
     high: NDArray[np.int64]
     low: NDArray[np.int64]
@@ -97,15 +94,12 @@ class Intake:
         self.columns = self.people.columns
         self.declared = declared
         self.rated = rated
-        slots, feeds = len(self.columns.demand), len(self.columns.big_demand)
         self.admission = Admission(WAITING_JOINS, JOINS_A_STEP)
         self.output: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         self.output_at: NDArray[np.int64] = np.full(declared.trees, -1, np.int64)
-        self.slot_held: NDArray[np.uint16] = np.full(slots, NO_TREE, np.uint16)
-        """What each consumer said that it holds."""
-        self.feed_held: NDArray[np.uint16] = np.full(feeds, NO_TREE, np.uint16)
-        self.sent_at: NDArray[np.int64] = np.full(len(self.columns.block_tree) + feeds, -1, np.int64)
-        """When the assignment of each block, then of each feed, was sent last."""
+        self.output_clamped: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
+        """[trees] How often each plant said that it gives more than it is rated for."""
+        self.holding = Holding(self.columns)
         self.senders: dict[int, int] = {}
         """Sender -> sequence of its last message."""
         self.refused: NDArray[np.int64] = np.zeros(len(REFUSALS), np.int64)
@@ -113,7 +107,12 @@ class Intake:
     # -- in ----------------------------------------------------------------------------------------------------------
 
     def take(self, batches: Sequence[Batch], history: History, now_ms: int) -> Seats | None:
-        """Takes what came, in order, and lets in as many newcomers as a step may; all sums stay exact."""
+        """Takes what came, in order, and lets in as many newcomers as a step may; all sums stay exact.
+
+        Returns:
+            The answers: of those who left or changed, in order, then of newcomers; None where there are none.
+        """
+        answers: list[Seats] = []
         for batch in batches:
             rows = batch.rows()
             if rows is None:
@@ -126,10 +125,18 @@ class Intake:
                 self._refuse("too-many-senders", max(1, len(rows)))
                 continue
             self.senders[batch.sender] = batch.sequence
-            self._take(batch, rows, history, now_ms)
-        return self._admit()
+            if batch.kind in (BatchKind.LEAVE, BatchKind.CHANGE):
+                room = PARTINGS_A_STEP - sum(len(seats.place) for seats in answers)
+                self._refuse("turned-away", max(0, len(rows) - room))
+                part = self._leave if batch.kind is BatchKind.LEAVE else self._change
+                answers.append(part(rows[:room], roster.sender_key(batch.sender), history))
+            else:
+                self._take(batch, rows, now_ms)
+        if self.admission.waiting:
+            answers.append(self._admit())
+        return Seats(*map(np.concatenate, zip(*answers, strict=True))) if any(len(a.place) for a in answers) else None
 
-    def _take(self, batch: Batch, rows: NDArray[np.void], history: History, now_ms: int) -> None:
+    def _take(self, batch: Batch, rows: NDArray[np.void], now_ms: int) -> None:
         kind = batch.kind
         if kind is BatchKind.DEMAND:
             slot = rows["slot"].astype(np.int64)
@@ -140,11 +147,9 @@ class Intake:
         elif kind is BatchKind.OUTPUT:
             self._output(rows["tree"].astype(np.int64), rows["value"].astype(np.int64), now_ms)
         elif kind is BatchKind.HELD:
-            self._held(rows)
+            self._refuse("nobody-there", self.holding.confirm(rows))
         elif kind is BatchKind.JOIN:
             self._join(rows, batch.sender)
-        elif kind is BatchKind.LEAVE:
-            self._leave(rows, history)
 
     def _refuse(self, why: str, count: int = 1) -> None:
         self.refused[REFUSALS.index(why)] += count
@@ -162,58 +167,72 @@ class Intake:
         sound = value >= 0
         self._refuse("below-nothing", len(value) - int(np.count_nonzero(sound)))
         tree, value = tree[sound], value[sound]
-        self._refuse("clamped", int(np.count_nonzero(value > self.rated[tree])))
+        above = tree[value > self.rated[tree]]
+        self._refuse("clamped", len(above))
+        np.add.at(self.output_clamped, above, 1)
         self.output[tree] = np.minimum(value, self.rated[tree])
         self.output_at[tree] = now_ms
-
-    def _held(self, rows: NDArray[np.void]) -> None:
-        columns = self.columns
-        for kind, number, tree in zip(
-            rows["kind"].tolist(), rows["number"].tolist(), rows["tree"].tolist(), strict=True
-        ):
-            if kind == BLOCK and number < len(columns.block_tree):
-                self.slot_held[columns.block_start[number] : columns.block_start[number + 1]] = tree
-            elif kind == SLOT and number < len(self.slot_held):
-                self.slot_held[number] = tree
-            elif kind == BIG and number < len(self.feed_held):
-                self.feed_held[number] = tree
-            else:
-                self._refuse("nobody-there")
 
     def _join(self, rows: NDArray[np.void], sender: int) -> None:
         # Who finds no room in the queue need not be looked at.
         count = min(len(rows), self.admission.room)
         rows, beyond = rows[:count], len(rows) - count
-        self.admission.offer(
-            roster.newcomers(
-                _identity(rows), rows["zone"], rows["klass"], rows["nominal"], np.full(count, _NOISE_PPM),
-                np.zeros(count, np.uint8), sender,
-            )
-        )  # fmt: skip
+        self.admission.offer(_members(rows, roster.sender_key(sender)))
         self._refuse("turned-away", beyond)
 
-    def _admit(self) -> Seats | None:
-        if not self.admission.waiting:
-            return None
+    def _admit(self) -> Seats:
         new, outcome, place = self.admission.admit(self.people)
+        self.holding.nothing_at(place, self._places(place)[1])
+        outcome[outcome == roster.Outcome.AGAIN] = roster.Outcome.DONE
+        return self._answer(new.identity, place, outcome)
+
+    def _leave(self, rows: NDArray[np.void], sender: int, history: History) -> Seats:
+        """Whom this sender (as in `Newcomers`) brought goes, from its place or from the queue."""
+        identity = _identity(rows)
+        waited = self.admission.withdraw(identity, sender)
+        place, theirs, outcome = self._spoken_for(identity, sender)
+        places = self._places(place)
+        left = self.people.leave(identity[theirs]) == roster.Outcome.DONE
+        outcome[theirs] = np.where(left, roster.Outcome.LEFT, roster.Outcome.UNKNOWN)
+        outcome[waited] = roster.Outcome.LEFT
+        _forget_history(history, places, theirs)
+        return self._answer(identity, np.full(len(place), -1, np.int64), outcome)
+
+    def _change(self, rows: NDArray[np.void], sender: int, history: History) -> Seats:
+        """Whom this sender (as in `Newcomers`) brought is from now on as it says, there or at another place."""
+        identity = _identity(rows)
+        before, theirs, outcome = self._spoken_for(identity, sender)
+        places = self._places(before)
+        place = np.full(len(before), -1, np.int64)
+        outcome[theirs], place[theirs] = self.people.change(_members(rows[theirs], sender))
+        moved = (place != -1) & (place != before)
+        _forget_history(history, places, moved)
+        self.holding.nothing_at(place[moved], self._places(place)[1][moved])
+        self.people.bind(place[place != -1], sender)
+        return self._answer(identity, place, outcome)
+
+    def _spoken_for(
+        self, identity: NDArray[np.int64], sender: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.uint8]]:
+        """(place, whether this sender may speak for who is there, what to answer where it may not) of each."""
+        place = self.people.find(identity)
+        theirs = self.people.brought_by(place, sender)
+        nobody = place == seating.NOBODY
+        outcome = np.where(nobody, roster.Outcome.UNKNOWN, roster.Outcome.NOT_YOURS).astype(np.uint8)
+        return place, theirs, outcome
+
+    def _answer(self, identity: NDArray[np.int64], place: NDArray[np.int64], outcome: NDArray[np.uint8]) -> Seats:
+        """The answers to some, counted where they are refusals."""
         for kind, why in _OUTCOMES.items():
             self._refuse(why, int(np.count_nonzero(outcome == kind)))
-        for at in place[place >= 0].tolist():
-            self.slot_held[at] = NO_TREE
-        outcome[outcome == roster.Outcome.AGAIN] = roster.Outcome.DONE
-        return Seats(new.identity[:, 0].copy(), new.identity[:, 1].copy(), place, outcome)
+        return Seats(identity[:, 0].copy(), identity[:, 1].copy(), place, outcome)
 
-    def _leave(self, rows: NDArray[np.void], history: History) -> None:
-        identity = _identity(rows)
-        waited = self.admission.withdraw(identity)
-        place = self.people.find(identity)
-        outcome = self.people.leave(identity)
-        self._refuse("nobody-there", int(np.count_nonzero((outcome != roster.Outcome.DONE) & ~waited)))
-        slots, feeds = place[place >= 0], -2 - place[place < -1]
-        for column in (history.slot_times, history.slot_since, history.slot_total):
-            column[slots] = 0
-        for column in (history.feed_times, history.feed_since, history.feed_total):
-            column[feeds] = 0
+    def _places(self, place: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(place, feeds of the run that begins there) of each."""
+        feeds = np.zeros(len(place), np.int64)
+        big = place < seating.NOBODY
+        feeds[big] = self.people.roster.feed_run[-2 - place[big]]
+        return place, feeds
 
     # -- what counts -------------------------------------------------------------------------------------------------
 
@@ -230,41 +249,11 @@ class Intake:
         )
         return kept
 
-    # -- out ---------------------------------------------------------------------------------------------------------
-
-    def note_sent(self, kind: NDArray[np.uint8], number: NDArray[np.int64], now_ms: int) -> None:
-        """Remembers when assignments left; what was confirmed before does not count for them."""
-        blocks, slots, feeds = number[kind == BLOCK], number[kind == SLOT], number[kind == BIG]
-        start = self.columns.block_start
-        for block in blocks.tolist():
-            self.slot_held[start[block] : start[block + 1]] = UNKNOWN
-        self.slot_held[slots] = UNKNOWN
-        self.feed_held[feeds] = UNKNOWN
-        self.sent_at[blocks] = now_ms
-        self.sent_at[self.columns.row_block[slots // ROW]] = now_ms
-        self.sent_at[len(self.columns.block_tree) + feeds] = now_ms
-
-    def doubt(self) -> None:
-        """After a start nothing counts as confirmed: the last assignments before it may have been forgotten."""
-        self.slot_held[:] = UNKNOWN
-        self.feed_held[:] = UNKNOWN
-        self.sent_at[:] = -1
-
     def forget_ages(self) -> None:
         """How long ago anybody was heard is not known: not lately."""
         self.output_at[:] = -1
         for heard in (self.people.edge.received_s, self.people.edge.big_received_s):
             heard[:] = np.minimum(heard, 1)
-
-    def unconfirmed(self, now_ms: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None:
-        """(kind, number, tree) of assignments to be sent again; None if there are none."""
-        found = np.zeros((REPEATED_AT_ONCE, 3), np.int64)
-        before = now_ms - REPEAT_MS
-        count = int(_unconfirmed(self.columns, self.slot_held, self.feed_held, self.sent_at, before, found))
-        if not count:
-            return None
-        rows = found[:count]
-        return rows[:, 0].astype(np.uint8), rows[:, 1].copy(), rows[:, 2].copy()
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -290,9 +279,9 @@ class Intake:
         """Arrays whose length never changes."""
         people, columns = self.people, self.columns
         arrays: dict[str, AnyArray] = {
-            name: getattr(self, name)
-            for name in ("output", "output_at", "slot_held", "feed_held", "sent_at", "refused")
+            name: getattr(self, name) for name in ("output", "output_at", "output_clamped", "refused")
         }
+        arrays |= self.holding.arrays()
         arrays |= {name: getattr(columns, name) for name in _MEMBERSHIP}
         for name, part in (("living", people.living), ("edge", people.edge), ("roster", people.roster)):
             arrays |= {f"{name} {field}": array for field, array in part._asdict().items()}
@@ -300,7 +289,7 @@ class Intake:
 
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time; -1 stays never."""
-        for times in (self.output_at, self.sent_at):
+        for times in (self.output_at, self.holding.sent_at):
             shifted = times + by_ms
             # What was before the new clock began is too long ago to count.
             times[:] = np.where((times >= 0) & (shifted >= 0), shifted, -1)
@@ -317,47 +306,27 @@ def _identity(rows: NDArray[np.void]) -> NDArray[np.int64]:
     return np.stack([rows["high"].view(np.int64), rows["low"].view(np.int64)], axis=1)
 
 
+def _members(rows: NDArray[np.void], sender: int) -> seating.Newcomers:
+    """Rows of a join or a change; `sender` as in `Newcomers`."""
+    count = len(rows)
+    noise_ppm, kind = np.full(count, _NOISE_PPM), np.zeros(count, np.uint8)
+    new = roster.newcomers(_identity(rows), rows["zone"], rows["klass"], rows["nominal"], noise_ppm, kind)
+    return new._replace(sender=np.full(count, sender, np.uint32))
+
+
+def _forget_history(
+    history: History, places: tuple[NDArray[np.int64], NDArray[np.int64]], which: NDArray[np.bool_]
+) -> None:
+    """Who comes to these places has never starved."""
+    place, run = (column[which] for column in places)
+    for column in (history.slot_times, history.slot_since, history.slot_total):
+        column[place[place >= 0]] = 0
+    big = place < seating.NOBODY
+    for first, count in zip((-2 - place[big]).tolist(), run[big].tolist(), strict=True):
+        for column in (history.feed_times, history.feed_since, history.feed_total):
+            column[first : first + count] = 0
+
+
 def _seconds(now_ms: int) -> int:
     """Monotonic seconds as `reports` counts them; 0 is never, and there is room for times before a clock began."""
     return now_ms // 1000 + _BEFORE_S
-
-
-@kernel
-def _unconfirmed(
-    columns: Columns,
-    slot_held: NDArray[np.uint16],
-    feed_held: NDArray[np.uint16],
-    sent_at: NDArray[np.int64],
-    before: int,
-    found: NDArray[np.int64],
-) -> int:
-    count, blocks = 0, len(columns.block_tree)
-    for block in range(blocks):
-        if sent_at[block] > before:
-            continue
-        tree = int(columns.block_tree[block])
-        for slot in range(columns.block_start[block], columns.block_start[block + 1]):
-            if columns.demand[slot] == 0:
-                continue
-            wanted = int(columns.tree[slot]) if tree == MIXED else tree
-            if int(slot_held[slot]) == wanted:
-                continue
-            if count == len(found):
-                return count
-            found[count, 0] = SLOT if tree == MIXED else BLOCK
-            found[count, 1] = slot if tree == MIXED else block
-            found[count, 2] = wanted
-            count += 1
-            if tree != MIXED:
-                break
-    for feed in range(len(columns.big_tree)):
-        if columns.big_owner[feed] < 0 or sent_at[blocks + feed] > before:
-            continue
-        if int(feed_held[feed]) != int(columns.big_tree[feed]):
-            if count == len(found):
-                return count
-            found[count, 0] = BIG
-            found[count, 1] = feed
-            found[count, 2] = int(columns.big_tree[feed])
-            count += 1
-    return count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 
 from scowl_edge.model.errors import ScowlError
 
-_MAGIC = b"scowlpop"
+_MAGIC, _UNCHECKED = b"scowlpo2", b"scowlpop"
+"""How it begins; and how it did in versions whose snapshots had no checksum."""
+_CHECKSUM = struct.Struct("<I")
+"""CRC-32 of all that follows it."""
 _COUNT = struct.Struct("<I")
 _HEAD = struct.Struct("<B3sQ")
 
@@ -23,27 +27,42 @@ class TornArrays(ScowlError):
 
 def pack(arrays: Mapping[str, AnyArray]) -> bytes:
     """One-dimensional arrays in the order of the mapping; little-endian, each behind its name, type and length."""
-    parts: list[bytes | memoryview] = [_MAGIC, _COUNT.pack(len(arrays))]
+    parts: list[bytes | memoryview] = [_COUNT.pack(len(arrays))]
     for name, array in arrays.items():
         flat = np.ascontiguousarray(array).reshape(-1)
         kind = flat.dtype.str[1:].encode()
         parts.append(_HEAD.pack(len(name), kind, len(flat)) + name.encode())
         parts.append(flat.astype(flat.dtype.newbyteorder("<"), copy=False).view(np.uint8).data)
-    return b"".join(parts)
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return b"".join([_MAGIC, _CHECKSUM.pack(checksum), *parts])
 
 
 def unpack(data: bytes) -> dict[str, AnyArray]:
     """The arrays, flat and not to be written to: they share the memory of `data`.
 
     Raises:
-        TornArrays: the bytes end too early, go on too long, or are something else.
+        TornArrays: the bytes are not those that were packed, or are of another version.
     """
+    if data[: len(_UNCHECKED)] == _UNCHECKED:
+        raise TornArrays(
+            "a population's snapshot is of an earlier version, without a checksum: go back to that version"
+        )
     if data[: len(_MAGIC)] != _MAGIC:
         raise TornArrays("a population's snapshot does not begin like one; it is damaged or of another version")
     arrays: dict[str, AnyArray] = {}
     try:
-        (count,) = _COUNT.unpack_from(data, len(_MAGIC))
-        at = len(_MAGIC) + _COUNT.size
+        (checksum,) = _CHECKSUM.unpack_from(data, len(_MAGIC))
+        at = len(_MAGIC) + _CHECKSUM.size
+        found = zlib.crc32(memoryview(data)[at:])
+        if found != checksum:
+            raise TornArrays(
+                f"a population's snapshot of {len(data)} bytes is cut short or damaged: its checksum is {found:08x}, "
+                f"{checksum:08x} was stored"
+            )
+        (count,) = _COUNT.unpack_from(data, at)
+        at += _COUNT.size
         for _ in range(count):
             name_length, kind, length = _HEAD.unpack_from(data, at)
             at += _HEAD.size

@@ -1,7 +1,7 @@
 """One population, step by step: what came in, what each tree may carry, who has to change hands, what is told of it.
 
-It owns its columns. A step is a function of the state, the time and the batches alone; the work of one step is bounded,
-and what is left over is taken up by the next.
+It owns its columns. A step is a function of the state, the time and the batches alone. What is decided about the trees
+is in `balancing`.
 """
 
 from __future__ import annotations
@@ -25,31 +25,22 @@ from scowl_edge.tracker.population import (
     bounds,
     census,
     fairness,
-    fill,
     foresight,
     margin,
     noise,
     packing,
-    protect,
-    refeed,
     repair,
     score,
     standing,
     telling,
-    walk,
     weather,
 )
+from scowl_edge.tracker.population.balancing import Balancing, seconds
+from scowl_edge.tracker.population.changes import Changes, everything, latest, mixed_slots
 from scowl_edge.tracker.population.columns import (
-    BIG,
-    BLOCK,
-    MIXED,
-    NO_TREE,
-    PROTECTED,
-    SLOT,
     Census,
     Columns,
     Layout,
-    Log,
     lay_out,
 )
 from scowl_edge.tracker.population.escalation import Given, Rung
@@ -61,31 +52,10 @@ STARVED = declare("population-starved", "{} consumers go without: {:W} is wanted
 FED = declare("population-fed", "{} consumers are fed again")
 LOST = declare("population-plants-lost", "{} plants went dark; {} consumers were moved")
 
-REFEED_AFTER_MS = 5_000
-"""So long after the last cut the starving are fed again, if there is room."""
-REFEED_STEP_PPM = 20_000
-"""Of the supply, that is given back in one step at most."""
-ROTATION_S = 900
-"""In a lasting shortage, who starved so long is relieved by an equal who starved less often."""
-ROTATE_EVERY, ROTATED_AT_ONCE = 10, 200
-"""Steps between two looks at whose turn is over; most who change places then."""
 TOLD_PPM = 20_000
 """Of the demand: smaller changes of what continuous plants give are not told."""
+_LATE = {Late.LATE: "late", Late.VERY_LATE: "very-late"}
 _ROUTINE = frozenset({Rung.RAISE_CONTINUOUS, Rung.LOWER_CONTINUOUS})
-LOOK_EVERY = 60
-"""Steps between two looks at whether a rebuild is worth walking to."""
-WALK_STEPS = 600
-UNEVEN_PPM, MIXED_PPM = 150_000, 100_000
-"""What makes it worth: this difference in how trees are used, or this share of mixed blocks."""
-REPAIR_BUDGET = 100_000
-"""Most consumers that one step moves out of trees that are over: the rest waits for the next."""
-Changes = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
-"""(kind, number, tree) of all that changed hands: arrays of one length."""
-
-
-def seconds(now_ms: int) -> int:
-    """Monotonic seconds as the history counts them: 0 is never."""
-    return now_ms // 1000 + 1
 
 
 def laid_out(declared: Declared) -> tuple[Columns, Layout, Census]:
@@ -127,35 +97,26 @@ class Population:
         self.intake = None if simulated else Intake(declared, self.columns, self.layout, people, self.fleet.rated)
         if self.intake is not None:
             self.columns = self.intake.columns
-        self.history = History.empty(self.columns)
-        self.learnt = repair.Learnt.empty()
+        self.balancing = Balancing(declared, self.columns)
         self.output: NDArray[np.int64] = np.zeros(declared.trees, np.int64)
         """[trees] quanta, of each plant."""
         self.seats: Seats | None = None
-        """What became of those who wanted to join, in the last step."""
+        """What became of those who wanted to join, to leave or to change, in the last step."""
         self.decisions: list[tuple[str, int, Reason]] = []
         """(rung, W, reason) of the last step."""
+        self.late_steps: NDArray[np.int64] = np.zeros(len(Late), np.int64)
+        """[levels of Late] Steps since the journal began."""
         self.wake_at = 0
         """Monotonic ms at which the next step is due."""
         self.margins = self._margins()
-        self.repaired = repair.Repaired(0, 0, 0, 0)
         self.tally = score.Tally(declared.quantum_w)
         self.judged: score.Step | None = None
         """The last step beside its bounds."""
-        self._target: Columns | None = None
-        """A better whole, towards which a few move in each step."""
-        self._left_to_walk = 0
-        self._steps = 0
         self._stepped_at = -1
-        self._starved_at = -1
-        """When somebody was starved last."""
         self.standing = standing.look(self.columns)
         self.fresh: NDArray[np.bool_] = np.ones(declared.trees, np.bool_)
         """[trees] Whose output is known to be so."""
-        self._begun = False
-        """Whether anybody was ever in a tree."""
         self._rows = np.zeros(len(self.columns.block_tree), np.int64)
-        self._log = Log.empty(len(self.columns.block_tree) + len(self.columns.big_tree) + 65_536)
 
     # -- a step ------------------------------------------------------------------------------------------------------
 
@@ -180,9 +141,10 @@ class Population:
         Returns:
             What is to be told to the peers of a reported population.
         """
-        log, columns = self._log, self.columns
+        log, columns = self.balancing.log, self.columns
         log.totals[:] = 0
         self.decisions.clear()
+        self.late_steps[late] += 1
         if self.living is not None:
             self._live(now_ms, self.living)
         self.seats = self.intake.take(batches, self.history, now_ms) if self.intake is not None else None
@@ -191,13 +153,13 @@ class Population:
             if self.supply is not None and not advisory:
                 self._climb(now_ms, self.supply)
             # A simulated one is found fed, as a real one would be: somebody served it before.
-            found = self.supply is not None and not self._begun
-            kept = self._kept() if advisory and not found else None
+            found = self.supply is not None and not self.balancing.begun
+            kept = self.balancing.kept() if advisory and not found else None
             least = int(bounds.departures(columns).sum())
-            self._decide(now_ms, late)
+            self.balancing.decide(now_ms, late, self.standing, self.fresh)
             self._explain(dark)
             if kept is not None:
-                self._put_back(kept)
+                self.balancing.put_back(kept)
             self._keep_score(now_ms, least)
         self._stepped_at = now_ms
         self.standing = standing.look(columns)
@@ -245,7 +207,7 @@ class Population:
         columns = self.columns
         wanted = int(columns.block_sum.sum()) + int(columns.big_demand.sum())
         safe, output = int(columns.tree_safe.sum()), int(self.output.sum())
-        starving = max(0, wanted - int(columns.tree_load.sum())) if self._begun else 0
+        starving = max(0, wanted - int(columns.tree_load.sum())) if self.balancing.begun else 0
         forecast = supply.rise_ahead(self._by_kind, now_ms) if self.declared.look_ahead_ms else None
         arriving, given = supply.balance(now_ms, wanted, safe, output, starving, forecast)
         self._tell([g for g in given if g.rung not in _ROUTINE or g.final * PPM >= wanted * TOLD_PPM])
@@ -268,79 +230,8 @@ class Population:
         )
         return margin.margins(self.columns, self.output, policy)
 
-    def _decide(self, now_ms: int, late: Late) -> None:
-        """What balances is done first and always; what gives back, and what is only for the better, as time allows."""
-        columns, log = self.columns, self._log
-        self._steps += 1
-        if not self._begun:
-            if not columns.tree_alive.any():
-                return
-            self._begun = True
-            fill.rebuild(columns, log, self.history)
-            # More than the log holds: everybody is told, and everybody's history is looked at.
-            log.totals[0] = len(log.kind) + 1
-            self.standing = standing.look(columns)
-            if self._feed_protected():
-                self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
-        else:
-            self._feed_protected()
-            self.repaired = repair.repair(columns, log, self.history, self.learnt, REPAIR_BUDGET)
-        if log.totals[2]:
-            self._starved_at = now_ms
-        if late < Late.VERY_LATE:
-            self._give_back(now_ms)
-        if late < Late.LATE:
-            self._walk()
-
-    def _feed_protected(self) -> bool:
-        """Whether class 0 was in no tree and others have to make way for it now."""
-        if not self.standing.starved[PROTECTED]:
-            return False
-        return bool(protect.feed_protected(self.columns, self._log, self.fresh.astype(np.uint8)))
-
-    def _give_back(self, now_ms: int) -> None:
-        columns, log, history = self.columns, self._log, self.history
-        if not history.totals[0] and not self._some_outside():
-            return
-        if self._starved_at < 0 or now_ms - self._starved_at >= REFEED_AFTER_MS:
-            supply = int(columns.tree_safe.sum())
-            region_band = supply * self.declared.dead_band_ppm // PPM
-            band = region_band // max(1, int(columns.tree_alive.sum()))
-            refeed.refeed(columns, log, history, region_band, band, max(1, supply * REFEED_STEP_PPM // PPM))
-        if self._steps % ROTATE_EVERY == 0:
-            fairness.rotate(columns, log, history, seconds(now_ms), ROTATION_S, ROTATED_AT_ONCE)
-
-    def _some_outside(self) -> bool:
-        return bool((self.columns.block_tree >= MIXED).any() or (self.columns.big_tree == NO_TREE).any())
-
-    def _walk(self) -> None:
-        columns, log = self.columns, self._log
-        if self._target is None:
-            if self._steps % LOOK_EVERY or log.totals[2] or self._some_starved() or not self._is_worth_a_rebuild():
-                return
-            self._target = fill.blank(columns)
-            fill.rebuild(self._target, Log.empty(len(log.kind)), self.history)
-            self._left_to_walk = WALK_STEPS
-        left = walk.walk(columns, self._target, log, max(1, self.declared.move_budget))
-        self._left_to_walk -= 1
-        if left == 0 or self._left_to_walk <= 0:
-            self._target = None
-
-    def _some_starved(self) -> bool:
-        return bool(self.standing.starved.any())
-
-    def _is_worth_a_rebuild(self) -> bool:
-        """Whether trees are loaded unevenly, or too many blocks are in several trees."""
-        columns = self.columns
-        alive = (columns.tree_alive != 0) & (columns.tree_safe > 0)
-        if int(np.count_nonzero(alive)) < 2:
-            return False
-        used = columns.tree_load[alive] * PPM // columns.tree_safe[alive]
-        uneven = int(used.max()) - int(used.min()) > UNEVEN_PPM
-        return uneven or self.standing.mixed * PPM > len(columns.block_tree) * MIXED_PPM
-
     def _keep_score(self, now_ms: int, least: int) -> None:
-        columns, log, now_s = self.columns, self._log, seconds(now_ms)
+        columns, log, now_s = self.columns, self.balancing.log, seconds(now_ms)
         worst = int(fairness.keep(columns, log, self.history, now_s))
         if self.history.totals[0]:
             worst = max(worst, int(fairness.longest(columns, self.history, now_s)))
@@ -351,7 +242,7 @@ class Population:
         self.tally.add(self.judged, max(0, lasted), worst_starved_s=worst)
 
     def _explain(self, dark: int) -> None:
-        _, moved, starved, fed = self._log.totals.tolist()
+        _, moved, starved, fed = self.balancing.log.totals.tolist()
         quantum = self.declared.quantum_w
         if dark:
             self.decisions.append(("plants-lost", 0, Reason(LOST, (dark, moved))))
@@ -364,7 +255,7 @@ class Population:
 
     def _told(self, now_ms: int, intake: Intake) -> Changes | None:
         """What the peers have to hear: what changed, and what nobody has confirmed."""
-        columns, log = self.columns, self._log
+        columns, log = self.columns, self.balancing.log
         count = int(log.totals[0])
         changes: Changes | None = None
         if count > len(log.kind):
@@ -372,12 +263,12 @@ class Population:
         elif count:
             changes = latest(columns, log.kind[:count], log.number[:count].astype(np.int64))
         if changes is not None:
-            intake.note_sent(changes[0], changes[1], now_ms)
+            intake.holding.note_sent(changes[0], changes[1], now_ms)
         # What is sent now is not among it.
-        again = intake.unconfirmed(now_ms) if self._begun else None
+        again = intake.holding.unconfirmed(now_ms) if self.balancing.begun else None
         if again is None:
             return changes
-        intake.note_sent(again[0], again[1], now_ms)
+        intake.holding.note_sent(again[0], again[1], now_ms)
         if changes is None:
             return again
         return (
@@ -386,16 +277,15 @@ class Population:
             np.concatenate([changes[2], again[2]]),
         )
 
-    def _kept(self) -> tuple[NDArray[np.generic], ...]:
-        """What a decision changes, to be put back."""
-        return (*(c.copy() for c in _decided(self.columns)), self.columns.tree[_mixed_slots(self.columns)].copy())
+    @property
+    def history(self) -> History:
+        """Who starved, and for how long."""
+        return self.balancing.history
 
-    def _put_back(self, kept: tuple[NDArray[np.generic], ...]) -> None:
-        for column, before in zip(_decided(self.columns), kept, strict=False):
-            column[:] = before
-        self.columns.tree[_mixed_slots(self.columns)] = kept[-1]
-        self._begun = bool((self.columns.block_tree != NO_TREE).any())
-        self._log.totals[0] = 0
+    @property
+    def repaired(self) -> repair.Repaired:
+        """What the last repair could not do."""
+        return self.balancing.repaired
 
     # -- what others may see -----------------------------------------------------------------------------------------
 
@@ -422,15 +312,18 @@ class Population:
             ("switchings", self.supply.switchings if self.supply is not None else 0),
             ("mixed_blocks", self.standing.mixed),
             ("over_w", self.repaired.over * self.declared.quantum_w),
+            ("above_limits_w", self.repaired.zones * self.declared.quantum_w),
             ("uncovered_w", self.repaired.uncovered * self.declared.quantum_w),
             ("in_pieces_w", self.repaired.stuck * self.declared.quantum_w),
             *(self.supply.shedding() if self.supply is not None else ()),
         )
 
-    def view(self) -> PopulationView:
-        """For people."""
+    def view(self, stray_rows: int = 0) -> PopulationView:
+        """For people; `stray_rows` were reported though the population is simulated."""
         intake = self.intake
-        refused = tuple(zip(REFUSALS, intake.refused.tolist(), strict=True)) if intake is not None else ()
+        refused: tuple[tuple[str, int], ...] = (("simulated", stray_rows),) if stray_rows else ()
+        if intake is not None:
+            refused = tuple(zip(REFUSALS, intake.refused.tolist(), strict=True))
         return telling.view(
             self.declared,
             self.columns,
@@ -442,6 +335,8 @@ class Population:
             self.score(),
             refused,
             self.supply.shed if self.supply is not None else 0,
+            telling.clamped(intake) if intake is not None else (),
+            tuple((name, int(self.late_steps[level])) for level, name in _LATE.items()),
         )
 
     def digest(self) -> str:
@@ -475,24 +370,17 @@ class Population:
 
     def snapshot(self) -> bytes:
         """All that `step` may change, as bytes."""
-        columns, mixed = self.columns, _mixed_slots(self.columns)
+        columns, mixed = self.columns, mixed_slots(self.columns)
         arrays: dict[str, NDArray[np.generic]] = dict(zip(_STATE, _state(columns), strict=True))
-        arrays |= {"mixed_tree": columns.tree[mixed], "output": self.output, "learnt": self.learnt.numbers}
+        arrays |= {"mixed_tree": columns.tree[mixed], "output": self.output, "late_steps": self.late_steps}
         if self.living is not None:
             arrays |= {"deviation": self.living.deviation, "big_deviation": self.living.big_deviation}
         if self.supply is not None:
             arrays |= {f"supply {name}": a for name, a in self.supply.arrays().items()}
         if self.intake is not None:
             arrays |= {f"intake {name}": a for name, a in self.intake.arrays().items()}
-        # Few were ever starved: only those are written.
-        slots, feeds = np.flatnonzero(self.history.slot_times), np.flatnonzero(self.history.feed_times)
-        arrays |= {"starved_slots": slots, "starved_feeds": feeds, "history": self.history.totals}
-        arrays |= {name: getattr(self.history, name)[slots] for name in _OF_SLOTS}
-        arrays |= {name: getattr(self.history, name)[feeds] for name in _OF_FEEDS}
-        if (target := self._target) is not None:
-            wanted = target.tree[_mixed_slots(target)]
-            arrays |= {"target_block": target.block_tree, "target_big": target.big_tree, "target_slot": wanted}
-        arrays["numbers"] = np.asarray([*(int(getattr(self, name)) for name in _NUMBERS), *self.repaired], np.int64)
+        arrays |= self.balancing.arrays()
+        arrays["numbers"] = np.asarray([self.wake_at, self._stepped_at], np.int64)
         arrays["tally"] = np.frombuffer(" ".join(map(str, self.tally.numbers())).encode(), np.uint8)
         return packing.pack(arrays)
 
@@ -503,9 +391,9 @@ class Population:
         try:
             for name, column in zip(_STATE, _state(columns), strict=True):
                 column[:] = arrays[name].reshape(column.shape)
-            columns.tree[_mixed_slots(columns)] = arrays["mixed_tree"]
+            columns.tree[mixed_slots(columns)] = arrays["mixed_tree"]
             self.output[:] = arrays["output"]
-            self.learnt.numbers[:] = arrays["learnt"]
+            self.late_steps[:] = arrays["late_steps"]
             if self.living is not None:
                 self.living.deviation[:] = arrays["deviation"]
                 self.living.big_deviation[:] = arrays["big_deviation"]
@@ -516,26 +404,13 @@ class Population:
             if self.intake is not None:
                 told = {n.removeprefix("intake "): a for n, a in arrays.items() if n.startswith("intake ")}
                 self.intake.restore(told)
-            self.history = History.empty(columns)
-            self.history.totals[:] = arrays["history"]
-            for name in _OF_SLOTS:
-                getattr(self.history, name)[arrays["starved_slots"]] = arrays[name]
-            for name in _OF_FEEDS:
-                getattr(self.history, name)[arrays["starved_feeds"]] = arrays[name]
-            self._target = None
-            if "target_block" in arrays:
-                self._target = target = fill.blank(columns)
-                target.block_tree[:], target.big_tree[:] = arrays["target_block"], arrays["target_big"]
-                target.tree[_mixed_slots(target)] = arrays["target_slot"]
-            numbers = arrays["numbers"].tolist()
+            self.balancing.restore(arrays)
+            self.wake_at, self._stepped_at = arrays["numbers"].tolist()
             self.tally = score.Tally.of(self.declared.quantum_w, list(map(int, arrays["tally"].tobytes().split())))
         except (KeyError, ValueError) as error:
             raise packing.TornArrays(
                 f"the snapshot is of another population than {self.declared.name}: {error}"
             ) from None
-        for name, number in zip(_NUMBERS, numbers, strict=False):
-            setattr(self, name, bool(number) if name == "_begun" else number)
-        self.repaired = repair.Repaired(*numbers[len(_NUMBERS) :])
         assign.sum_trees(columns)
         self.margins = self._margins()
         self.standing = standing.look(columns)
@@ -543,19 +418,16 @@ class Population:
     def booted(self, *, gap_known: bool) -> None:
         """The daemon started anew: everybody is told again. Nobody's word is fresh if nobody knows how old it is."""
         if self.intake is not None:
-            self.intake.doubt()
+            self.intake.holding.doubt()
             if not gap_known:
                 self.intake.forget_ages()
 
     def shift_times(self, by_ms: int) -> None:
         """Moves every monotonic time, after a restart on another clock base."""
         self.wake_at = max(0, self.wake_at + by_ms)
-        for name in ("_stepped_at", "_starved_at"):
-            if getattr(self, name) >= 0:
-                setattr(self, name, max(0, getattr(self, name) + by_ms))
-        for since in (self.history.slot_since, self.history.feed_since):
-            starving = np.flatnonzero(since)
-            since[starving] = np.maximum(1, since[starving].astype(np.int64) + by_ms // 1000)
+        if self._stepped_at >= 0:
+            self._stepped_at = max(0, self._stepped_at + by_ms)
+        self.balancing.shift_times(by_ms)
         if self.supply is not None:
             self.supply.shift_times(by_ms)
         if self.intake is not None:
@@ -574,51 +446,6 @@ _STATE = (
     "eligible",
 )
 
-_NUMBERS = ("wake_at", "_begun", "_left_to_walk", "_steps", "_stepped_at", "_starved_at")
-_OF_SLOTS = ("slot_times", "slot_since", "slot_total")
-_OF_FEEDS = ("feed_times", "feed_since", "feed_total")
-
 
 def _state(columns: Columns) -> tuple[NDArray[np.generic], ...]:
     return tuple(getattr(columns, name) for name in _STATE)
-
-
-def _decided(columns: Columns) -> tuple[NDArray[np.generic], ...]:
-    return columns.block_tree, columns.block_served, columns.big_tree, columns.tree_load, columns.zone_load
-
-
-def _mixed_slots(columns: Columns) -> NDArray[np.int64]:
-    """Slots of all mixed blocks."""
-    blocks = np.flatnonzero(columns.block_tree == MIXED)
-    if not len(blocks):
-        return np.zeros(0, np.int64)
-    return np.concatenate([np.arange(columns.block_start[b], columns.block_start[b + 1]) for b in blocks.tolist()])
-
-
-def latest(columns: Columns, kind: NDArray[np.uint8], number: NDArray[np.int64]) -> Changes:
-    """Entries of a log, each once and with the tree it is in now; a block that is mixed now goes slot by slot."""
-    blocks = np.unique(number[kind == BLOCK])
-    mixed = blocks[columns.block_tree[blocks] == MIXED]
-    plain = blocks[columns.block_tree[blocks] != MIXED]
-    slots = [number[kind == SLOT]]
-    slots += [np.arange(columns.block_start[b], columns.block_start[b + 1]) for b in mixed.tolist()]
-    slot = np.unique(np.concatenate(slots))
-    # A slot whose block is plain again goes with its block.
-    of = columns.row_block[slot // 16]
-    plain = np.unique(np.concatenate([plain, of[columns.block_tree[of] != MIXED]]))
-    slot = slot[(columns.block_tree[of] == MIXED) & (columns.demand[slot] != 0)]
-    big = np.unique(number[kind == BIG])
-    return _changes(columns, plain, slot, big)
-
-
-def everything(columns: Columns) -> Changes:
-    """The whole assignment."""
-    plain = np.flatnonzero((columns.block_tree != MIXED) & (columns.block_members > 0))
-    slot = _mixed_slots(columns)
-    return _changes(columns, plain, slot[columns.demand[slot] != 0], np.flatnonzero(columns.big_owner >= 0))
-
-
-def _changes(columns: Columns, plain: NDArray[np.int64], slot: NDArray[np.int64], big: NDArray[np.int64]) -> Changes:
-    kind = np.repeat(np.asarray([BLOCK, SLOT, BIG], np.uint8), [len(plain), len(slot), len(big)])
-    tree = np.concatenate([columns.block_tree[plain], columns.tree[slot], columns.big_tree[big]])
-    return kind, np.concatenate([plain, slot, big]).astype(np.int64), tree.astype(np.int64)

@@ -181,6 +181,13 @@ def apply(columns: Columns, edge: Border, pairs: NDArray[np.uint32], now_s: int)
     return Tally(taken - before[0], clamped - before[1], refused - before[2])
 
 
+def most_often(counts: NDArray[np.integer], most: int) -> list[tuple[int, int]]:
+    """(number, count) of those with the highest counts above 0, the highest first, of equals the lowest number."""
+    there = np.flatnonzero(counts)
+    worst = there[np.argsort(-counts[there].astype(np.int64), kind="stable")[:most]]
+    return [(at, int(counts[at])) for at in worst.tolist()]
+
+
 def as_pairs(places: NDArray[np.integer], values: NDArray[np.integer]) -> tuple[NDArray[np.uint32], int]:
     """(readings as `apply` takes them, how many were left out since they do not fit in 32 bits)."""
     narrow = places.astype(np.uint32), values.astype(np.int32)

@@ -44,6 +44,9 @@ class Outcome(IntEnum):
     """A zone or class that is not there, a demand of nothing or of more than a thousand feeds."""
     AGAIN = 5
     """It has its seat already, and its sender has said the same before: the answer may have been lost."""
+    LEFT = 6
+    NOT_YOURS = 7
+    """Refused: another sender brought it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,10 +67,32 @@ class People:
         seating.find(self.roster, identity, place)
         return place
 
+    def brought_by(self, place: NDArray[np.int64], sender: int) -> NDArray[np.bool_]:
+        """bool[n] Whether this sender (as in `Newcomers`) may speak for who is at each place; False for NOBODY.
+
+        Those who were there from the start came with nobody: anybody may, until somebody has.
+        """
+        key = np.zeros(len(place), np.int64)
+        slots, feeds = place >= 0, place < NOBODY
+        key[slots] = self.roster.slot_sender[place[slots]]
+        key[feeds] = self.roster.feed_sender[-2 - place[feeds]]
+        return np.asarray((place != NOBODY) & ((key == 0) | (key == sender)), np.bool_)
+
+    def bind(self, place: NDArray[np.int64], sender: int) -> None:
+        """From now on this sender speaks for who is at these places."""
+        self.roster.slot_sender[place[place >= 0]] = sender
+        self.roster.feed_sender[-2 - place[place < NOBODY]] = sender
+
     def identity_at(self, place: int) -> tuple[int, int]:
         """The identity at a place."""
         row = self.roster.slot_identity[place] if place >= 0 else self.roster.feed_identity[-2 - place]
         return int(row[0]), int(row[1])
+
+    def first_feed(self, feed: int) -> int:
+        """The feed that the run of a feed begins with."""
+        while feed > 0 and not self.roster.feed_run[feed]:
+            feed -= 1
+        return feed
 
     def join(self, new: Newcomers) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """(outcome, place) of each newcomer, in order; first come, first served."""
@@ -231,7 +256,7 @@ def newcomers(
 ) -> Newcomers:
     """Rows as `People.join` takes them; what does not fit a type becomes what is refused.
 
-    `sender` is who brought them; -1 and the highest number of 32 bits are nobody who could ask again.
+    `sender` is who brought them; what is beyond 32 bits, and their highest number, is nobody who could ask again.
     """
     end = 1 << 41
     share = (np.clip(noise_ppm, 0, 2 * _PPM).astype(np.int64) * NOISE_ONE + _PPM // 2) // _PPM
@@ -242,8 +267,13 @@ def newcomers(
         np.clip(nominal, -end, end).astype(np.int64),
         np.minimum(share, 255).astype(np.uint8),
         np.asarray(kind, np.uint8),
-        np.full(len(zone), (sender + 1) & 0xFFFF_FFFF, np.uint32),
+        np.full(len(zone), sender_key(sender), np.uint32),
     )
+
+
+def sender_key(sender: int) -> int:
+    """A sender as `Newcomers` and the roster hold it: one more than its number; 0 = not known."""
+    return sender + 1 if 0 <= sender < 0xFFFF_FFFF else 0
 
 
 def _unindexed(columns: Columns, limits: NDArray[np.int64], totals: NDArray[np.int64]) -> Roster:

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from scowl_edge.compiled import COMPILED
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import Population as Declared
-from scowl_edge.model.view import FeederView, PopulationTreeView, PopulationView
+from scowl_edge.model.view import ClampedView, FeederView, PopulationTreeView, PopulationView
+from scowl_edge.tracker.population import reports
 from scowl_edge.tracker.population.census import Fleet, Plant
 from scowl_edge.tracker.population.columns import Columns
+from scowl_edge.tracker.population.intake import Intake
 from scowl_edge.tracker.population.margin import Decided, Margins
 from scowl_edge.tracker.population.standing import Standing
 
@@ -20,6 +22,8 @@ MIXED = declare(
     "{:W} of the plants' output is kept free: {} % of it at {} of them, as configured, at {} more, because of {} "
     "standard deviations of their members' demand and {} % for what all do alike",
 )
+SHOWN_CLAMPED = 20
+"""Of those whose reports were clamped, so many are named."""
 _PLANTS = {Plant.WIND: "wind", Plant.SUN: "sun", Plant.FIXED: "fixed", Plant.CONTINUOUS: "continuous"}
 
 
@@ -34,6 +38,8 @@ def view(
     score: tuple[tuple[str, int], ...],
     refused: tuple[tuple[str, int], ...],
     shed: int = 0,
+    clamped: tuple[ClampedView, ...] = (),
+    late_steps: tuple[tuple[str, int], ...] = (),
 ) -> PopulationView:
     """Everything that is published of a population; `output` and `fresh` have one entry a plant; powers in quanta."""
     quantum = declared.quantum_w
@@ -45,6 +51,8 @@ def view(
         starved=_of(now.starved),
         wanted_w=(int(now.wanted.sum()) + shed) * quantum,
         shed_w=shed * quantum,
+        clamped=clamped,
+        late_steps=late_steps,
         served_w=int(now.served.sum()) * quantum,
         unserved_w=_of(np.maximum(0, now.unserved) * quantum),
         generation_w=int(output.sum()) * quantum,
@@ -95,6 +103,27 @@ def _margin(declared: Declared, margins: Margins, output: NDArray[np.int64]) -> 
     fixed = int(np.count_nonzero(margins.decided == Decided.FIXED))
     numbers = (kept_w, percent, fixed, by_members, declared.sigma_milli // 1_000, declared.correlated_ppm // 10_000)
     return Reason(MIXED, numbers)
+
+
+def clamped(intake: Intake) -> tuple[ClampedView, ...]:
+    """Those plants and consumers whose reports were clamped most often, the worst first."""
+    declared, people = intake.declared, intake.people
+    quantum, edge = declared.quantum_w, people.edge
+    if not edge.totals[1] and not intake.output_clamped.any():
+        return ()
+    worst = [
+        ClampedView(place=f"{declared.name}/{tree}", identity="", times=times, most_w=int(intake.rated[tree]) * quantum)
+        for tree, times in reports.most_often(intake.output_clamped, SHOWN_CLAMPED)
+    ]
+    for kind, counts, most in (("slot", edge.clamped, edge.nameplate), ("feed", edge.big_clamped, edge.big_nameplate)):
+        for at, times in reports.most_often(counts, SHOWN_CLAMPED):
+            halves = people.identity_at(at if kind == "slot" else -2 - people.first_feed(at))
+            identity = "".join(f"{half & 0xFFFF_FFFF_FFFF_FFFF:016x}" for half in halves)
+            worst.append(
+                ClampedView(place=f"{kind} {at}", identity=identity, times=times, most_w=int(most[at]) * quantum)
+            )
+    worst.sort(key=lambda each: -each.times)
+    return tuple(worst[:SHOWN_CLAMPED])
 
 
 def _of(numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[int, ...]:

@@ -12,8 +12,9 @@ from scowl_edge.model.batch import ROWS, Batch, BatchKind
 from scowl_edge.model.site import PeerKind
 from scowl_edge.model.site import Population as Declared
 from scowl_edge.tracker.population import assign, fairness, fill, protect, refeed, response, sheds, walk
+from scowl_edge.tracker.population.balancing import ROTATION_S, seconds
 from scowl_edge.tracker.population.columns import Log
-from scowl_edge.tracker.population.population import ROTATION_S, Population, seconds
+from scowl_edge.tracker.population.population import Population
 
 _HOUR_MS = 3_600_000
 
@@ -95,15 +96,16 @@ def _reported() -> None:
         BatchKind.FEED: [(0, 1_000)],
         BatchKind.HELD: [(0, 0, 0), (1, 0, 0), (2, 0, 0)],
         BatchKind.JOIN: [(1, 2, int(population.columns.block_zone[0]), 3, 50), (3, 4, 0, 3, 100_000)],
-        BatchKind.LEAVE: [(1, 2), (5, 6)],
+        BatchKind.LEAVE: [(5, 6)],
+        BatchKind.CHANGE: [(1, 2, int(population.columns.block_zone[0]), 3, 40)],
     }
     for step in range(3):
         batches = [
             Batch(
                 population=0,
                 kind=kind,
-                sender=kind,
-                sequence=step + 1,
+                sender=min(kind, BatchKind.JOIN),
+                sequence=step * len(BatchKind) + kind + 1,
                 at_ms=0,
                 data=np.array(rows, ROWS[kind]).tobytes(),
             )

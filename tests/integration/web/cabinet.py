@@ -20,6 +20,7 @@ from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.view import (
     ActuatorView,
     AlarmView,
+    ClampedView,
     DecisionView,
     DeviceView,
     EventView,
@@ -243,6 +244,8 @@ def population(name: str = "town", **changes: object) -> PopulationView:
             ("served-over-bound-ppm", 999_950), ("unserved-wh", 12_500), ("worst-starved-s", 61), ("moves", 1_234),
         ),
         "refused": (("unknown-slot", 2), ("clamped", 1_005)),
+        "late_steps": (("late", 3), ("very-late", 1)),
+        "clamped": (ClampedView(place="slot 7", identity="0" * 31 + "a", times=255, most_w=4_000),),
     }  # fmt: skip
     return PopulationView(**(fields | changes))  # type: ignore[arg-type]
 

@@ -32,6 +32,7 @@ async def test_a_population_in_sums(site: Site) -> None:
         ("served over bound", "99.995 %"), ("unserved", "12.5 kWh"), ("worst starved", "61 s"), ("moves", "1,234"),
     ]  # fmt: skip
     assert town["refused"] == {"unknown-slot": 2, "clamped": 1_005}
+    assert town["late_steps"] == {"late": 3, "very-late": 1}
     assert [row["name"] for row in town["fullest_feeders"]] == ["feeder-1", "connection"], "one without limit is none"
     assert town["load_permille"] == [500, 977, None, 1_001]
     assert town["trees_text"] == (
@@ -49,6 +50,7 @@ async def test_one_population_with_its_trees_and_feeders(site: Site) -> None:
         "alive": True, "fresh": True,
     }  # fmt: skip
     assert [feeder["limit_w"] for feeder in answer["feeders"]] == [3_000_000, 1_000_000, -1]
+    assert answer["clamped"] == [{"place": "slot 7", "identity": "0" * 31 + "a", "times": 255, "most_w": 4_000}]
     refused = await site.json("/api/v1/populations/towm", 404)
     assert refused["detail"] == "There is no population 'towm'; did you mean 'town'?"
 
@@ -91,6 +93,7 @@ async def test_series_by_class_and_state_and_two_for_a_tree(site: Site) -> None:
         'scowl_population_fullest_feeder_ratio{population="town"} 0.99',
         'scowl_population_score{population="town",what="served-over-bound-ppm"} 999950',
         'scowl_population_refused_total{population="town",reason="clamped"} 1005',
+        'scowl_population_late_steps_total{population="town",level="very-late"} 1',
         'scowl_tree_load_watts{tree="wind-1"} 18000',
         'scowl_tree_load_watts{tree="town/1"} 880000',
         'scowl_tree_safe_watts{tree="town/2"} 0',
@@ -102,6 +105,14 @@ async def test_series_by_class_and_state_and_two_for_a_tree(site: Site) -> None:
         more = [line for line in (await answer.text()).splitlines() if "town" in line]
     # Three series for each of the five classes that were empty before.
     assert len(more) == len(series) + 15, "consumers have no series"
+
+
+async def test_rows_for_a_population_that_does_not_exist_are_a_series(site: Site) -> None:
+    site.state.view = region_view(stray_rows=9)
+    async with site.http.get(site.url + "/metrics") as answer:
+        text = await answer.text()
+    assert 'scowl_population_refused_total{population="",reason="no-such-population"} 9' in text.splitlines()
+    assert text.count("# TYPE scowl_population_refused_total counter") == 1
 
 
 async def message_bytes(site: Site, step: int) -> tuple[int, dict[str, object]]:

@@ -38,7 +38,7 @@ class Hurried(District):
     @property
     def moved(self) -> int:
         """Consumers that changed trees in the last step."""
-        return int(self.town._log.totals[1])
+        return int(self.town.balancing.log.totals[1])
 
 
 def district() -> Hurried:

@@ -18,7 +18,8 @@ from scowl_edge.model.effect import Plan
 from scowl_edge.model.site import PeerKind, Site
 from scowl_edge.tracker.population import assign
 from scowl_edge.tracker.population.columns import NO_TREE
-from scowl_edge.tracker.population.intake import REPEAT_MS, identities
+from scowl_edge.tracker.population.holding import REPEAT_MS
+from scowl_edge.tracker.population.intake import identities
 from scowl_edge.turn import Clocks, Turn, resume
 
 TEXT = "{site: {id: district}, region: {mode: auto}, populations: {town: {consumers: 400, trees: 10, feeders: 4}}}"

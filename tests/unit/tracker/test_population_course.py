@@ -89,7 +89,7 @@ class Course:
             columns.zone_limit[zone] = carried * act.limit_percent // 100 if act.limit_percent > 0 else -1
         self.now_ms += act.after_ms
         before = self.trees()
-        found = it._begun
+        found = it.balancing.begun
         it.step(
             self.now_ms, (), deciding=act.doing != "hold", advisory=act.doing == "advisory", late=act.late
         )  # fmt: skip
@@ -126,7 +126,7 @@ class Course:
     def check_plan(self) -> None:
         """What holds of what was decided."""
         columns, repaired, tree, demand = self.it.columns, self.it.repaired, self.trees(), self.demand()
-        if not self.it._begun:
+        if not self.it.balancing.begun:
             return
         alive = columns.tree_alive == 1
         over = np.maximum(0, columns.tree_load - np.where(alive, np.maximum(0, columns.tree_safe), 0))

@@ -151,9 +151,9 @@ def test_what_was_told_before_the_machines_clock_began_anew_is_stale() -> None:
     assert (course.regions[0].peers.held[present] == held[present]).mean() > 0.9, "nobody had to go for it"
 
 
-def readings(sequence: int, *rows: tuple[int, int], kind: BatchKind = BatchKind.DEMAND) -> Batch:
+def readings(sequence: int, *rows: tuple[int, ...], kind: BatchKind = BatchKind.DEMAND, sender: int = 0) -> Batch:
     data = np.array(list(rows), ROWS[kind]).tobytes()
-    return Batch(population=0, kind=kind, sender=3 + kind, sequence=sequence, at_ms=0, data=data)
+    return Batch(population=0, kind=kind, sender=sender or 3 + kind, sequence=sequence, at_ms=0, data=data)
 
 
 def witness() -> Witness:
@@ -208,10 +208,22 @@ def test_a_witness_knows_who_has_which_place() -> None:
     assert "place 2" in w.take(3, 0, [], [seated(8, 2)]), "somebody has the place"
     assert "was given" in w.take(4, 0, [], [seated(7, 1)]), "an identity stands once"
     assert "no member" in w.take(5, 0, [], [seated(99, -1, 1)])
-    w.take(6, 0, [readings(1, (2, 2), kind=BatchKind.LEAVE)])
+    go = readings(1, (2, 2), kind=BatchKind.LEAVE)
+    assert "not answered" in w.take(6, 0, [go])
     assert w.told.value[1] == w.told.nameplate[1] == 0
     w.restarted(1, whole=True)
     assert w.told.value.tolist() == [10, 20, 50, 40]
+
+
+def test_a_witness_knows_who_may_leave() -> None:
+    w = witness()
+    w.take(1, 0, [readings(1, (7, 7, 0, 3, 50), kind=BatchKind.JOIN, sender=4)], [seated(7, 2)])
+    assert w.take(2, 0, [readings(1, (7, 7), kind=BatchKind.LEAVE, sender=5)], [seated(7, -1, 7)]) == ""
+    assert w.told.value[2] == 50
+    assert "it is 7" in w.take(3, 0, [readings(2, (7, 7), kind=BatchKind.LEAVE, sender=5)], [seated(7, -1, 6)])
+    assert w.take(4, 0, [readings(2, (7, 7), kind=BatchKind.LEAVE, sender=4)], [seated(7, -1, 6)]) == ""
+    assert w.told.value[2] == w.told.nameplate[2] == 0
+    assert w.take(5, 0, [readings(3, (7, 7), kind=BatchKind.LEAVE, sender=4)], [seated(7, -1, 2)]) == ""
 
 
 def test_a_restart_behind_a_damaged_snapshot_knows_of_the_hole_before_it() -> None:

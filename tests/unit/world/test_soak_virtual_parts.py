@@ -230,6 +230,8 @@ def test_the_page_tells_sums_and_what_was_broken(broken: bool) -> None:
     text = page(totals([course(1), course(4, violations=[f"step 9: {Law.SUMS}: off by one"] if broken else [])]))
     assert "| Virtual time | 0.20 years |" in text
     assert "| Seeds | 2 |" in text
+    assert "| of them with 3 regions in one time | 0 |" in text
+    assert "5 gateways speak for the consumers" in text and ", and 3\nstations for the plants" in text
     assert f"| {Trouble.CRASH} | 4 |" in text
     assert f"| {Law.SUMS} | 800 | {int(broken)} |" in text
     assert ("seed 4, step 9" in text) is broken
