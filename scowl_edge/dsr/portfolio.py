@@ -65,8 +65,8 @@ class Portfolio:
     """By selection: end of the last slot that was looked at."""
 
     def accounts(self) -> list[Account]:
-        """Of all selections that were granted, or may still be."""
-        open_ones = [a.account for a in self.asked.values()]
+        """Of all selections that were granted, or may still be; one that is taken back is not built upon."""
+        open_ones = [a.account for a in self.asked.values() if not a.cancelling]
         return open_ones + [a for s, a in self.books.accounts.items() if s not in self.asked]
 
     def changed(self, status: SelectStatus, wall_ms: int | None) -> None:

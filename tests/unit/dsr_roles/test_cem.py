@@ -237,6 +237,14 @@ def test_an_appliance_behind_a_link_registers_and_is_lost_and_found() -> None:
     told(cem, own.offer_set(1), src=node)
     assert cem.members[own.esa_id].life.life is Life.NORMAL
     assert bodies(told(cem, select(5)), Select, node) == [select(5)]
+    told(cem, ALIVE)
+    told(cem, Limit(limit_id="n", esa_id="", active=False, klass=LimitClass.SAFETY))
+    told(cem, Heartbeat(limit_state=LimitState.UNLIMITED, rev=1), src=node)
+    assert bodies(told(cem, ALIVE), Limit, node) == []
+    told(cem, Heartbeat(limit_state=LimitState.FAILSAFE, rev=1), src=node)
+    [again] = bodies(told(cem, ALIVE), Limit, node)
+    assert isinstance(again, Limit)
+    assert not again.active
     lost = cem.link_of(own.esa_id, False, now(T0 + MIN))
     assert [b.value for b in bodies(lost, State) if isinstance(b, State)] == [Running.OFFLINE]
     assert states(told(cem, select(5, "t"), T0 + MIN)) == [(SelectionState.REJECTED, Code.LINK_LOST)]

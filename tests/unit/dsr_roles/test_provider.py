@@ -202,9 +202,57 @@ def test_what_has_begun_is_frozen() -> None:
     provider = ready()
     job = less(provider, 0)
     [select] = bodies(provider.answered(answer(job, {"e1": UTC + 2 * HOUR}), now(1_000)), Select)
-    told(provider, status(select, SelectionState.ACTIVE), 2 * HOUR)
-    provider.aim(flat(UTC + 3 * HOUR, HOUR, -4_000), now(2 * HOUR), relative=True, mode=Mode.RESPONSE)
-    assert provider.question(now(2 * HOUR)) is None, "e1 runs and the offer of e2 is no longer valid"
+    told(provider, status(select, SelectionState.ACTIVE), 2_000)
+    assert [c.esa_id for c in less(provider, 10_000).candidates] == ["e2"]
+
+
+def test_the_promise_moves_by_the_delay_that_was_drawn_and_the_baseline_stays() -> None:
+    provider = ready()
+    job = less(provider, 0, Mode.RESPONSE)
+    [select] = bodies(provider.answered(answer(job, {"e1": UTC + 3 * HOUR}), now(1_000)), Select)
+    granted = replace(status(select, SelectionState.SCHEDULED), applied_offset_s=300)
+    told(provider, granted, 2_000)
+    [account] = provider.portfolio.books.accounts.values()
+    start = UTC + 3 * HOUR
+    assert [account.promised.power_w(start + s * 1000) for s in (0, 299, 300, 3_899, 3_900)] == [
+        0,
+        0,
+        2_000,
+        2_000,
+        None,
+    ]
+    assert account.end_ms == start + HOUR + 300_000
+    assert account.baseline.power_w(UTC + HOUR) == 2_000
+
+
+@pytest.mark.parametrize("end", [SelectionState.OVERRIDDEN, SelectionState.ABORTED])
+def test_a_user_may_override_and_an_appliance_may_not_just_stop(end: SelectionState) -> None:
+    provider = ready()
+    job = less(provider, 0)
+    [select] = bodies(provider.answered(answer(job, {"e1": UTC + 3 * HOUR}), now(1_000)), Select)
+    told(provider, status(select, SelectionState.SCHEDULED), 2_000)
+    told(provider, status(select, end), HOUR)
+    provider.advance(now(6 * HOUR))
+    assert ("e1" in provider.portfolio.trust.weights_ppm) == (end is SelectionState.ABORTED)
+    [amounts] = provider.portfolio.books.closed.values()
+    assert amounts.unproven_w_ms == 0
+    assert amounts.missing_ms == 3 * HOUR
+
+
+def test_of_two_selections_the_later_one_is_expected() -> None:
+    provider = ready()
+    job = less(provider, 0)
+    step = provider.answered(answer(job, {"e1": UTC + 3 * HOUR}), now(1_000))
+    [select] = bodies(step, Select)
+    told(provider, status(select, SelectionState.SCHEDULED), 2_000)
+    fresh = less(provider, 10_000)
+    step = provider.answered(answer(fresh, {"e1": UTC + 4 * HOUR}), now(11_000))
+    [later] = bodies(step, Select)
+    told(provider, status(later, SelectionState.SCHEDULED), 12_000)
+    outlook = provider._outlook()
+    assert outlook.expected("e1").power_w(UTC + 3 * HOUR + 1) == 0
+    assert outlook.expected("e1").power_w(UTC + 4 * HOUR + 1) == 2_000
+    assert outlook.reference("e1").power_w(UTC + HOUR) == 2_000
 
 
 def test_an_answer_is_held_against_the_present_revision() -> None:
