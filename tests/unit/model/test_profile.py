@@ -6,7 +6,7 @@ import doctest
 from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scowl_edge.model import profile, profile_picture, profile_slots
@@ -58,6 +58,7 @@ def reached(timeline: Timeline) -> list[tuple[int, int, int]]:
     return [(t, s.at_nw(t), s.at_nw(t + 1)) for s in timeline.segments for t in range(s.start_ms, s.end_ms)]
 
 
+@settings(deadline=None)
 @given(timelines(7), timelines(7), timelines(7))
 def test_sums_commute_and_associate_exactly_and_add_their_energies(a: Timeline, b: Timeline, c: Timeline) -> None:
     assert a + b == b + a
@@ -66,12 +67,14 @@ def test_sums_commute_and_associate_exactly_and_add_their_energies(a: Timeline, 
     assert a + EMPTY == a
 
 
+@settings(deadline=None)
 @given(timelines(), timelines(), TIME)
 def test_a_sum_is_that_of_the_moments(a: Timeline, b: Timeline, at: int) -> None:
     one, two = nw(a, at), nw(b, at)
     assert nw(a + b, at) == (None if one is None and two is None else (one or 0) + (two or 0))
 
 
+@settings(deadline=None)
 @given(timelines(5), timelines(5))
 def test_taking_away_what_was_added_leaves_the_same_where_it_was_defined(a: Timeline, b: Timeline) -> None:
     rest = (a + b) - b
@@ -81,6 +84,7 @@ def test_taking_away_what_was_added_leaves_the_same_where_it_was_defined(a: Time
     assert EMPTY - (EMPTY - a) == a
 
 
+@settings(deadline=None)
 @given(timelines(3), st.integers(-(10**13), 10**13))
 def test_a_shift_keeps_the_energy_and_goes_back(a: Timeline, by: int) -> None:
     moved = a.shift(by)
@@ -90,6 +94,7 @@ def test_a_shift_keeps_the_energy_and_goes_back(a: Timeline, by: int) -> None:
         assert (moved.start_ms, moved.end_ms) == (a.start_ms + by, a.end_ms + by)
 
 
+@settings(deadline=None)
 @given(timelines(), TIME, TIME)
 def test_a_clip_in_time_keeps_what_lies_inside(a: Timeline, start: int, end: int) -> None:
     part = a.clip(start, end)
@@ -99,6 +104,7 @@ def test_a_clip_in_time_keeps_what_lies_inside(a: Timeline, start: int, end: int
     assert a.clip(None, start).over(a.clip(start, None)) == a
 
 
+@settings(deadline=None)
 @given(timelines(), timelines(), timelines())
 def test_within_stays_within_and_changes_nothing_that_was(a: Timeline, b: Timeline, c: Timeline) -> None:
     held = a.within(lower=b, upper=c)
@@ -116,6 +122,7 @@ def test_within_stays_within_and_changes_nothing_that_was(a: Timeline, b: Timeli
     assert held.within(lower=b, upper=c) == held
 
 
+@settings(deadline=None)
 @given(timelines(11), POWER, st.integers(0, 9_000))
 def test_within_watts_bounds_the_extremes(a: Timeline, low: int, width: int) -> None:
     held = a.within(lower=constant(low), upper=constant(low + width))
@@ -123,6 +130,7 @@ def test_within_watts_bounds_the_extremes(a: Timeline, low: int, width: int) -> 
         assert low <= (held.min_w() or 0) <= (held.max_w() or 0) <= low + width
 
 
+@settings(deadline=None)
 @given(timelines(), timelines(), timelines(), TIME)
 def test_of_layers_the_first_that_says_something_counts(a: Timeline, b: Timeline, c: Timeline, at: int) -> None:
     merged = layered((a, b, c))
@@ -132,6 +140,7 @@ def test_of_layers_the_first_that_says_something_counts(a: Timeline, b: Timeline
     assert a.over(a) == a.over(EMPTY) == EMPTY.over(a) == a
 
 
+@settings(deadline=None)
 @given(timelines(13), st.integers(1, 200), st.integers(-100, 100))
 def test_slots_keep_the_energy_to_half_a_watt_of_one_slot(a: Timeline, slot_ms: int, start: int) -> None:
     means = slot_means(a, start_ms=start, slot_ms=slot_ms, count=30)
@@ -143,17 +152,20 @@ def test_slots_keep_the_energy_to_half_a_watt_of_one_slot(a: Timeline, slot_ms: 
         assert (mean is None) == (not a.clip(start + i * slot_ms, start + (i + 1) * slot_ms))
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), POWER), max_size=20), st.integers(1, 900_000), st.integers(0, 2**41))
 def test_slots_make_a_round_trip(powers: list[int | None], slot_ms: int, start: int) -> None:
     there = from_slots(powers, start_ms=start, slot_ms=slot_ms)
     assert slot_means(there, start_ms=start, slot_ms=slot_ms, count=len(powers)) == tuple(powers)
 
 
+@settings(deadline=None)
 @given(timelines(1_000_003))
 def test_a_timeline_goes_through_the_codec(a: Timeline) -> None:
     assert decode(Timeline, encode(a)) == a
 
 
+@settings(deadline=None)
 @given(POWER, POWER, st.integers(1, 86_400_000), st.integers(0, 2**41))
 def test_a_ramp_has_its_ends_and_the_energy_of_a_trapezium(begin: int, end: int, length: int, start: int) -> None:
     (segment,) = ramp(start, length, begin, end).segments
@@ -162,6 +174,7 @@ def test_a_ramp_has_its_ends_and_the_energy_of_a_trapezium(begin: int, end: int,
     assert abs(segment.quanta(segment.start_ms, segment.end_ms) - trapezium) <= 2 * length
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 90_000), POWER), min_size=1, max_size=9), st.integers(0, 2**41))
 def test_elements_run_one_after_the_other(parts: list[tuple[int, int]], start: int) -> None:
     elements = [Element(dur_s=s, p_nom_w=w, p_min_w=w - 5, p_max_w=w + 5) for s, w in parts]
@@ -172,6 +185,7 @@ def test_elements_run_one_after_the_other(parts: list[tuple[int, int]], start: i
     assert raised - timeline == from_slots([5], start_ms=start, slot_ms=timeline.end_ms - start)
 
 
+@settings(deadline=None)
 @given(timelines(60_000), timelines(60_000))
 def test_a_comparison_counts_only_slots_that_are_known(expected: Timeline, measured: Timeline) -> None:
     slot_ms, count = 300_000, 50
@@ -211,6 +225,7 @@ def test_nothing_is_not_zero() -> None:
         _ = EMPTY.start_ms
 
 
+@settings(deadline=None)
 @given(timelines(2), TIME)
 def test_power_at_a_moment_is_found(a: Timeline, at: int) -> None:
     there = nw(a, at)
@@ -239,6 +254,7 @@ def test_what_makes_no_timeline_is_refused() -> None:
         slot_means(EMPTY, start_ms=0, slot_ms=0, count=1)
 
 
+@settings(deadline=None)
 @given(timelines(HOUR_MS), st.integers(1, 80), st.integers(2, 20))
 def test_a_picture_has_the_size_that_was_asked_for(a: Timeline, width: int, height: int) -> None:
     lines = picture(a, width=width, height=height).splitlines()

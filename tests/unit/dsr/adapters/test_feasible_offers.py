@@ -56,7 +56,7 @@ def chargers(draw: st.DrawFn) -> tuple[Charger, ChargerState]:
 
 
 @given(chargers(), frames(), WANTED, SHIFT, STEP)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_vehicle_has_what_it_needs_when_it_leaves(
     one: tuple[Charger, ChargerState], frame: Frame, wanted: list[int], shift: int, step_ms: int
 ) -> None:
@@ -82,7 +82,7 @@ def batteries(draw: st.DrawFn) -> tuple[Battery, BatteryState]:
 
 
 @given(batteries(), frames(), WANTED, SHIFT, STEP)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_battery_stays_within_its_bounds(
     one: tuple[Battery, BatteryState], frame: Frame, wanted: list[int], shift: int, step_ms: int
 ) -> None:
@@ -158,14 +158,14 @@ def washers(draw: st.DrawFn) -> tuple[Washer, WasherState]:
 
 
 @given(washers(), frames(), SHIFT)
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_the_laundry_is_done_in_time(one: tuple[Washer, WasherState], frame: Frame, shift: int) -> None:
     # A programme that runs already is offered in whole seconds, so it is looked at on a whole second.
     check_all(*one, replace(frame, now_ms=frame.now_ms // 1_000 * 1_000), (0,), shift, 60_000)
 
 
 @given(frames(), st.lists(st.integers(0, 12_000), min_size=1, max_size=96), WANTED, STEP)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_sun_gives_what_is_promised(frame: Frame, sun_w: list[int], wanted: list[int], step_ms: int) -> None:
     solar = Solar(esa_id="solar-1", rated_w=10_000, value_micro_per_kwh=80_000, currency="EUR")
     begin_ms = frame.floored(frame.now_ms)
