@@ -71,7 +71,8 @@ class Daemon:
             refuse_foreign(assembly)
         self.assembly = assembly
         self.rate = clock_rate
-        system = SystemClock()
+        # A clock that runs ahead belongs to a simulation, and nothing outside of one can set it right.
+        system = SystemClock(trust=clock_rate != 1)
         self.clock: Clock = system if clock_rate == 1 else RateClock(clock_rate, system)
         self.drivers = {link.name: _driver(link, self.clock, clock_rate) for link in assembly.links}
         self._modbus = {name: driver for name, driver in self.drivers.items() if isinstance(driver, ModbusDriver)}

@@ -8,7 +8,7 @@ import pytest
 
 from scowl_edge.dsr.goal import Terms
 from scowl_edge.dsr.instant import Now, Restart
-from scowl_edge.dsr.planning import Job, Pick, Proposal
+from scowl_edge.dsr.planning import Job
 from scowl_edge.dsr.provider import Provider, ProviderError, Step
 from scowl_edge.model.codec import decode, encode
 from scowl_edge.model.exchange import (
@@ -38,8 +38,10 @@ from scowl_edge.model.flexibility import (
     Offer,
     OfferSet,
     OverrideScope,
+    Pick,
     Profile,
     ProfileKind,
+    Proposal,
     SelectionState,
 )
 from scowl_edge.model.profile import flat
