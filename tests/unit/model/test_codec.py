@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from scowl_edge.model import batch, command, effect, event, site, tick
+from scowl_edge.model.batch import Batch
 from scowl_edge.model.codec import CodecError, decode, digest, encode
 from scowl_edge.model.command import CommandId, OutcomeKind
 from scowl_edge.model.effect import Effect, Inputs, Plan, Read
@@ -55,7 +56,12 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(list(hint))
     hints = typing.get_type_hints(hint)
     names = hint._fields if hasattr(hint, "_fields") else [f.name for f in dataclasses.fields(hint)]
-    return st.builds(hint, **{n: values(hints[n]) for n in names})
+    drawn = {n: values(hints[n]) for n in names}
+    if hint is Batch:
+        # It refuses what its fields cannot hold; 64 bits without a sign are more than the codec has.
+        drawn |= {"population": st.integers(0, 2**16 - 1), "sender": st.integers(0, 2**32 - 1)}
+        drawn |= {"sequence": st.integers(0, 2**63 - 1)}
+    return st.builds(hint, **drawn)
 
 
 def same(a: object, b: object) -> bool:
