@@ -15,7 +15,7 @@ import structlog
 
 from scowl_edge import __version__
 from scowl_edge.assembly import Assembly, assemble
-from scowl_edge.assembly.assembly import PointInfo
+from scowl_edge.assembly.assembly import FlexSettings, PointInfo
 from scowl_edge.assembly.cost import ROUND_TRIP_MS
 from scowl_edge.assembly.signals import Rounding
 from scowl_edge.clocks import RateClock, SystemClock
@@ -24,8 +24,6 @@ from scowl_edge.control import Core
 from scowl_edge.control.portrait import happened
 from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusDriver, Tap
-from scowl_edge.dsr import work
-from scowl_edge.flexing import FlexLinks
 from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
 from scowl_edge.journal.file import recover_file
@@ -35,6 +33,7 @@ from scowl_edge.metrics import Metrics
 from scowl_edge.model.effect import Ask
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import AnyOrder
+from scowl_edge.model.part import FlexPart
 from scowl_edge.model.site import OnStop
 from scowl_edge.model.view import RegionView
 from scowl_edge.supervision import Supervised
@@ -46,6 +45,7 @@ from scowl_edge.worker import Worker
 
 if TYPE_CHECKING:
     from scowl_edge.drivers.opcua import OpcuaDriver
+    from scowl_edge.flexing import FlexLinks
 
 log = structlog.get_logger(__name__)
 
@@ -129,15 +129,7 @@ class Daemon:
         self.flex: FlexLinks | None = None
         self._worker: Worker | None = None
         if assembly.flex is not None and assembly.site.flex is not None:
-            self.flex = FlexLinks(
-                assembly.flex, assembly.site.flex, self.inbox, self.clock, seed=turn.boot, rate=clock_rate
-            )
-            self.loop.speak = self.flex.speak
-            provides = assembly.site.flex.provider is not None
-            self._worker = Worker(
-                work.plan, self.inbox.event, self.clock, rate=clock_rate, warm=work.warm if provides else None
-            )
-            self.loop.work = self._ask
+            self._talk(assembly.flex, assembly.site.flex, turn.boot)
         self.telemetry: TelemetryStore | None = None
         self._recorder: Recorder | None = None
         if assembly.telemetry.enabled:
@@ -303,6 +295,18 @@ class Daemon:
         self.loop.on_settled = recorder.follow
         return store, recorder
 
+    def _talk(self, settings: FlexSettings, part: FlexPart, boot: int) -> None:
+        """Links of flexibility, and for a provider the worker that plans."""
+        # Only then: messages of the wire take time and memory to load.
+        from scowl_edge.dsr import work
+        from scowl_edge.flexing import FlexLinks
+
+        self.flex = FlexLinks(settings, part, self.inbox, self.clock, seed=boot, rate=self.rate)
+        self.loop.speak = self.flex.speak
+        if part.provider is not None:
+            self._worker = Worker(work.plan, self.inbox.event, self.clock, rate=self.rate, warm=work.warm)
+            self.loop.work = self._ask
+
     def _ask(self, ask: Ask) -> None:
         """Hands work to the worker, with what the core has for it at this moment."""
         what = self.core.work(ask)
@@ -322,8 +326,13 @@ class Daemon:
         others += [Supervised(f"proxy of link {name}", tap.run) for name, tap in self.guests.items()]
         if self._recorder is not None:
             others.append(Supervised("telemetry", self._recorder.run))
-        if self.flex is not None and self._worker is not None:
+        if self.flex is not None:
             others.append(Supervised("links of flexibility", self.flex.run))
+        if (
+            self._worker is not None
+            and self.assembly.site.flex is not None
+            and self.assembly.site.flex.provider is not None
+        ):
             others.append(Supervised("worker", self._worker.run))
         self.well.watch(links, others)
         running = [asyncio.create_task(t.run(), name=t.name) for t in (*links.values(), *others)]

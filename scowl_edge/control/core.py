@@ -14,7 +14,6 @@ from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
 from scowl_edge.control.chronicle import forget, note
 from scowl_edge.control.entry import STANDING, Stage
-from scowl_edge.control.flexible import Flexible
 from scowl_edge.control.ledger import Count, Ledger
 from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
@@ -68,6 +67,7 @@ UNHEARD = declare(
 )
 
 if TYPE_CHECKING:
+    from scowl_edge.control.flexible import Flexible
     from scowl_edge.tracker.population.population import Population
 
 KEPT_DECISIONS = 100
@@ -143,7 +143,11 @@ class Core:
             from scowl_edge.tracker.population.population import Population
 
             self.populations = [Population(declared) for declared in site.populations]
-        self.flexible = Flexible(site.flex) if site.flex is not None else None
+        self.flexible: Flexible | None = None
+        if site.flex is not None:
+            from scowl_edge.control.flexible import Flexible
+
+            self.flexible = Flexible(site.flex)
 
     def step(self, inputs: Inputs) -> Plan:
         """One turn of all stages."""
