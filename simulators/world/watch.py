@@ -94,7 +94,7 @@ class Watch:
         if self._before is not None:
             kept, members = np.empty_like(now.load), np.empty_like(now.load)
             glance.compare(self._before.tree, now.tree, now.demand, kept, members, self._changed_ms, now_ms)
-            self._check_stale(now, kept, step, now_ms)
+            self._check_stale(columns, now, kept, step, now_ms)
             # Elsewhere nobody has to go.
             if (((kept > columns.tree_safe) | (columns.tree_alive == 0)) & (members > 0)).any():
                 went, least = check_churn(self.book, step, columns, self._before, now)
@@ -147,15 +147,32 @@ class Watch:
         told = self.witness.told
         return (told.output_ms < 0) | (now_ms - told.output_ms > self.declared.fresh_ms)
 
-    def _check_stale(self, now: Sight, kept: NDArray[np.int64], step: int, now_ms: int) -> None:
+    def _check_stale(self, columns: Columns, now: Sight, kept: NDArray[np.int64], step: int, now_ms: int) -> None:
         silent = np.flatnonzero(self._silent(now_ms))
         if not len(silent):
             self.book.checks[Law.STALE.name] += 1
             return
         # A silent plant may exchange members, but carries no more than those it had would draw now.
         more = silent[now.load[silent] > np.maximum(0, kept[silent])]
+        if len(more):
+            known = np.setdiff1d(np.flatnonzero(columns.tree_alive), silent)
+            more = np.array([t for t in more if not self._homeless(columns, now, int(t), known)], np.int64)
         text = ", ".join(f"tree {t} carries {now.load[t]}, those it had draw {kept[t]}" for t in more[:3])
         self.book.hold(Law.STALE, step, not len(more), text)
+
+    def _homeless(self, columns: Columns, now: Sight, tree: int, known: NDArray[np.int64]) -> bool:
+        """Whether only class 0 came to a tree, and no plant that is heard of can carry it beside its own class 0.
+
+        Class 0 is not cut off, and somebody has to feed it.
+        """
+        assert self._before is not None
+        came = (now.tree == tree) & (self._before.tree != tree) & (now.demand > 0)
+        protected = now.places.klass == PROTECTED
+        if not came.any() or not protected[came].all():
+            return False
+        held = protected & (now.demand > 0)
+        room = [int(columns.tree_safe[t]) - int(now.demand[held & (now.tree == t)].sum()) for t in known]
+        return not room or max(room) < int(now.demand[came].min())
 
     def _check_safe(self, columns: Columns, now: Sight, step: int, *, doubt: bool) -> None:
         over = overloaded(columns, now).tolist() if doubt else []

@@ -31,7 +31,8 @@ def may_trade(columns: Columns, zone: int, demand: int, at: int, other_zone: int
     if not (columns.eligible[zone, other_at] and columns.eligible[other_zone, at]):
         return False
     more = demand - other
-    return (more <= 0 or room_of(columns, other_at) >= more) and (more >= 0 or room_of(columns, at) >= -more)
+    # Whoever comes into a tree that is over might have to go again, or starve there.
+    return room_of(columns, other_at) >= more and room_of(columns, at) >= -more
 
 
 @inner_kernel

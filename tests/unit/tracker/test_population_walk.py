@@ -84,3 +84,22 @@ def test_a_producer_is_not_taken_from_a_full_tree() -> None:
     columns.tree_safe[0] += 500
     assert walk(columns, target, Log.empty(8), 10_000) == 0
     assert columns.tree_load.tolist() == [before + 500, -500]
+
+
+def test_nobody_comes_into_a_tree_that_stays_over() -> None:
+    # A small plant fed one of class 0 whose demand rose above it: a swap that only lessens that brings somebody there who
+    # would have to go at once.
+    columns, _ = drawn(3_000, 2, 4)
+    columns.block_tree[:], columns.big_tree[:] = 1, 1
+    columns.big_demand[:2] = [5_574, 5_176]
+    columns.big_tree[0] = 0
+    sum_trees(columns)
+    columns.tree_safe[:] = [4_707, columns.tree_load[1] + 500]
+    target = copied(columns)
+    target.big_tree[:2] = [1, 0]
+    log = Log.empty(8)
+    assert walk(columns, target, log, 10_000) == 2
+    assert int(log.totals[0]) == 0
+    columns.tree_safe[0] = 5_176
+    assert walk(columns, target, log, 10_000) == 0
+    assert columns.big_tree[:2].tolist() == [1, 0]
