@@ -25,10 +25,13 @@ from scowl_edge.model.effect import Send
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import LinkChanged, Told
 from scowl_edge.model.exchange import Ack, AckStatus, Code, Heartbeat, Message, NodeRole, Report
+from scowl_edge.model.flexibility import LimitState
 from scowl_edge.model.part import FlexPart
 
 _log = structlog.get_logger(__name__)
 
+_LED = (LimitState.LIMITED, LimitState.UNLIMITED)
+"""States of a manager that was told what its limit is."""
 MOST_REPORTS = 10_000
 """Reports of ours on their way whose acknowledgement the core waits for."""
 
@@ -157,8 +160,9 @@ class FlexLinks:
 
     def message(self, link: str, message: Message) -> None:
         """A peer's message, each once, in order."""
-        if isinstance(message.body, Heartbeat) and message.dst != self._manager:
-            # A provider asks nobody for a proof of life but by the link itself.
+        body = message.body
+        if isinstance(body, Heartbeat) and message.dst != self._manager and body.limit_state in _LED:
+            # A provider asks nobody for a proof of life but by the link itself; who has no limit waits to be told.
             return
         if self._inbox.message(Told(link=link, message=message, at_ms=self._clock.mono_ms())):
             return
