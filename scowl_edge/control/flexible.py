@@ -38,7 +38,7 @@ JOB = "selection"
 SEED = 1
 HORIZON_MS = 48 * 3_600_000
 """How far a level reaches that should hold always; it is set anew before it ends."""
-BLOCKS_OF = 64
+BLOCKS_OF = 8
 """Appliances of which each step's digest covers those of one block."""
 BEAT_MS = 30_000
 """Proofs of life between manager and provider of one daemon, and what the manager's link says of its limit."""
