@@ -28,6 +28,7 @@ from scowl_edge.dsr import work
 from scowl_edge.flexing import FlexLinks
 from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
+from scowl_edge.journal.exchanged import recently_answered
 from scowl_edge.journal.file import recover_file
 from scowl_edge.journal.store import SqliteJournal
 from scowl_edge.loop import Loop, Wire
@@ -85,6 +86,7 @@ class Daemon:
         recovery = recover_file(assembly.journal.path)
         for damage in recovery.damage:
             log.warning("journal_damage", what=damage)
+        answered = recently_answered(assembly.journal.path) if assembly.flex is not None else []
         self.journal = SqliteJournal(
             assembly.journal.path,
             keep_ms=assembly.journal.keep_ms,
@@ -132,6 +134,7 @@ class Daemon:
             self.flex = FlexLinks(
                 assembly.flex, assembly.site.flex, self.inbox, self.clock, seed=turn.boot, rate=clock_rate
             )
+            self.flex.remember(answered)
             self.loop.speak = self.flex.speak
             provides = assembly.site.flex.provider is not None
             self._worker = Worker(

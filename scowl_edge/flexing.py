@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +110,13 @@ class FlexLinks:
         finally:
             if self.listener is not None:
                 await self.listener.close()
+
+    def remember(self, answered: Iterable[Told]) -> None:
+        """What peers said before a restart and were acknowledged: the same again is answered, and not done again."""
+        for told in answered:
+            link = self._link(told.link)
+            if link is not None:
+                link.session.remember(told.message)
 
     @property
     def url(self) -> str:
