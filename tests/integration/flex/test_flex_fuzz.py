@@ -110,7 +110,7 @@ async def test_schemathesis_finds_no_server_error(region: Region, tmp_path: Path
                     *(PROGRAM, "run", str(DOCUMENT), "--url", url(daemon)),
                     *("--request-cert", str(tls.certificate), "--request-cert-key", str(tls.key)),
                     *("--tls-verify", str(tls.ca), "--checks", "not_a_server_error,status_code_conformance"),
-                    *("--phases", "examples,coverage,fuzzing", "--max-examples", "6", "--seed", "3"),
+                    *("--phases", "examples,fuzzing", "--max-examples", "20", "--seed", "3"),
                     *("--warnings", "off", "--no-color", "--generation-database", "none"),
                     cwd=tmp_path,
                     stdout=asyncio.subprocess.PIPE,
