@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +25,13 @@ from scowl_edge.model.effect import Send
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import LinkChanged, Told
 from scowl_edge.model.exchange import Ack, AckStatus, Code, Heartbeat, Message, NodeRole, Report
+from scowl_edge.model.flexibility import LimitState
 from scowl_edge.model.part import FlexPart
 
 _log = structlog.get_logger(__name__)
 
+_LED = (LimitState.LIMITED, LimitState.UNLIMITED)
+"""States of a manager that was told what its limit is."""
 MOST_REPORTS = 10_000
 """Reports of ours on their way whose acknowledgement the core waits for."""
 
@@ -108,6 +111,13 @@ class FlexLinks:
             if self.listener is not None:
                 await self.listener.close()
 
+    def remember(self, answered: Iterable[Told]) -> None:
+        """What peers said before a restart and were acknowledged: the same again is answered, and not done again."""
+        for told in answered:
+            link = self._link(told.link)
+            if link is not None:
+                link.session.remember(told.message)
+
     @property
     def url(self) -> str:
         """Where this site listens; empty if it does not."""
@@ -157,8 +167,9 @@ class FlexLinks:
 
     def message(self, link: str, message: Message) -> None:
         """A peer's message, each once, in order."""
-        if isinstance(message.body, Heartbeat) and message.dst != self._manager:
-            # A provider asks nobody for a proof of life but by the link itself.
+        body = message.body
+        if isinstance(body, Heartbeat) and message.dst != self._manager and body.limit_state in _LED:
+            # A provider asks nobody for a proof of life but by the link itself; who has no limit waits to be told.
             return
         if self._inbox.message(Told(link=link, message=message, at_ms=self._clock.mono_ms())):
             return

@@ -38,8 +38,10 @@ JOB = "selection"
 SEED = 1
 HORIZON_MS = 48 * 3_600_000
 """How far a level reaches that should hold always; it is set anew before it ends."""
-BLOCKS_OF = 64
+BLOCKS_OF = 8
 """Appliances of which each step's digest covers those of one block."""
+BEAT_MS = 30_000
+"""Proofs of life between manager and provider of one daemon, and what the manager's link says of its limit."""
 MOST_NOTES = 20
 """Of what happened in one step that are kept for people."""
 
@@ -56,6 +58,8 @@ class Talks:
     """Messages that were refused, by code, since the first boot."""
     goal_until_ms: int = 0
     """UTC: the standing level is set anew then."""
+    beat_mono_ms: int = 0
+    """The next proof of life is due then."""
     plans_failed: int = 0
     findings: list[Finding] = field(default_factory=list)
     """The latest about deliveries, oldest first."""
@@ -121,6 +125,7 @@ class Flexible:
         """What time brings, and all that is to be said."""
         now = self._ready(tick)
         talks = self.talks
+        self._beat(now)
         if talks.cem is not None:
             self._say(talks.cem.advance(now), now)
         asks: list[Effect] = []
@@ -153,6 +158,8 @@ class Flexible:
             self._say(self.talks.cem.restarted(restart, now), now)
         if self.talks.provider is not None:
             self._follow(self.talks.provider.restarted(restart, now), now)
+        self.talks.beat_mono_ms = now.mono_ms
+        self._join(now)
 
     # -- what others may see -----------------------------------------------------------------------------------------
 
@@ -209,12 +216,29 @@ class Flexible:
                 manager.node, manager.provider, _fallback(manager, manager.appliances), now, seed=SEED
             )
             talks.cem.each = _fallback(manager, 1)
-            if provider is not None and manager.provider == provider.node:
-                # No wire lies between the two.
-                self._say(talks.cem.link(True, now), now)
         if provider is not None and talks.provider is None:
             talks.provider = Provider(node=provider.node, seed=SEED, terms=_terms(provider))
+        if talks.cem is not None and not talks.cem.up:
+            self._join(now)
         return now
+
+    def _join(self, now: Now) -> None:
+        """No wire lies between manager and provider of one daemon: each reaches the other always."""
+        cem, provider = self.talks.cem, self.talks.provider
+        if cem is not None and provider is not None and cem.provider == provider.node:
+            self._follow(provider.link(cem.node, True, now), now)
+            self._say(cem.link(True, now), now)
+
+    def _beat(self, now: Now) -> None:
+        """Proof of life of both to each other; where a wire lies between, the link says it, and is told what to say."""
+        talks = self.talks
+        cem, provider = talks.cem, talks.provider
+        if cem is None or now.mono_ms < talks.beat_mono_ms:
+            return
+        talks.beat_mono_ms = now.mono_ms + BEAT_MS
+        if provider is not None and cem.provider == provider.node:
+            self._say([m for m in provider.heartbeats(now).send if m.dst == cem.node], now)
+        self._say(cem.heartbeats(now), now)
 
     def _configure(self) -> None:
         manager, provider = self.part.manager, self.part.provider

@@ -47,6 +47,8 @@ from scowl_edge.model.exchange import (
 )
 from scowl_edge.model.flexibility import LimitClass, OfferSet, OverrideScope, SelectionState
 
+LIMIT_AGAIN_MS = 10_000
+"""An appliance that did not take a limit is told it again after so long, or when it hears that somebody lives."""
 MOST_UNSENT = 3_000
 """Reports that wait for a provider; beyond that the oldest go, and their slots stay holes in the books."""
 
@@ -248,6 +250,7 @@ class Cem:
                 k: replace(b, since_mono_ms=b.since_mono_ms + restart.mono_base_ms) for k, b in member.bounds.items()
             }
             member.sent.clear()
+            member.limits_again_mono_ms = None
             if member.appliance is not None:
                 send += self._from(member, member.appliance.restarted(restart, now), now)
         return send
@@ -384,8 +387,9 @@ class Cem:
         for body in bodies:
             member.life.told(body, now)
             member.mirror.told(body, now)
-            if isinstance(body, LimitStatus) and not body.applied:
-                member.sent = {k: s for k, s in member.sent.items() if s.limit_id != body.limit_id}
+            if isinstance(body, LimitStatus) and not body.applied and member.limits_again_mono_ms is None:
+                # Not at once: one that always refuses would be answered without end.
+                member.limits_again_mono_ms = now.mono_ms + LIMIT_AGAIN_MS
             if isinstance(body, LimitStatus) and not any(
                 b.limit.limit_id == body.limit_id for b in member.bounds.values()
             ):
@@ -426,6 +430,9 @@ class Cem:
         for member in self._all():
             if not member.reachable:
                 continue
+            if member.limits_again_mono_ms is not None and now.mono_ms >= member.limits_again_mono_ms:
+                member.limits_again_mono_ms = None
+                member.sent.clear()
             site = {k: (s[0].get(member.esa_id), s[1].get(member.esa_id)) for k, s in shares.items()}
             for limit in member.limits(site, now):
                 send += self._to(member, limit, now)

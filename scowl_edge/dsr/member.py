@@ -52,7 +52,9 @@ class Member:
     bounds: dict[LimitClass, Bound] = field(default_factory=dict)
     """As the provider asked."""
     sent: dict[LimitClass, Limit] = field(default_factory=dict)
-    """As last told to the appliance; one that was refused is not here."""
+    """As last told to the appliance."""
+    limits_again_mono_ms: int | None = None
+    """It did not take one: then all are told again."""
     limit_state: LimitState = LimitState.INIT
 
     @property

@@ -254,6 +254,16 @@ class Mirror:
         ]
         return Turned(send=tuple(send), changed=tuple(changed))
 
+    def due_mono_ms(self) -> int | None:
+        """When `advance` has something to do next; None: never, as things stand."""
+        times = []
+        for copy in self.copies:
+            if self.asks and copy.state is SelectionState.PENDING and not copy.given_up:
+                times.append(copy.asked_mono_ms + ACCEPT_MS)
+            if not copy.open or copy.state is SelectionState.PENDING:
+                times.append(copy.touched_mono_ms + REMEMBERED_MS)
+        return min(times, default=None)
+
     def resync(self, now: Now) -> Turned:
         """What to send when the link is there again: settings, limits, and every selection not known to have ended.
 

@@ -97,6 +97,10 @@ class Provider:
     job_mono_ms: int = 0
     plan_due_mono_ms: int = 0
     check_due_mono_ms: int = 0
+    due_mono_ms: dict[str, int] = field(default_factory=dict)
+    """Appliances for which time alone brings something, and when."""
+    next_due_mono_ms: int | None = None
+    """No later than the first of these; None: there is none."""
     last: Proposal | None = None
     """The latest that was carried out, with what proves it."""
     numbered: int = 0
@@ -175,6 +179,7 @@ class Provider:
             c: replace(w, since_mono_ms=w.since_mono_ms + restart.mono_base_ms) for c, w in self.sites.items()
         }
         self.up, self.job = dict.fromkeys(self.up, False), None
+        self.due_mono_ms, self.next_due_mono_ms = {}, None
         for mirror in self.mirrors.values():
             self._follow(step, mirror, mirror.restarted(restart, now), now)
         return step
@@ -260,9 +265,12 @@ class Provider:
         """Deadlines, delivery, settlement. Call `question` after it."""
         step = Step()
         wall_ms = self.clock.read(now)
-        for esa_id in sorted(self.mirrors):
-            mirror = self.mirrors[esa_id]
-            self._follow(step, mirror, mirror.advance(now), now)
+        if self.next_due_mono_ms is not None and now.mono_ms >= self.next_due_mono_ms:
+            # Of thousands, few have a deadline.
+            for esa_id in sorted(e for e, at in self.due_mono_ms.items() if at <= now.mono_ms):
+                mirror = self.mirrors[esa_id]
+                self._follow(step, mirror, mirror.advance(now), now)
+            self.next_due_mono_ms = min(self.due_mono_ms.values(), default=None)
         if wall_ms is None or now.mono_ms < self.check_due_mono_ms:
             return step
         found = self.portfolio.check(self.terms, wall_ms)
@@ -459,6 +467,13 @@ class Provider:
             self._send(step, now, self.cems[mirror.esa_id], body)
         for status in turned.changed:
             self._changed(status, now)
+        due = mirror.due_mono_ms()
+        if due is None:
+            self.due_mono_ms.pop(mirror.esa_id, None)
+            return
+        self.due_mono_ms[mirror.esa_id] = due
+        if self.next_due_mono_ms is None or due < self.next_due_mono_ms:
+            self.next_due_mono_ms = due
 
     def _changed(self, status: SelectStatus, now: Now) -> None:
         """Keeps the books in step with a selection."""
@@ -490,6 +505,7 @@ class Provider:
         self.portfolio.gone(esa_id, now.utc_ms if wall is None else wall)
         del self.mirrors[esa_id], self.cems[esa_id]
         self.resting_mono_ms.pop(esa_id, None)
+        self.due_mono_ms.pop(esa_id, None)
 
     def _mirror(self, esa_id: str) -> Mirror:
         mirror = self.mirrors.get(esa_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -299,6 +299,21 @@ def _tail(path: Path, connection: sqlite3.Connection) -> Iterator[Record]:
         yield from _from(path, connection, before)
         return
     yield from _from(path, connection, 0)
+
+
+def from_snapshot(path: Path, back: int) -> Generator[Record, None, None]:
+    """All records from the snapshot on that is so many before the end; all of them where there are fewer.
+
+    Raises:
+        JournalError: The file cannot be read.
+    """
+    connection = _reader(path) if path.exists() else None
+    if connection is None:
+        return
+    with closing(connection):
+        nth = f"SELECT seq FROM {SNAPSHOTS} ORDER BY seq DESC LIMIT 1 OFFSET ?"
+        row = connection.execute(nth, (back - 1,)).fetchone()
+        yield from _from(path, connection, row[0] if row is not None else 0)
 
 
 def read_segments(path: Path) -> Iterator[Segment]:
