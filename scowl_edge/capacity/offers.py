@@ -10,7 +10,7 @@ Before anybody is asked, somebody has to choose among the offers: that search ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -39,6 +39,8 @@ SEARCH_MS = 10_000
 """Longest wait for somebody to choose among the offers."""
 AGAIN_MS = 60_000
 """Least time between two searches."""
+MOST_DOUBLINGS = 4
+"""Of that time, while searches bring nothing."""
 SHOWS_MS = 5_000
 """Time after its beginning in which relief without a meter of its own must show at the meters above: after it, what is
 still missing within the ride-through is missing."""
@@ -55,6 +57,10 @@ class Search:
     answer_by_at: int
     again_at: int
     """No other one before."""
+    standing_w: int
+    """Relief that was agreed then."""
+    fruitless: int = 0
+    """Searches before it, in a row, after which no more was agreed than before."""
     open: bool = True
     """Nobody has chosen yet."""
 
@@ -99,21 +105,28 @@ class OfferCalls:
     def seek(self, rating: int, relief_w: int, now_ms: int) -> bool:
         """Enters that offers are to be chosen; what several places need at the same moment is one search.
 
+        Who had nothing more to offer is asked again later and later, unless more is needed than then.
+
         Returns:
             False if it is too early: nobody is to be troubled.
         """
-        last = self.search
+        last, standing, fruitless = self.search, self.standing_w(now_ms), 0
         if last is not None and last.asked_at == now_ms and last.open:
             last.relief_w += relief_w
             return True
-        if last is not None and now_ms < last.again_at:
-            return False
+        if last is not None:
+            grown = 4 * relief_w > 5 * last.relief_w
+            if now_ms < (last.asked_at + AGAIN_MS if grown else last.again_at):
+                return False
+            fruitless = last.fruitless + 1 if standing <= last.standing_w and not grown else 0
         self.search = Search(
             rating=rating,
             relief_w=relief_w,
             asked_at=now_ms,
             answer_by_at=now_ms + SEARCH_MS,
-            again_at=now_ms + AGAIN_MS,
+            again_at=now_ms + (AGAIN_MS << min(fruitless, MOST_DOUBLINGS)),
+            standing_w=standing,
+            fruitless=fruitless,
         )
         return True
 
@@ -219,15 +232,13 @@ class OfferCalls:
         rating: frozenset[int] | None = None,
         phases: int | None = None,
     ) -> int:
-        """Relief that is agreed, not yet measured, and arrives by a time, signed: load that comes back is taken off.
+        """Relief that is agreed, not yet measured, and arrives by a time; 0 or more.
 
+        It is the most that will be there at once, less what ends before it.
         For an appliance without a fresh meter the whole relief is still on its way, until its deadline.
         """
-        return sum(
-            _coming_w(call, powers_w, now_ms, by_ms)
-            for call in self._of(rating)
-            if phases is None or call.phases == phases
-        )
+        calls = (c for c in self._of(rating) if phases is None or c.phases == phases)
+        return _most_w(calls, powers_w, now_ms, by_ms)
 
     def soon_w(
         self, powers_w: Mapping[int, int], now_ms: int, by_ms: int, rating: frozenset[int] | None, phases: int
@@ -236,12 +247,9 @@ class OfferCalls:
 
         Relief that has no meter of its own, and had time to show at those above, is there or it is missing.
         """
-        return sum(
-            _coming_w(call, powers_w, now_ms, by_ms)
-            for call in self._of(rating)
-            if call.phases == phases
-            and (call.state is CallState.ENDING or call.device in powers_w or now_ms < call.begins_at + SHOWS_MS)
-        )
+        calls = (c for c in self._of(rating) if c.phases == phases)
+        unseen = (c for c in calls if c.device in powers_w or now_ms < c.begins_at + SHOWS_MS)
+        return _most_w(unseen, powers_w, now_ms, by_ms)
 
     def awaited_w(self, now_ms: int, rating: frozenset[int] | None = None, by_ms: int | None = None) -> int:
         """Relief asked for and not answered before its deadline; with `by_ms` what of it may have begun by then.
@@ -261,9 +269,10 @@ class OfferCalls:
         inside = rating is None or search.rating in rating
         return total + (search.relief_w if inside and (by_ms is None or search.answer_by_at <= by_ms) else 0)
 
-    def standing_w(self) -> int:
-        """Relief of all that is agreed and stands, measured or not."""
-        return sum(c.relief_w for c in self.calls.values() if c.state in (CallState.PLEDGED, CallState.EFFECTIVE))
+    def standing_w(self, now_ms: int) -> int:
+        """Relief that is measured, and what more of it is agreed."""
+        effective = sum(c.relief_w for c in self.calls.values() if c.state is CallState.EFFECTIVE)
+        return effective + self.pledged_w({}, now_ms, 1 << 62)
 
     def accepted_ones(self, rating: frozenset[int]) -> list[str]:
         """Selections that stand, those asked for last first."""
@@ -271,10 +280,12 @@ class OfferCalls:
         found = [s for s, c in self.calls.items() if c.state in standing and c.rating in rating]
         return sorted(found, key=lambda s: (-self.calls[s].asked_at, s))
 
-    def coming_back(self, powers_w: Mapping[int, int], now_ms: int) -> list[tuple[int, int, int]]:
-        """(rating, phases, W) of load that was let go and is not measured yet."""
-        ending = [c for c in self.calls.values() if c.state is CallState.ENDING]
-        return [(c.rating, c.phases, -_coming_w(c, powers_w, now_ms, c.ends_at)) for c in ending]
+    def coming_back(
+        self, powers_w: Mapping[int, int], now_ms: int, rating: frozenset[int] | None = None
+    ) -> list[tuple[int, int, int]]:
+        """(rating, phases, W) of load that was let go and is not measured yet: room that nobody else gets."""
+        ending = [c for c in self._of(rating) if c.state is CallState.ENDING]
+        return [(c.rating, c.phases, _coming_w(c, powers_w, now_ms, c.ends_at)) for c in ending]
 
     def phases(self) -> list[int]:
         """Bit masks of phases that calls are on."""
@@ -313,8 +324,27 @@ def _power_w(call: Call, powers_w: Mapping[int, int]) -> int | None:
 
 
 def _coming_w(call: Call, powers_w: Mapping[int, int], now_ms: int, by_ms: int) -> int:
-    """Relief of a call that is agreed and not measured, by a time; negative for load that comes back."""
-    if call.pledge is None or call.state not in (CallState.PLEDGED, CallState.ENDING):
+    """Change of net power, signed, that is agreed and not measured, by a time."""
+    if call.pledge is None:
         return 0
     power = _power_w(call, powers_w)
-    return -call.pledge.within_w(call.pledge.base_w if power is None else power, now_ms, by_ms)
+    return call.pledge.within_w(call.pledge.base_w if power is None else power, now_ms, by_ms)
+
+
+def _most_w(calls: Iterable[Call], powers_w: Mapping[int, int], now_ms: int, by_ms: int) -> int:
+    """Most relief beyond the measured one at any time up to `by_ms`: what ends before takes from it."""
+    edges: list[tuple[int, int]] = []
+    for call in calls:
+        if call.state is CallState.PLEDGED:
+            coming_w = -_coming_w(call, powers_w, now_ms, by_ms)
+            edges += [(max(call.begins_at, now_ms), coming_w), (call.ends_at, -coming_w)]
+        elif call.state is CallState.EFFECTIVE:
+            edges.append((call.ends_at, -call.relief_w))
+    total = most = 0
+    # Of what falls together, ends come first: one that takes over from another adds nothing.
+    for at, change_w in sorted(edges):
+        if at > by_ms:
+            break
+        total += change_w
+        most = max(most, total)
+    return most

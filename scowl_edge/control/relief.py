@@ -6,6 +6,8 @@ response), and what it selects for it is entered into the book with what it is w
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scowl_edge.capacity import Call, CallState, OfferCalls
 from scowl_edge.dsr.instant import Now
 from scowl_edge.dsr.mirror import ACCEPT_MS, Copy
@@ -36,8 +38,14 @@ def aim(provider: Provider, offers: OfferCalls, relief_w: int, now: Now) -> Step
     if wall_ms is None or not provider.mirrors:
         offers.sought()
         return Step()
+    search = offers.search
+    if search is not None and search.fruitless:
+        # Less than one appliance was wanted, and none was chosen: rather one too many than a shed, small ones first.
+        free = (m.register for e, m in provider.mirrors.items() if e not in offers.appliances)
+        sizes = sorted({r.p_max_w for r in free if r is not None})
+        relief_w = max(relief_w, *sizes[: search.fruitless])
     length_ms = max(RELIEF_MS, 2 * provider.terms.slot_ms)
-    curve = flat(wall_ms, length_ms, -(offers.standing_w() + relief_w))
+    curve = flat(wall_ms, length_ms, -(offers.standing_w(now.mono_ms) + relief_w))
     return provider.aim(curve, now, relative=True, mode=Mode.RESPONSE, event_ref=REGION)
 
 
@@ -64,11 +72,13 @@ def follow(provider: Provider, offers: OfferCalls, rating: int, now: Now) -> lis
         planning = provider.job is not None or provider.plan_due_mono_ms <= now.mono_ms
         if not aims(provider) or not planning:
             offers.sought()
+    wall_ms = provider.clock.read(now)
+    if wall_ms is None:
+        return []
+    now = replace(now, utc_ms=wall_ms)
     refused: list[str] = []
     standing: set[str] = set()
-    wall_ms = provider.clock.read(now)
-    ours = sorted(s for s, a in provider.portfolio.asked.items() if a.account.event_ref == REGION)
-    for select_id in ours if wall_ms is not None else ():
+    for select_id in sorted(s for s, a in provider.portfolio.asked.items() if a.account.event_ref == REGION):
         asked = provider.portfolio.asked[select_id]
         mirror = provider.mirrors.get(asked.pick.esa_id)
         copy = mirror.find(select_id) if mirror is not None else None
@@ -88,9 +98,8 @@ def follow(provider: Provider, offers: OfferCalls, rating: int, now: Now) -> lis
             if not offers.accepted(select_id, promised_w + call.relief_w, now.mono_ms):
                 refused.append(select_id)
         call.reported_w = _reported_w(provider, call.esa_id, begins_ms)
-    if wall_ms is not None:
-        for select_id in [s for s in offers.calls if s not in standing]:
-            offers.ended(select_id)
+    for select_id in [s for s in offers.calls if s not in standing]:
+        offers.ended(select_id)
     return refused
 
 

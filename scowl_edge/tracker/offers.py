@@ -19,14 +19,12 @@ ALL_PHASES = 7
 
 
 def count_offers(steering: Steering, scope: Scope, need: Need, until_ms: int) -> None:
-    """Takes off a need what is agreed and not measured yet, and adds load that comes back."""
+    """Takes off a need what is agreed and not measured yet."""
     offers, powers, now = steering.book.offers, steering.offer_powers_w, steering.now_ms
     for mask in offers.phases():
         final = offers.pledged_w(powers, now, FOR_GOOD, scope.inside, mask)
         soon = offers.soon_w(powers, now, until_ms, scope.inside, mask)
-        need.relieve(mask, max(0, final), max(0, soon))
-        if final < 0 or soon < 0:
-            need.add(max(0, -final), max(0, -soon), offer_member(mask))
+        need.relieve(mask, final, soon)
 
 
 def activate_offers(steering: Steering, scope: Scope, need: Need) -> None:

@@ -301,12 +301,16 @@ class Tracker:
 
         Promised relief does not count before it is measured; promised load counts at once.
         """
-        need = self.need(steering, scope)
+        need, seen = self.need(steering, scope), steering.seen
         if not scope.evident:
             return 0
         now = Need(scope.phases)
         now.final = self._measured(steering, scope)
         room = min(-need.wanted_w(7), -now.final_w(7))
+        # Nobody sees when an appliance takes up its load again: the meters above may show it already.
+        room -= sum(
+            w for _, _, w in steering.book.offers.coming_back(steering.offer_powers_w, seen.now_ms, scope.inside)
+        )
         return room - 2 * self.site.policy.dead_band_w
 
     def _measured(self, steering: Steering, scope: Scope) -> list[int]:
