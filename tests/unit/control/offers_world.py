@@ -18,7 +18,7 @@ from scowl_edge.dsr.instant import Now
 from scowl_edge.dsr.limiting import Fallback
 from scowl_edge.dsr.proposing import propose
 from scowl_edge.dsr.provider import Provider
-from scowl_edge.model.effect import Ask, Inputs, Send
+from scowl_edge.model.effect import Ask, Inputs, Plan, Send
 from scowl_edge.model.event import Answer, Event, LinkChanged, Told
 from scowl_edge.model.exchange import Ack, Body, Message
 from scowl_edge.model.flexibility import SelectionState
@@ -67,6 +67,7 @@ class OffersWorld:
             LinkChanged(link=f"esa:{name}", device="", up=True, at_ms=self.mono_ms, cause="test") for name in self.cars
         ]
         self._numbered = 0
+        self.turned: list[tuple[Inputs, Plan]] = []
         for name, car in self.cars.items():
             self._tell(name, (car.register,))
 
@@ -147,6 +148,7 @@ class OffersWorld:
             events,
         )
         plan = self.core.step(inputs)
+        self.turned.append((inputs, plan))
         assert self.core.conservation_error_w == 0
         self.decided += [d for d in self.core.memory.decisions if d.step == self.step]
         for effect in plan.effects:

@@ -7,6 +7,7 @@ from offers_world import CAR_W, LIMIT_W, STEP_MS, OffersWorld
 
 from scowl_edge.capacity import CallState
 from scowl_edge.control import Core
+from scowl_edge.control.memory import shift_times
 from scowl_edge.control.relief import relief_of
 from scowl_edge.dsr.settlement import Account
 from scowl_edge.model.profile import EMPTY, flat
@@ -108,6 +109,27 @@ def test_what_was_agreed_survives_a_restart_at_any_moment(moment: int) -> None:
     assert world.core.snapshot() == before.snapshot()
     assert world.until(lambda: world.power_w() <= LIMIT_W, ENOUGH + QUARTER)
     assert world.power_w() == LIMIT_W + 9_000 - 2 * CAR_W
+
+
+def test_the_same_inputs_give_the_same_decisions_again() -> None:
+    world = short_of_supply()
+    world.run_for(QUARTER)
+    assert world.calls
+    again = Core(world.core.site)
+    for inputs, plan in world.turned:
+        assert again.step(inputs).digests == plan.digests
+
+
+def test_an_agreement_is_not_older_after_a_restart_on_another_clock() -> None:
+    world = short_of_supply()
+    assert world.until(lambda: CallState.PLEDGED in {c.state for c in world.calls}, 5 * MINUTE)
+    offers, shift_ms = world.core.memory.book.offers, 70_000
+    before = {s: (c.begins_at, c.ends_at, c.effect_by_at) for s, c in offers.calls.items()}
+    shift_times(world.core.memory.book, shift_ms)
+    assert {s: (c.begins_at, c.ends_at, c.effect_by_at) for s, c in offers.calls.items()} == {
+        s: tuple(at + shift_ms for at in times) for s, times in before.items()
+    }
+    assert all(c.pledge is not None and c.pledge.begins_at == c.begins_at for c in world.calls)
 
 
 def account(promised_w: list[int]) -> Account:
