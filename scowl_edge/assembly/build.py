@@ -149,7 +149,7 @@ def _site(configuration: Configuration, rows: PointRows, fingerprint: str) -> tu
             _population(name, section, configuration.region.margin)
             for name, section in configuration.populations.items()
         ),
-        flex=flex_part(configuration.flex) if configuration.flex is not None else None,
+        flex=flex_part(configuration.flex, ratings) if configuration.flex is not None else None,
         fingerprint=fingerprint,
     )
     return site, wiring

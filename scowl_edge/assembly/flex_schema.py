@@ -114,6 +114,12 @@ class FlexProvider(Section):
     mode: Annotated[str, Choice(("routine", "response"))] = key(
         "routine", "What selections for `level` are called: `response` is not delayed at random.", "routine"
     )
+    within: Annotated[str, Named("a rating")] | None = key(
+        None,
+        "The rating that the appliances hang below: shortages there and above may be relieved by their offers.",
+        "grid",
+        shown="the first bus",
+    )
 
 
 class Flex(Section):

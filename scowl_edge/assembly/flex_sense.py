@@ -28,7 +28,10 @@ def flex_faults(structure: Structure) -> Iterator[Fault]:
         what = "a provider without `listen` can be reached by no manager"
         yield fault(("flex", "provider"), what, "add `listen: 0.0.0.0:8443`", at_key=True)
     yield from _peers(structure)
+    if flex.provider is not None:
+        yield from _within(structure, ("flex", "provider", "within"), flex.provider.within)
     if flex.manager is not None:
+        yield from _within(structure, ("flex", "manager", "within"), flex.manager.within)
         yield from _manager(structure)
 
 
@@ -50,6 +53,13 @@ def _peers(structure: Structure) -> Iterator[Fault]:
             yield fault(path, f"peers {first} and {name} are both {peer.node}", "correct one of them")
 
 
+def _within(structure: Structure, path: Path, rating: str | None) -> Iterator[Fault]:
+    known = structure.names("ratings")
+    if rating is not None and path not in structure.assumed and rating not in known:
+        todo = suggest(rating, known, noun="under `ratings` are")
+        yield structure.document.fault(path, f"there is no rating {rating}", todo)
+
+
 def _manager(structure: Structure) -> Iterator[Fault]:
     flex = structure.configuration.flex
     if flex is None or flex.manager is None:
@@ -58,11 +68,6 @@ def _manager(structure: Structure) -> Iterator[Fault]:
     path: Path = ("flex", "manager")
     if manager.autonomous is not None and manager.unlimited:
         yield fault((*path, "unlimited"), "`unlimited` and `autonomous` contradict each other", "name one of them")
-    if manager.within is not None and (*path, "within") not in structure.assumed:
-        known = structure.names("ratings")
-        if manager.within not in known:
-            todo = suggest(manager.within, known, noun="under `ratings` are")
-            yield fault((*path, "within"), f"there is no rating {manager.within}", todo)
     if manager.provider is None or (*path, "provider") in structure.assumed:
         return
     peers = structure.names("flex", "peers")

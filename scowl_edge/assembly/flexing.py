@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scowl_edge.assembly.assembly import FlexPeerSettings, FlexSettings
 from scowl_edge.assembly.declare import secret
 from scowl_edge.assembly.flex_schema import Flex, FlexManager, FlexProvider
 from scowl_edge.assembly.kinds import split_listen
 from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
+from scowl_edge.model.site import NONE
 
 
 def flex_settings(section: Flex) -> FlexSettings:
@@ -27,11 +30,11 @@ def flex_settings(section: Flex) -> FlexSettings:
     )
 
 
-def flex_part(section: Flex) -> FlexPart:
-    """The site's part, from the section as it was read."""
+def flex_part(section: Flex, ratings: Sequence[str]) -> FlexPart:
+    """The site's part, from the section as it was read; `ratings` are the names of all, in order."""
     return FlexPart(
         manager=_manager(section, section.manager) if section.manager is not None else None,
-        provider=_provider(section.provider) if section.provider is not None else None,
+        provider=_provider(section.provider, ratings) if section.provider is not None else None,
     )
 
 
@@ -52,7 +55,7 @@ def _manager(section: Flex, manager: FlexManager) -> ManagerPart:
     )
 
 
-def _provider(provider: FlexProvider) -> ProviderPart:
+def _provider(provider: FlexProvider, ratings: Sequence[str]) -> ProviderPart:
     return ProviderPart(
         node=provider.node,
         failsafe_p_upper_w=provider.failsafe.import_,
@@ -63,4 +66,5 @@ def _provider(provider: FlexProvider) -> ProviderPart:
         moves=provider.moves,
         level_w=provider.level,
         response=provider.mode == "response",
+        rating=ratings.index(provider.within) if provider.within is not None else NONE,
     )

@@ -171,6 +171,8 @@ class Core:
         seen = self.tracker.observe(memory.image, tick.mono_ms, memory.recent)
         self._seen, self._tick = seen, tick
         self._wait_for_first_values(tick)
+        if self.flexible is not None:
+            self.flexible.enter(memory.book.offers, tick)
         reads = self.ledger.watch(seen, counts)
         self._settle_grants(tick)
         self._promise_lost(seen)
@@ -178,7 +180,10 @@ class Core:
         if steering is not None:
             for d in steering.decisions:
                 self._decided(tick, d.rung, d.device, d.amount_w, d.reason)
-                memory.reasons[d.device] = d.reason
+                if d.device != NONE:
+                    memory.reasons[d.device] = d.reason
+            if self.flexible is not None and situation.mode.mode == RegionMode.AUTO:
+                self.flexible.relieve(memory.book.offers, steering.want_offers_w, steering.cancel_offers, tick)
         effects = self._act(seen, tick, reads)
         effects += self._populations_step(inputs)
         if self.flexible is not None:
@@ -195,6 +200,8 @@ class Core:
         final = self._stop_settled(tick)
         wake = self.ledger.wake_at(tick.mono_ms, self.site.policy.period_ms)
         wake = min([wake, *(p.wake_at for p in self.populations)])
+        offers_at = memory.book.offers.wake_at(tick.mono_ms)
+        wake = wake if offers_at is None else min(wake, offers_at)
         return Plan(tick.step, tuple(effects), wake, self.digests(), final)
 
     # -- stages ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from scowl_edge.capacity import CallState, OfferCalls
+from scowl_edge.control import relief
 from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.delivery import Finding
 from scowl_edge.dsr.goal import Terms
@@ -22,7 +24,7 @@ from scowl_edge.dsr.provider import Provider, ProviderError, Step
 from scowl_edge.model.codec import decode, digest, encode
 from scowl_edge.model.effect import Ask, Effect, Send
 from scowl_edge.model.event import Answer, Told
-from scowl_edge.model.exchange import Ack, Code, Heartbeat, Limit, Message, Register
+from scowl_edge.model.exchange import Ack, CancelAt, Code, Heartbeat, Limit, Message, Register
 from scowl_edge.model.flexibility import LimitClass, Mode
 from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
 from scowl_edge.model.profile import Timeline, flat
@@ -118,6 +120,41 @@ class Flexible:
             figures = (len(p.picks), job.goal, p.objective, p.idle_objective, -1 if p.gap_ppm is None else p.gap_ppm)
             self._note("", Reason(PLANNED, figures))
         self._follow(step, now)
+
+    # -- the region's ladder -----------------------------------------------------------------------------------------
+
+    def enter(self, offers: OfferCalls, tick: Tick) -> None:
+        """Carries into the book of commitments what became of the region's selections; before the tracker decides."""
+        now, provider, part = self._ready(tick), self.talks.provider, self.part.provider
+        if provider is None or part is None:
+            return
+        if relief.aims(provider) and relief.over(provider, now):
+            self._rest(provider)
+        self._cancel(provider, relief.follow(provider, offers, part.rating, now), now)
+
+    def relieve(self, offers: OfferCalls, want_w: int, cancel: list[str], tick: Tick) -> None:
+        """Does what the tracker decided: asks for more relief, and takes selections back."""
+        now, provider = self._ready(tick), self.talks.provider
+        if provider is None:
+            return
+        if any(s in offers.calls and offers.calls[s].state is CallState.ENDING for s in cancel):
+            # There is room again: nobody else is to be asked.
+            self._rest(provider)
+        self._cancel(provider, cancel, now)
+        if want_w > 0:
+            self._follow(relief.aim(provider, offers, want_w, now), now)
+
+    def _rest(self, provider: Provider) -> None:
+        """The region wants no more relief; the standing level is aimed at anew."""
+        if relief.aims(provider):
+            provider.rest()
+            self.talks.goal_until_ms = 0
+
+    def _cancel(self, provider: Provider, select_ids: Iterable[str], now: Now) -> None:
+        for select_id in select_ids:
+            asked = provider.portfolio.asked.get(select_id)
+            if asked is not None and not asked.cancelling:
+                self._follow(provider.cancel(select_id, now, CancelAt.NOW), now)
 
     # -- the step ----------------------------------------------------------------------------------------------------
 
@@ -300,6 +337,8 @@ class Flexible:
         """A level that should hold always is a goal that is set anew before it ends."""
         part, wall_ms = self.part.provider, provider.clock.read(now)
         if part is None or part.level_w is None or wall_ms is None or not provider.mirrors:
+            return
+        if relief.aims(provider):
             return
         if provider.goal is not None and wall_ms < self.talks.goal_until_ms:
             return

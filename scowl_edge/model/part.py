@@ -45,6 +45,8 @@ class ProviderPart:
     """That the sum should keep to; None: nothing is selected by itself."""
     response: bool
     """Whether selections for it are RESPONSE."""
+    rating: int = -1
+    """Index of the rating below which the appliances are; -1: the site's first bus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from scowl_edge.capacity import ShedState
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import NONE, PPM, Dispatch
 from scowl_edge.tracker.need import Need, Scope
+from scowl_edge.tracker.offers import activate_offers
 from scowl_edge.tracker.region import Condition
 from scowl_edge.tracker.steering import Steering, wished
 
@@ -213,10 +214,6 @@ def start_fixed(steering: Steering, scope: Scope, need: Need) -> None:
             continue
         steering.switch_generator("start-fixed", g, True, _why(scope, need, gen.phases), protective=scope.protective)
         need.relieve(gen.phases, blocks[g], soon)
-
-
-def activate_offers(steering: Steering, scope: Scope, need: Need) -> None:
-    """Accepted flexibility offers come here, after all generation and before any shed; none are negotiated yet."""
 
 
 def shed(steering: Steering, scope: Scope, need: Need) -> None:

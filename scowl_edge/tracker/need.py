@@ -27,6 +27,8 @@ class Scope:
     """A rating is at stake: commands are safety commands."""
     evident: bool = False
     """The shortage rests on a fresh measurement: shedding and starving are allowed."""
+    inside: frozenset[int] = frozenset()
+    """Ratings (NONE: the site) below which appliances that offer flexibility count for this scope."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import NONE, Consumer, Generator, Site, Storage
 from scowl_edge.tracker.observe import Observation
 from scowl_edge.tracker.region import grid_of_bus
-from scowl_edge.tracker.steering import Decision, Steering
+from scowl_edge.tracker.steering import Decision, Steering, offer_member
 
 NO_RELIEF = declare("no-relief", "it granted {:W} and drew on")
 SHED_OVER = declare("shed-expired", "its shed of {:W} came to its end")
@@ -24,12 +24,15 @@ class Promises:
         self.site = site
         self._above: dict[int, set[int]] = {}
         """Device -> every rating whose meter sees it."""
+        self._power: dict[int, int] = {}
+        """Device -> its own meter."""
         self._member: dict[int, tuple[int, Member]] = {}
         """Device -> the rating it hangs below, and how it counts there."""
         peers: tuple[Generator | Consumer | Storage, ...] = (*site.generators, *site.consumers, *site.storages)
         for peer in peers:
             grid = grid_of_bus(site, peer.bus)
             self._above[peer.device] = {*tree.chain(peer.rating), *([grid] if grid != NONE else [])}
+            self._power[peer.device] = peer.power
             self._member[peer.device] = (peer.rating, Member(peer.device, peer.phases, peer.power_factor_ppm))
 
     def phases(self, device: int) -> int:
@@ -40,6 +43,7 @@ class Promises:
         """Ends what has come or lapsed, and counts the rest on the ratings above."""
         self._settle_pledges(steering.book, steering.seen)
         self._settle_sheds(steering)
+        self._settle_offers(steering)
         for device, pledge in sorted(steering.book.pledges.items()):
             rating, member = self._member[device]
             steering.seen.ratings.plan(rating, pledge.remaining_w(steering.seen.net_w(device)), member)
@@ -52,6 +56,15 @@ class Promises:
             arrived = abs(pledge.remaining_w(seen.net_w_at(device, seen_by_all))) <= SETTLED_W
             if arrived or seen.now_ms >= pledge.deadline_at:
                 del book.pledges[device]
+
+    def _settle_offers(self, steering: Steering) -> None:
+        """Selections that took effect, came to nothing or ended; load that comes back takes room."""
+        offers, seen, now = steering.book.offers, steering.seen, steering.now_ms
+        devices = {c.device for c in offers.calls.values() if c.device != NONE and seen.fresh(self._power[c.device])}
+        steering.offer_powers_w = {d: seen.net_w(d) for d in sorted(devices)}
+        steering.cancel_offers += offers.settle(steering.offer_powers_w, now, SETTLED_W)
+        for rating, phases, load_w in offers.coming_back(steering.offer_powers_w, now):
+            seen.ratings.plan(rating, load_w, offer_member(phases))
 
     def _settle_sheds(self, steering: Steering) -> None:
         """Expiry, effect and failure of sheds; grants themselves are told by the ledger."""

@@ -13,6 +13,10 @@ from scowl_edge.tracker.region import NO_WISH, Condition, RegionState
 
 FOR_GOOD = 1 << 60
 """A time that does not come."""
+COMES_BACK_MS = 120_000
+"""Until the load of an offer that was taken back has shown, in two reports of its appliance."""
+OFFER_POWER_FACTOR_PPM = 900_000
+"""Of appliances of which nobody says it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +49,14 @@ class Steering:
     """Load of each feed for its tree."""
     decisions: list[Decision] = field(default_factory=list)
     """In order."""
+    offers_rating: int | None = None
+    """The rating (NONE: the site) below which appliances are whose offers may be chosen; None: nobody offers."""
+    offer_powers_w: dict[int, int] = field(default_factory=dict)
+    """Measured power of appliances that have a meter of this site, by device."""
+    want_offers_w: int = 0
+    """Relief that is to be chosen among offers, beyond what is agreed."""
+    cancel_offers: list[str] = field(default_factory=list)
+    """Selections to be taken back."""
 
     @property
     def now_ms(self) -> int:
@@ -59,6 +71,14 @@ class Steering:
         """Signed net power that a device is on its way to: its measured power and what is still promised of it."""
         pledge, power = self.book.pledges.get(device), self.seen.net_w(device)
         return power + pledge.remaining_w(power) if pledge is not None else power
+
+    def ripe(self, rating: int) -> bool:
+        """Whether every rating from this one up has had room for long enough to give something back."""
+        for r in self.rating_tree.chain(rating):
+            since = self.state.rating_free_at[r]
+            if since < 0 or self.now_ms - since < self.site.policy.restore_after_ms:
+                return False
+        return True
 
     def generator_member(self, g: int) -> Member:
         """How a generator counts on the ratings above it."""
@@ -101,6 +121,20 @@ class Steering:
         self.state.rung = rung
         if actuator != NONE:
             self.state.protective[actuator] = protective
+
+    def seek_offers(self, rung: str, amount_w: int, reason: Reason) -> None:
+        """Has offers chosen; nothing counts before it is accepted."""
+        self.want_offers_w += amount_w
+        self._decide(rung, NONE, amount_w, reason, NONE, protective=False)
+
+    def end_offer(self, rung: str, select_id: str, reason: Reason) -> int:
+        """Takes a selection back; returns the load in W that comes with it, which counts at once."""
+        call = self.book.offers.calls[select_id]
+        self.cancel_offers.append(select_id)
+        self.book.offers.end(select_id, self.now_ms, self.now_ms + COMES_BACK_MS)
+        self.seen.ratings.plan(call.rating, call.relief_w, offer_member(call.phases))
+        self._decide(rung, call.device, call.relief_w, reason, NONE, protective=False)
+        return call.relief_w
 
     def limit_generator(
         self, rung: str, g: int, limit_w: int, goal_w: int, reason: Reason, *, protective: bool
@@ -284,6 +318,11 @@ class Steering:
             self.state.consumer_limit_w[c] = con.rated_w if connected else 0
             return con.do_limit
         return con.do_supply
+
+
+def offer_member(phases: int) -> Member:
+    """How an appliance that offers flexibility counts on the ratings above it."""
+    return Member(NONE, phases, OFFER_POWER_FACTOR_PPM)
 
 
 def wished(target: int) -> bool:

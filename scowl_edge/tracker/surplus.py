@@ -12,6 +12,7 @@ from scowl_edge.capacity import ShedState
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import NONE, PPM, Dispatch
 from scowl_edge.tracker.need import Need, Scope
+from scowl_edge.tracker.offers import end_offers, take_back_offers
 from scowl_edge.tracker.region import Condition
 from scowl_edge.tracker.steering import Steering, wished
 
@@ -67,15 +68,6 @@ def next_rise_w(steering: Steering, scope: Scope) -> int:
     return min(total, max(steering.site.policy.restore_step_w, largest))
 
 
-def _ripe(steering: Steering, rating: int) -> bool:
-    """Whether every rating above has had room for long enough."""
-    for r in steering.rating_tree.chain(rating):
-        since = steering.state.rating_free_at[r]
-        if since < 0 or steering.now_ms - since < steering.site.policy.restore_after_ms:
-            return False
-    return True
-
-
 def feed_starving(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> int:
     """Connects starved consumers: class first, then who has waited longest. One larger than a batch goes alone."""
     state, given = steering.state, 0
@@ -87,7 +79,7 @@ def feed_starving(steering: Steering, scope: Scope, batch_w: int, free_w: int) -
         con = steering.site.consumers[c]
         rise = state.wanted_w[c] + state.wanted_w[c] * con.rebound_ppm // PPM
         alone = given == 0 and rise > steering.site.policy.restore_step_w and rise <= free_w
-        if (rise > batch_w - given and not alone) or steering.cut_method(c) < 0 or not _ripe(steering, con.rating):
+        if (rise > batch_w - given and not alone) or steering.cut_method(c) < 0 or not steering.ripe(con.rating):
             continue
         if rise > steering.seen.ratings.room_import_w(con.rating, steering.consumer_member(c)):
             continue
@@ -116,18 +108,13 @@ def restore_sheds(steering: Steering, scope: Scope, batch_w: int) -> int:
             # A narrow place further in: a limit can be raised by what fits.
             part = room * PPM // (PPM + con.rebound_ppm)
         rise = part + part * con.rebound_ppm // PPM
-        if held.granted_w > 0 and (rise > batch_w - given or not _ripe(steering, con.rating)):
+        if held.granted_w > 0 and (rise > batch_w - given or not steering.ripe(con.rating)):
             continue
         if rise > room:
             continue
         steering.release_shed("restore-shed", c, part, Reason(ROOM, (scope.name, batch_w)))
         given += max(rise, 1)
     return given
-
-
-def end_offers(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> int:
-    """Activated offers end here; none are negotiated yet."""
-    return 0
 
 
 def stop_discharge(steering: Steering, scope: Scope, batch_w: int, free_w: int) -> int:
@@ -200,7 +187,7 @@ def relax_limits(steering: Steering, scope: Scope, batch_w: int, free_w: int) ->
             continue
         if c in steering.book.sheds or state.condition[c] != Condition.SERVED or not seen.fresh(con.power):
             continue
-        if not _ripe(steering, con.rating) or con.device in steering.book.pledges:
+        if not steering.ripe(con.rating) or con.device in steering.book.pledges:
             continue
         power = seen.consumption_w[c]
         room = min(free_w, seen.ratings.room_import_w(con.rating, steering.consumer_member(c)))
@@ -276,7 +263,7 @@ def lift_for_export(steering: Steering, scope: Scope) -> None:
         limit = state.generator_limit_w[g]
         if not wished(limit) or limit >= gen.rated_w or not steering.can(gen.do_limit):
             continue
-        if gen.device in steering.book.pledges or not _ripe(steering, gen.rating):
+        if gen.device in steering.book.pledges or not steering.ripe(gen.rating):
             continue
         room = steering.seen.ratings.room_export_w(gen.rating, steering.generator_member(g)) - 2 * policy.dead_band_w
         now_w = steering.seen.generation_w[g]
@@ -431,4 +418,11 @@ LESS_EFFORT: tuple[Callable[[Steering, Scope, int, int], int], ...] = (
     relax_limits,
 )
 """After everybody is served again: what works for the region works less."""
-TOO_MUCH_SUPPLY: tuple[Rung, ...] = (_cut_discharge, _cut_continuous, _cut_fixed, _fill, _curtail)
+TOO_MUCH_SUPPLY: tuple[Rung, ...] = (
+    take_back_offers,
+    _cut_discharge,
+    _cut_continuous,
+    _cut_fixed,
+    _fill,
+    _curtail,
+)

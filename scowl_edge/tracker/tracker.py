@@ -20,6 +20,7 @@ from scowl_edge.tracker import ladder, surplus
 from scowl_edge.tracker.forest import Forest, Forester
 from scowl_edge.tracker.need import Need, Scope
 from scowl_edge.tracker.observe import Observation
+from scowl_edge.tracker.offers import count_offers
 from scowl_edge.tracker.promises import Promises
 from scowl_edge.tracker.region import NO_WISH, Condition, RegionState, grid_of_bus
 from scowl_edge.tracker.steering import Steering
@@ -34,6 +35,8 @@ class Tracker:
         self._promises = Promises(site, self.rating_tree)
         self._forester = Forester(site, self.rating_tree)
         self.scopes = self._scopes()
+        provider = site.flex.provider if site.flex is not None else None
+        self._offers_rating = provider.rating if provider is not None else None
         self._fresh_ms = np.asarray([s.fresh_ms for s in site.signals], np.int64)
         self._hold_ms = np.asarray([s.hold_ms for s in site.signals], np.int64)
 
@@ -59,6 +62,7 @@ class Tracker:
                 storages=storages[r],
                 margin_ppm=0,
                 protective=True,
+                inside=frozenset(tree.below[r]),
             )
             for r in tree.innermost_first()
             if r not in bus_grids
@@ -76,6 +80,7 @@ class Tracker:
                     storages=[i for i, s in enumerate(site.storages) if s.bus == b],
                     margin_ppm=site.policy.margin_ppm,
                     protective=grid != NONE,
+                    inside=frozenset([i for i, r in enumerate(site.ratings) if r.bus == b] + [NONE] * (b == 0)),
                 )
             )
         return scopes
@@ -102,6 +107,7 @@ class Tracker:
             vetoed: devices that are not to be asked to shed, and are disconnected last of their class.
         """
         steering = Steering(self.site, self.rating_tree, state, book, seen, usable, utc_day, vetoed)
+        steering.offers_rating = self._offers_rating
         before = len(steering.decisions)
         self._promises.settle(steering)
         self._forester.watch_blackouts(steering)
@@ -125,7 +131,8 @@ class Tracker:
                     self._make_room(steering, scope)
                 self._give_back(steering, scope, shortage)
         forest = self._forester.mend(steering, move_budget)
-        if len(steering.decisions) == before and not shortage and not book.sheds and not book.pledges:
+        kept = book.sheds or book.pledges or book.offers.calls
+        if len(steering.decisions) == before and not shortage and not kept:
             state.rung = "balanced"
         return steering, forest
 
@@ -186,6 +193,8 @@ class Tracker:
                 self._count(steering, need, self.site.consumers[ci].device, scope, ci, "consumer", until)
             for si in scope.storages:
                 self._count(steering, need, self.site.storages[si].device, scope, si, "storage", until)
+        if steering.book.offers.calls:
+            count_offers(steering, scope, need, until)
         for ci in scope.consumers if steering.book.sheds else ():
             shed = steering.book.sheds.get(ci)
             if shed is None or shed.state is not ShedState.GRANTED or shed.failed:
@@ -292,12 +301,16 @@ class Tracker:
 
         Promised relief does not count before it is measured; promised load counts at once.
         """
-        need = self.need(steering, scope)
+        need, seen = self.need(steering, scope), steering.seen
         if not scope.evident:
             return 0
         now = Need(scope.phases)
         now.final = self._measured(steering, scope)
         room = min(-need.wanted_w(7), -now.final_w(7))
+        # Nobody sees when an appliance takes up its load again: the meters above may show it already.
+        room -= sum(
+            w for _, _, w in steering.book.offers.coming_back(steering.offer_powers_w, seen.now_ms, scope.inside)
+        )
         return room - 2 * self.site.policy.dead_band_w
 
     def _measured(self, steering: Steering, scope: Scope) -> list[int]:

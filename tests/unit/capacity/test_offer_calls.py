@@ -49,7 +49,6 @@ def test_pledged_until_the_meter_shows_it_and_then_counted_by_the_meter_alone() 
     assert book.settle({DEVICE: 1_050}, 20_000, 100) == []
     assert book.calls["s"].state is CallState.EFFECTIVE
     assert counted(book, 1_050, 20_000) == 0
-    assert book.returning_w(20_000, 600_000) == 2_000
     book.settle({DEVICE: 1_050}, 600_000, 100)
     assert not book.calls
 
@@ -70,7 +69,7 @@ def test_a_promise_that_no_meter_shows_counts_nothing_after_its_deadline() -> No
     book.settle({DEVICE: 3_000}, 60_000, 100)
     assert book.calls["s"].state is CallState.FAILED
     assert counted(book, 3_000, 60_000) == 0
-    assert "e" in book.busy()
+    assert "e" in book.appliances
     book.settle({DEVICE: 1_000}, 70_000, 100)
     assert book.calls["s"].state is CallState.EFFECTIVE
 

@@ -1,0 +1,158 @@
+"""What the region asks of its provider, between the book of commitments and the provider's selections.
+
+The tracker says how much relief is wanted; the provider is given that as a goal (a change of what was intended, as a
+response), and what it selects for it is entered into the book with what it is worth, where it begins and until when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scowl_edge.capacity import Call, CallState, OfferCalls
+from scowl_edge.dsr.instant import Now
+from scowl_edge.dsr.mirror import ACCEPT_MS, Copy
+from scowl_edge.dsr.portfolio import Asked
+from scowl_edge.dsr.provider import Provider, Step
+from scowl_edge.dsr.settlement import Account
+from scowl_edge.model.flexibility import Mode, SelectionState
+from scowl_edge.model.profile import flat
+from scowl_edge.model.site import NONE
+
+REGION = "region"
+"""Event of selections that the region itself asked for."""
+RELIEF_MS = 3_600_000
+"""How long relief is asked for; what still lacks then is asked for anew."""
+RECENT_MS = 300_000
+"""A report of power not older than this says what an appliance draws now."""
+ALL_PHASES = 7
+
+
+def aims(provider: Provider) -> bool:
+    """Whether the provider's present goal is the region's."""
+    return provider.goal is not None and provider.goal.event_ref == REGION
+
+
+def aim(provider: Provider, offers: OfferCalls, relief_w: int, now: Now) -> Step:
+    """Gives the provider a goal of so much more relief than is agreed already."""
+    wall_ms = provider.clock.read(now)
+    if wall_ms is None or not provider.mirrors:
+        offers.sought()
+        return Step()
+    search = offers.search
+    if search is not None and search.fruitless:
+        # Less than one appliance was wanted, and none was chosen: rather one too many than a shed, small ones first.
+        free = (m.register for e, m in provider.mirrors.items() if e not in offers.appliances)
+        sizes = sorted({r.p_max_w for r in free if r is not None})
+        relief_w = max(relief_w, *sizes[: search.fruitless])
+    length_ms = max(RELIEF_MS, 2 * provider.terms.slot_ms)
+    curve = flat(wall_ms, length_ms, -(offers.standing_w(now.mono_ms) + relief_w))
+    return provider.aim(curve, now, relative=True, mode=Mode.RESPONSE, event_ref=REGION)
+
+
+def over(provider: Provider, now: Now) -> bool:
+    """Whether the time of the region's goal is over."""
+    wall_ms = provider.clock.read(now)
+    return provider.goal is not None and wall_ms is not None and wall_ms >= provider.goal.curve.end_ms
+
+
+def follow(provider: Provider, offers: OfferCalls, rating: int, now: Now) -> list[str]:
+    """Carries into the book what became of the region's selections.
+
+    Args:
+        provider: Whose selections they are.
+        offers: The book.
+        rating: Index of the rating below which the appliances are, or -1.
+        now: The time.
+
+    Returns:
+        Selections that nobody counts on any more: they are to be cancelled.
+    """
+    search = offers.search
+    if search is not None and search.open and search.asked_at < now.mono_ms:
+        planning = provider.job is not None or provider.plan_due_mono_ms <= now.mono_ms
+        if not aims(provider) or not planning:
+            offers.sought()
+    wall_ms = provider.clock.read(now)
+    if wall_ms is None:
+        return []
+    now = replace(now, utc_ms=wall_ms)
+    refused: list[str] = []
+    standing: set[str] = set()
+    for select_id in sorted(s for s, a in provider.portfolio.asked.items() if a.account.event_ref == REGION):
+        asked = provider.portfolio.asked[select_id]
+        mirror = provider.mirrors.get(asked.pick.esa_id)
+        copy = mirror.find(select_id) if mirror is not None else None
+        if copy is None or not copy.open:
+            continue
+        standing.add(select_id)
+        if asked.cancelling:
+            continue
+        call = offers.calls.get(select_id)
+        if call is None:
+            call = _call(provider, asked, copy, rating, now)
+            if call is None or not offers.ask(select_id, call):
+                continue
+        begins_ms = now.utc_ms + call.begins_at - now.mono_ms
+        if copy.state is not SelectionState.PENDING:
+            promised_w = asked.account.promised.power_w(begins_ms) or 0
+            if not offers.accepted(select_id, promised_w + call.relief_w, now.mono_ms):
+                refused.append(select_id)
+        call.reported_w = _reported_w(provider, call.esa_id, begins_ms)
+    for select_id in [s for s in offers.calls if s not in standing]:
+        offers.ended(select_id)
+    return refused
+
+
+def relief_of(account: Account, from_ms: int) -> tuple[int, int, int] | None:
+    """(begin, end, W) of the first stretch in which a selection draws less than what it stands instead of: the least
+    that it draws less; UTC ms. None if it never does."""
+    begin = end = relief = 0
+    for segment in (account.baseline - account.promised).clip(from_ms).segments:
+        least = min(segment.begin_w, segment.end_w)
+        if relief == 0:
+            if least > 0:
+                begin, end, relief = segment.start_ms, segment.end_ms, least
+        elif segment.start_ms == end and least >= relief:
+            end = segment.end_ms
+        else:
+            break
+    return (begin, end, relief) if relief else None
+
+
+def _call(provider: Provider, asked: Asked, copy: Copy, rating: int, now: Now) -> Call | None:
+    """What a selection is worth for the region; None if nothing within the time that relief was asked for."""
+    found = relief_of(asked.account, now.utc_ms)
+    if found is None or found[0] > now.utc_ms + RELIEF_MS:
+        return None
+    begins_ms, ends_ms, relief_w = found
+    drawn_w = _reported_w(provider, asked.pick.esa_id, now.utc_ms - RECENT_MS)
+    if drawn_w is not None and begins_ms <= now.utc_ms + RECENT_MS:
+        # Who draws less than he meant to can give up no more than that.
+        relief_w = min(relief_w, drawn_w - (asked.account.promised.power_w(begins_ms) or 0))
+        if relief_w <= 0:
+            return None
+    begins_at = now.mono_ms + begins_ms - now.utc_ms
+    call = Call(
+        esa_id=asked.pick.esa_id,
+        device=NONE,
+        rating=rating,
+        phases=ALL_PHASES,
+        relief_w=relief_w,
+        asked_at=now.mono_ms,
+        answer_by_at=now.mono_ms + ACCEPT_MS,
+        begins_at=begins_at,
+        effect_by_at=begins_at + 2_000 * provider.terms.report_actual_s + ACCEPT_MS,
+        ends_at=now.mono_ms + ends_ms - now.utc_ms,
+    )
+    if copy.state in (SelectionState.ACTIVE, SelectionState.INTERRUPTED):
+        # It began before the book knew of it: the meters show it.
+        call.state = CallState.EFFECTIVE
+    return call
+
+
+def _reported_w(provider: Provider, esa_id: str, since_ms: int) -> int | None:
+    """What an appliance last said that it drew in a slot that began since then; None if it said nothing."""
+    readings = provider.portfolio.books.reported.get(esa_id)
+    if readings is None or not readings.begins_ms or readings.begins_ms[-1] < since_ms:
+        return None
+    return readings.by_begin[readings.begins_ms[-1]].power_w
