@@ -27,6 +27,7 @@ from scowl_edge.model.event import (
     Answer,
     Booted,
     DeviceMode,
+    FlexOrder,
     JournalGap,
     LinkChanged,
     Order,
@@ -38,6 +39,7 @@ from scowl_edge.model.event import (
     ValueOrder,
     Veto,
 )
+from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Quality
 from scowl_edge.model.site import NONE, OnStop, Site
@@ -228,6 +230,10 @@ class Core:
             people.take_veto(self.site, self.memory, event, tick)
         elif isinstance(event, AlarmOrder):
             people.take_alarm_order(self.memory, event, tick)
+        elif isinstance(event, FlexOrder):
+            if self.flexible is not None:
+                source, what = self.flexible.order(event, tick)
+                note(self.memory, tick, "order", source, what, who=event.who)
         elif isinstance(event, Booted):
             self._booted(event, tick)
         elif isinstance(event, Stopping):
@@ -710,4 +716,11 @@ class Core:
             self._tick,
             self.conservation_error_w,
             tuple(p.view(self.memory.situation.stray_rows.get(p.declared.name, 0)) for p in self.populations),
+            self.flexible.view(self._tick) if self.flexible is not None else None,
         )
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        """One appliance of flexibility for people; None if nobody knows it."""
+        if self.flexible is None or self._tick is None:
+            return None
+        return self.flexible.appliance(esa_id, self._tick)
