@@ -35,6 +35,7 @@ from scowl_edge.metrics import Metrics
 from scowl_edge.model.effect import Ask
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import AnyOrder
+from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.site import OnStop
 from scowl_edge.model.view import RegionView
 from scowl_edge.supervision import Supervised
@@ -251,6 +252,15 @@ class Daemon:
         if step != self._view_step:
             self._view, self._view_step = self.core.view(), step
         return self._view
+
+    @property
+    def flex_unsent(self) -> int:
+        """Messages that no link took."""
+        return sum(self.flex.unsent.values()) if self.flex is not None else 0
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        """One appliance of flexibility."""
+        return self.core.flex_appliance(esa_id)
 
     async def settled(self) -> None:
         """Returns when what the core holds is durable, or known not to be."""
