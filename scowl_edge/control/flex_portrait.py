@@ -126,10 +126,10 @@ class FlexPortrait:
             delivered_w=running.delivered_w if provider is not None else None,
             intended_w=running.intended_w,
             unmeasured_w=running.unmeasured_w,
-            asked_wh=sum(abs(a.asked_wh) for a in accounts),
-            credited_wh=sum(abs(a.credited_wh) for a in accounts),
-            short_wh=sum(abs(a.short_wh) for a in accounts),
-            unproven_wh=sum(abs(a.unproven_wh) for a in accounts),
+            asked_wh=sum(a.asked_wh for a in accounts),
+            credited_wh=sum(a.credited_wh for a in accounts),
+            short_wh=sum(a.short_wh for a in accounts),
+            unproven_wh=sum(a.unproven_wh for a in accounts),
             accounts=len(provider.portfolio.books.accounts) if provider is not None else 0,
             accounts_counted=len(accounts),
             reports_waiting=len(cem.waiting) if cem is not None else 0,
@@ -360,7 +360,7 @@ def _selection_view(esa_id: str, copy: Copy) -> FlexSelectionView:
 
 
 def _account_view(books: Settlement, account: Account) -> FlexAccountView:
-    a = books.amounts(account.select_id)
+    slots = [slot.amounts for slot in books.slots(account.select_id)]
     return FlexAccountView(
         select_id=account.select_id,
         esa_id=account.esa_id,
@@ -369,13 +369,14 @@ def _account_view(books: Settlement, account: Account) -> FlexAccountView:
         state=account.state.value,
         begin_utc_ms=account.begin_ms,
         end_utc_ms=account.end_ms,
-        baseline_wh=a.baseline_w_ms // _WH_MS,
-        promised_wh=a.promised_w_ms // _WH_MS,
-        delivered_wh=a.delivered_w_ms // _WH_MS,
-        asked_wh=a.asked_w_ms // _WH_MS,
-        credited_wh=a.credited_w_ms // _WH_MS,
-        short_wh=a.short_w_ms // _WH_MS,
-        unproven_wh=a.unproven_w_ms // _WH_MS,
+        baseline_wh=sum(a.baseline_w_ms for a in slots) // _WH_MS,
+        promised_wh=sum(a.promised_w_ms for a in slots) // _WH_MS,
+        delivered_wh=sum(a.delivered_w_ms for a in slots) // _WH_MS,
+        # Slot by slot: a load that is moved sums up to nothing.
+        asked_wh=sum(abs(a.asked_w_ms) for a in slots) // _WH_MS,
+        credited_wh=sum(abs(a.credited_w_ms) for a in slots) // _WH_MS,
+        short_wh=sum(abs(a.short_w_ms) for a in slots) // _WH_MS,
+        unproven_wh=sum(abs(a.unproven_w_ms) for a in slots) // _WH_MS,
         settled=account.select_id in books.closed,
     )
 

@@ -117,7 +117,8 @@ class FlexSelectionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlexAccountView:
-    """What one selection owes and gave, in Wh of change against what was intended."""
+    """What one selection owes and gave, in Wh of what was measured. Changes are against what was intended, slot by slot, up or
+    down alike: a load that is moved would sum up to nothing."""
 
     select_id: str
     esa_id: str
@@ -133,7 +134,7 @@ class FlexAccountView:
     credited_wh: int
     short_wh: int
     unproven_wh: int
-    """Promised where nothing was measured."""
+    """Change that was promised where nothing was measured."""
     settled: bool
 
 
@@ -216,7 +217,7 @@ class FlexView:
     unmeasured_w: int
     """Promised by those of which nothing was measured lately."""
     asked_wh: int
-    """Of all accounts that are kept: change that was promised, up or down alike."""
+    """Of all accounts that are kept: sums of theirs."""
     credited_wh: int
     short_wh: int
     unproven_wh: int

@@ -129,7 +129,8 @@ class FlexSelectionOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlexAccountOut:
-    """What one selection owes and gave. Changes are against what was intended; + is less consumption."""
+    """What one selection owes and gave, where it was measured. Changes are against what was intended, slot by slot, up or
+    down alike: a load that is moved would sum up to nothing."""
 
     __pydantic_config__ = CLOSED
 
@@ -144,10 +145,12 @@ class FlexAccountOut:
     promised_wh: int
     delivered_wh: int
     asked_wh: int
+    """Change that was promised."""
     credited_wh: int
+    """Of it delivered."""
     short_wh: int
     unproven_wh: int
-    """Promised where nothing was measured."""
+    """Change that was promised where nothing was measured."""
     settled: bool
 
 
