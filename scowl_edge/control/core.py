@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scowl_edge.capacity import Pledge, ShedState
-from scowl_edge.control import alarms, claims, people
+from scowl_edge.control import alarms, claims, flex_alarms, people
 from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
 from scowl_edge.control.chronicle import forget, note
@@ -188,7 +188,8 @@ class Core:
             memory.counts[key] = memory.counts.get(key, 0) + 1
         self.conservation_error_w = conservation_error_w(self.site, memory, seen, self._forest)
         self.conservation_error_w += sum(p.conservation_error_w for p in self.populations)
-        alarms.update(self.site, memory, seen, self._rulings, tick)
+        more = flex_alarms.found(self.flexible, tick) if self.flexible is not None else ()
+        alarms.update(self.site, memory, seen, self._rulings, tick, more)
         del memory.decisions[:-KEPT_DECISIONS]
         final = self._stop_settled(tick)
         wake = self.ledger.wake_at(tick.mono_ms, self.site.policy.period_ms)

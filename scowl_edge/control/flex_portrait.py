@@ -1,7 +1,7 @@
 """The site's part in flexibility for people: sums over all appliances, and the few that matter most.
 
 What is cheap is counted anew at every look. An account is worth some work, so only a bounded number of them is
-reckoned anew at one look, the stalest first; settled ones never again.
+reckoned anew at one look, the stalest first: late figures change settled ones too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from scowl_edge.model.reason import Reason
 LISTED = 100
 """Of each kind that are named."""
 NAMED_REASONS = 20
-RECKONED_AT_ONCE = 32
+RECKONED_AT_ONCE = 16
 """Accounts that are reckoned at one look."""
 RECENT_MS = 600_000
 """What was measured longer ago says nothing of now."""
@@ -79,7 +79,7 @@ class FlexPortrait:
         wall_ms = _wall_ms(cem, provider, now)
         known = _Everybody(cem, provider)
         if provider is not None:
-            self._reckon(provider.portfolio.books)
+            self._reckon(provider.portfolio.books, wall_ms)
         peers = sorted(_peers(cem, provider), key=lambda p: (p.up, -p.appliances, p.node))
         lives: Counter[str] = Counter(known.life(e) for e in known.ids)
         offers: Counter[str] = Counter()
@@ -162,13 +162,13 @@ class FlexPortrait:
         known = _Everybody(cem, provider)
         return known.view(esa_id, _wall_ms(cem, provider, now)) if esa_id in known else None
 
-    def _reckon(self, books: Settlement) -> None:
+    def _reckon(self, books: Settlement, wall_ms: int | None) -> None:
         self.looks += 1
         for gone in [s for s in self.known if s not in books.accounts]:
             del self.known[gone], self.looked[gone]
-        unsettled = (s for s in books.accounts if not (s in self.known and self.known[s].settled and s in books.closed))
-        for select_id in heapq.nsmallest(RECKONED_AT_ONCE, unsettled, key=lambda s: (self.looked.get(s, 0), s)):
-            self.known[select_id] = _account_view(books, books.accounts[select_id])
+        stalest = heapq.nsmallest(RECKONED_AT_ONCE, books.accounts, key=lambda s: (self.looked.get(s, 0), s))
+        for select_id in stalest:
+            self.known[select_id] = _account_view(books, books.accounts[select_id], wall_ms)
             self.looked[select_id] = self.looks
 
 
@@ -359,8 +359,10 @@ def _selection_view(esa_id: str, copy: Copy) -> FlexSelectionView:
     )
 
 
-def _account_view(books: Settlement, account: Account) -> FlexAccountView:
-    slots = [slot.amounts for slot in books.slots(account.select_id)]
+def _account_view(books: Settlement, account: Account, wall_ms: int | None) -> FlexAccountView:
+    # What is still to come is neither short nor unproven.
+    until_ms = None if account.select_id in books.closed else wall_ms
+    slots = [slot.amounts for slot in books.slots(account.select_id, None, None, until_ms)]
     return FlexAccountView(
         select_id=account.select_id,
         esa_id=account.esa_id,

@@ -117,8 +117,10 @@ class FlexSelectionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlexAccountView:
-    """What one selection owes and gave, in Wh of what was measured. Changes are against what was intended, slot by slot, up or
-    down alike: a load that is moved would sum up to nothing."""
+    """What one selection owes and gave, in Wh of what was measured.
+
+    Changes are against what was intended, slot by slot, up or down alike: a load that is moved would sum up to nothing.
+    """
 
     select_id: str
     esa_id: str

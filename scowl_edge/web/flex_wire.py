@@ -129,8 +129,10 @@ class FlexSelectionOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlexAccountOut:
-    """What one selection owes and gave, where it was measured. Changes are against what was intended, slot by slot, up or
-    down alike: a load that is moved would sum up to nothing."""
+    """What one selection owes and gave, where it was measured.
+
+    Changes are against what was intended, slot by slot, up or down alike: a load that is moved would sum up to nothing.
+    """
 
     __pydantic_config__ = CLOSED
 

@@ -170,3 +170,39 @@ async def test_what_belongs_to_another_part_is_refused(site: Site) -> None:
     flexible(site.state, manager="")
     body = {"esa_id": "washer-1", "scope": "ALL"}
     assert "manages no appliances" in (await site.order(f"{FLEX}/override", 409, SIGNED | body)).body["detail"]
+
+
+async def test_series_are_sums(site: Site) -> None:
+    async with site.http.get(site.url + "/metrics") as answer:
+        lines = set((await answer.text()).splitlines())
+    assert {
+        'scowl_flex_links{state="up"} 1',
+        'scowl_flex_links{state="down"} 1',
+        'scowl_flex_appliances{life="NORMAL"} 2',
+        'scowl_flex_offers{state="selectable"} 1',
+        'scowl_flex_selections{state="ACTIVE"} 1',
+        "scowl_flex_promised_watts 3600",
+        "scowl_flex_delivered_watts 3000",
+        "scowl_flex_unmeasured_watts 500",
+        'scowl_flex_books_watthours{what="short"} 300',
+        "scowl_flex_goal_watts -4000",
+        "scowl_flex_plan_gap_ratio 0.001234",
+        "scowl_flex_plans_total 9",
+        "scowl_flex_plans_failed_total 1",
+        'scowl_flex_refused_total{code="STALE_REV"} 7',
+        "scowl_flex_failsafe_entries_total 2",
+        'scowl_flex_site_limit_state{state="UNLIMITED"} 1',
+        'scowl_flex_site_limit_state{state="FAILSAFE"} 0',
+        'scowl_flex_limit_states{state="FAILSAFE"} 1',
+        'scowl_flex_overrides{scope="GRID"} 1',
+        "scowl_flex_reports_waiting 4",
+        "scowl_flex_unsent_total 5",
+    } <= lines
+    assert not any("washer-1" in line for line in lines), "an appliance has no series"
+    flexible(site.state, delivered_w=None, plan=None, goal=None)
+    async with site.http.get(site.url + "/metrics") as answer:
+        text = await answer.text()
+    assert "\nscowl_flex_delivered_watts" not in text and "\nscowl_flex_goal_watts" not in text
+    site.state.view = region_view()
+    async with site.http.get(site.url + "/metrics") as answer:
+        assert "scowl_flex" not in await answer.text()
