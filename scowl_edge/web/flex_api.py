@@ -104,13 +104,7 @@ class FlexApi:
     async def summary(self, request: web.Request) -> web.Response:
         """The part in sums."""
         view, flex = self._flex()
-        return _json(
-            FlexSummaryOut(
-                step=view.step,
-                flex=flexibility.flex(flex, self._published.flex_unsent),
-                appliances=[flexibility.appliance(each) for each in flex.appliance_list],
-            )
-        )
+        return _json(flexibility.summary(view.step, flex, self._published.flex_unsent))
 
     async def offers(self, request: web.Request) -> web.Response:
         """Offers."""

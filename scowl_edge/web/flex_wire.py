@@ -222,6 +222,8 @@ class FlexOut:
     refused: dict[str, int]
     goal: FlexGoalOut | None
     plan: FlexPlanOut | None
+    plan_why: str
+    """Its first reasons, in words."""
     plans: int
     plans_failed: int
     plan_due_s: int | None
@@ -248,14 +250,18 @@ class FlexOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlexSummaryOut:
-    """The site's part, and the appliances that somebody should look at first."""
+    """The site's part, and of appliances, offers and selections those that matter most."""
 
     __pydantic_config__ = CLOSED
 
     step: int
     flex: FlexOut
     appliances: list[FlexApplianceOut]
-    """100 at most."""
+    """20 at most."""
+    offers: list[FlexOfferOut]
+    """20 at most, those that may be selected first."""
+    selections: list[FlexSelectionOut]
+    """20 at most, the open ones first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

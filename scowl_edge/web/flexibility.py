@@ -13,6 +13,7 @@ from scowl_edge.model.flex_view import (
     FlexView,
 )
 from scowl_edge.model.reason import watts
+from scowl_edge.model.view import RegionView
 from scowl_edge.web import present
 from scowl_edge.web.flex_wire import (
     FlexAccountOut,
@@ -25,9 +26,13 @@ from scowl_edge.web.flex_wire import (
     FlexPlanOut,
     FlexProfileOut,
     FlexSelectionOut,
+    FlexSummaryOut,
 )
 
 _TOLD_PROFILES = 4
+_TOLD_REASONS = 5
+_SHORT = 20
+"""Of each kind, where all of it goes out with each step."""
 _KINDS = {
     "IO": "intended",
     "LD": "least delayed",
@@ -65,6 +70,7 @@ def flex(view: FlexView, unsent: int) -> FlexOut:
         refused=dict(view.refused),
         goal=_goal(view.goal) if view.goal is not None else None,
         plan=_plan(view.plan) if view.plan is not None else None,
+        plan_why="; ".join(view.plan.reasons[:_TOLD_REASONS]) if view.plan is not None else "",
         plans=view.plans,
         plans_failed=view.plans_failed,
         plan_due_s=view.plan_due_in_ms // 1000 if view.plan_due_in_ms >= 0 else None,
@@ -83,6 +89,22 @@ def flex(view: FlexView, unsent: int) -> FlexOut:
         unsent=unsent,
         findings=[FlexFindingOut(esa_id=esa_id, what=present.reason(what)) for esa_id, what in view.findings],
     )
+
+
+def summary(step: int, view: FlexView, unsent: int) -> FlexSummaryOut:
+    """The part in sums, and a few of each kind: short, however many appliances there are."""
+    return FlexSummaryOut(
+        step=step,
+        flex=flex(view, unsent),
+        appliances=[appliance(each) for each in view.appliance_list[:_SHORT]],
+        offers=[offer(each) for each in view.offer_list[:_SHORT]],
+        selections=[selection(each) for each in view.selection_list[:_SHORT]],
+    )
+
+
+def summary_or_none(view: RegionView, unsent: int) -> FlexSummaryOut | None:
+    """The same of a region; None where it has no part in flexibility."""
+    return None if view.flex is None else summary(view.step, view.flex, unsent)
 
 
 def offer(view: FlexOfferView) -> FlexOfferOut:
