@@ -21,6 +21,10 @@ class AskError(ScowlError):
     """The daemon does not tell its state, or does not take an order."""
 
 
+class Absent(AskError):
+    """There is no such thing there."""
+
+
 class Asking:
     """One daemon.
 
@@ -69,7 +73,8 @@ class Asking:
                 if error.code == HTTPStatus.UNAUTHORIZED:
                     hint = "; name a file with the token: --token-file FILE"
                 verb = "GET" if order is None else "POST"
-                raise AskError(f"{verb} {where} was answered {error.code}: {_detail(error)}{hint}") from error
+                kind = Absent if error.code == HTTPStatus.NOT_FOUND else AskError
+                raise kind(f"{verb} {where} was answered {error.code}: {_detail(error)}{hint}") from error
         except (URLError, OSError) as error:
             why = error.reason if isinstance(error, URLError) else error
             said = getattr(why, "strerror", None) or str(why)

@@ -13,9 +13,11 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from scowl_edge.cli.asking import AskError, Asking
+from scowl_edge.cli.asking import Absent, AskError, Asking
 from scowl_edge.web.tables import (
     BALANCE,
+    FLEX,
+    FLEX_TABLES,
     LADDER,
     POPULATION,
     POPULATION_TABLES,
@@ -83,6 +85,7 @@ def _fetch(daemon: Asking) -> State:
         state[name] = rows
     _must_have(daemon, (Column("", "name"),), state["devices"])
     _must_have(daemon, (Column("", "device"), Column("", "quality"), Column("", "age_s")), state["freshness"])
+    state["flex"] = _flexibility(daemon)
     state["devices"] = with_freshness(state["devices"], state.pop("freshness"))
     for table in TABLES:
         _must_have(daemon, table.columns, state[table.list_name])
@@ -91,6 +94,19 @@ def _fetch(daemon: Asking) -> State:
         for population in state["populations"]:
             _must_have(daemon, table.columns, population[table.list_name])
     return state
+
+
+def _flexibility(daemon: Asking) -> dict[str, Any] | None:
+    """The site's part in flexibility; None where it has none."""
+    try:
+        answer = daemon.get("flex")
+    except Absent:
+        return None
+    _must_have(daemon, (Column("", "flex"), *(Column("", table.list_name) for table in FLEX_TABLES)), [answer])
+    _must_have(daemon, FLEX, [answer["flex"]])
+    for table in FLEX_TABLES:
+        _must_have(daemon, table.columns, answer[table.list_name])
+    return answer
 
 
 def _must_have(daemon: Asking, columns: tuple[Column, ...], rows: list[Any]) -> None:
@@ -115,6 +131,9 @@ def render(state: State, note: str) -> Group:
             shown.append(_ladder(region["rung"]))
             for population in state["populations"]:
                 shown += _population(population)
+            if state["flex"] is not None:
+                shown += [_text(""), _text("Flexibility", "bold"), _entries(FLEX, state["flex"]["flex"], 2)]
+                shown += [_table(each, rows_of(each, state["flex"])) for each in FLEX_TABLES]
     return Group(*shown)
 
 
