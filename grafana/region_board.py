@@ -328,6 +328,56 @@ LINKS = Row(
     ),
 )  # fmt: skip
 
+FLEXIBILITY = Row(
+    "Flexibility",
+    (
+        Panel(
+            title="Flexibility: delivered against promised", form="lines", unit="watt", width=12,
+            what="Do appliances do what they promised (dashed)? Empty without a part in flexibility.",
+            dashed="promised.*",
+            queries=(
+                Query("scowl_flex_delivered_watts{@}", "delivered"),
+                Query("scowl_flex_promised_watts{@}", "promised"),
+                Query("scowl_flex_unmeasured_watts{@}", "promised, not measured"),
+            ),
+        ),
+        Panel(
+            title="Flexibility: offers and selections", form="lines", low=0, width=12,
+            what="How much is offered, and what becomes of what is selected?",
+            queries=(
+                Query("scowl_flex_offers{@}", "offers {{state}}"),
+                Query("scowl_flex_selections{@}", "selections {{state}}"),
+            ),
+        ),
+        Panel(
+            title="Flexibility: limits and overrides", form="lines", low=0, width=8,
+            what="Who keeps to a fail-safe limit, and whom did its user take out?",
+            queries=(
+                Query("scowl_flex_limit_states{@}", "{{state}}"),
+                Query("scowl_flex_overrides{@}", "overridden {{scope}}"),
+                Query("scowl_flex_failsafe_entries_total{@}", "fail-safe entries"),
+            ),
+        ),
+        Panel(
+            title="Flexibility: plans", form="lines", low=0, width=8,
+            what="Are selections planned, and do plans fail?",
+            queries=(
+                Query("increase(scowl_flex_plans_total{@}[$__rate_interval])", "plans"),
+                Query("increase(scowl_flex_plans_failed_total{@}[$__rate_interval])", "failed"),
+            ),
+        ),
+        Panel(
+            title="Flexibility: links and refusals", form="lines", low=0, width=8,
+            what="Can everybody be reached, and is what they say refused?",
+            queries=(
+                Query("scowl_flex_links{@}", "links {{state}}"),
+                Query("sum(increase(scowl_flex_refused_total{@}[$__rate_interval])) or vector(0)", "refused"),
+                Query("increase(scowl_flex_unsent_total{@}[$__rate_interval])", "not sent"),
+            ),
+        ),
+    ),
+)  # fmt: skip
+
 DAEMON = Row(
     "The daemon",
     (
@@ -414,5 +464,5 @@ REGION = Board(
     uid="scowl-edge-region",
     title="scowl-edge: region",
     what="Is everybody served, by what, and can the figures be trusted?",
-    rows=(NOW, BALANCE, POPULATIONS, LADDER, RATINGS, ALARMS, LINKS, DAEMON),
+    rows=(NOW, BALANCE, POPULATIONS, LADDER, RATINGS, FLEXIBILITY, ALARMS, LINKS, DAEMON),
 )

@@ -34,6 +34,7 @@ from scowl_edge.metrics import Metrics
 from scowl_edge.model.effect import Ask
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import AnyOrder, Told
+from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.part import FlexPart
 from scowl_edge.model.site import OnStop
 from scowl_edge.model.view import RegionView
@@ -245,6 +246,15 @@ class Daemon:
         if step != self._view_step:
             self._view, self._view_step = self.core.view(), step
         return self._view
+
+    @property
+    def flex_unsent(self) -> int:
+        """Messages that no link took."""
+        return sum(self.flex.unsent.values()) if self.flex is not None else 0
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        """One appliance of flexibility."""
+        return self.core.flex_appliance(esa_id)
 
     async def settled(self) -> None:
         """Returns when what the core holds is durable, or known not to be."""

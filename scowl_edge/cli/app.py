@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from scowl_edge import __version__
 from scowl_edge.cli.addresses import any_address, loopback_address
+from scowl_edge.cli.dsr_app import dsr
 from scowl_edge.cli.simulator_app import simulator
 from scowl_edge.model.errors import ScowlError
 
@@ -221,6 +222,7 @@ def export(
 
 
 main.add_typer(simulator)
+main.add_typer(dsr)
 
 
 pki = typer.Typer(

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import signal
-from http import HTTPStatus
 from pathlib import Path
 from threading import Event
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
-import orjson
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from scowl_edge.model.errors import ScowlError
+from scowl_edge.cli.asking import Absent, AskError, Asking
 from scowl_edge.web.tables import (
     BALANCE,
+    FLEX,
+    FLEX_TABLES,
     LADDER,
     POPULATION,
     POPULATION_TABLES,
@@ -35,9 +32,7 @@ from scowl_edge.web.tables import (
 )
 from scowl_edge.web.words import RUNGS
 
-_TIMEOUT_S = 5.0
 _PERIOD_S = 1.0
-_LONGEST_ANSWER = 32 * 2**20
 _WIDTH_WITHOUT_TERMINAL = 200
 _STYLES = {"bad": "red", "warn": "yellow", "": ""}
 
@@ -45,10 +40,6 @@ _OF_POPULATION = tuple(Column("", key) for key in ("name", "trees_text", *(t.lis
 
 State = dict[str, Any]
 """Answers of the API by the last part of their paths."""
-
-
-class StatusError(ScowlError):
-    """The daemon does not tell its state."""
 
 
 def status(url: str, *, once: bool, token_file: Path | None = None) -> None:
@@ -60,14 +51,10 @@ def status(url: str, *, once: bool, token_file: Path | None = None) -> None:
         token_file: holds the viewer's or the operator's token, where reading needs one.
 
     Raises:
-        StatusError: the first attempt failed.
+        AskError: the first attempt failed.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise StatusError(f"{url!r} is not the address of a daemon; write e.g. http://127.0.0.1:8080")
-    # The daemon is here, whatever proxy the environment names for elsewhere.
-    opener = build_opener(ProxyHandler({}))
-    token = _read_token(token_file)
-    state = _fetch(opener, url, token)
+    daemon = Asking(url, token_file)
+    state = _fetch(daemon)
     console = Console()
     if once:
         if not console.is_terminal:
@@ -82,83 +69,51 @@ def status(url: str, *, once: bool, token_file: Path | None = None) -> None:
         while not ended.wait(_PERIOD_S):
             note = url
             try:
-                state = _fetch(opener, url, token)
-            except StatusError as error:
+                state = _fetch(daemon)
+            except AskError as error:
                 note = f"As it was before: {error}"
             live.update(render(state, note), refresh=True)
 
 
-def _read_token(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StatusError(f"the token file {file} cannot be read: {error}") from error
-
-
-def _fetch(opener: OpenerDirector, url: str, token: str) -> State:
-    state: State = {"region": _get(opener, url, "region", token)}
-    _must_have(url, (*VITALS, *BALANCE), [state["region"]])
+def _fetch(daemon: Asking) -> State:
+    state: State = {"region": daemon.get("region")}
+    _must_have(daemon, (*VITALS, *BALANCE), [state["region"]])
     for name in (*dict.fromkeys(table.list_name for table in TABLES), "freshness", "populations"):
-        rows = _get(opener, url, name, token).get(name)
+        rows = daemon.get(name).get(name)
         if not isinstance(rows, list):
-            raise _foreign(url, f"there is no list of {name}")
+            raise daemon.foreign(f"there is no list of {name}")
         state[name] = rows
-    _must_have(url, (Column("", "name"),), state["devices"])
-    _must_have(url, (Column("", "device"), Column("", "quality"), Column("", "age_s")), state["freshness"])
+    _must_have(daemon, (Column("", "name"),), state["devices"])
+    _must_have(daemon, (Column("", "device"), Column("", "quality"), Column("", "age_s")), state["freshness"])
+    state["flex"] = _flexibility(daemon)
     state["devices"] = with_freshness(state["devices"], state.pop("freshness"))
     for table in TABLES:
-        _must_have(url, table.columns, state[table.list_name])
-    _must_have(url, (*POPULATION, *_OF_POPULATION), state["populations"])
+        _must_have(daemon, table.columns, state[table.list_name])
+    _must_have(daemon, (*POPULATION, *_OF_POPULATION), state["populations"])
     for table in POPULATION_TABLES:
         for population in state["populations"]:
-            _must_have(url, table.columns, population[table.list_name])
+            _must_have(daemon, table.columns, population[table.list_name])
     return state
 
 
-def _get(opener: OpenerDirector, url: str, name: str, token: str) -> dict[str, Any]:
-    where = f"{url.rstrip('/')}/api/v1/{name}"
-    request = Request(where, headers={"Authorization": f"Bearer {token}"} if token else {})
+def _flexibility(daemon: Asking) -> dict[str, Any] | None:
+    """The site's part in flexibility; None where it has none."""
     try:
-        with opener.open(request, timeout=_TIMEOUT_S) as answer:
-            body = answer.read(_LONGEST_ANSWER)
-    except HTTPError as error:
-        with error:
-            hint = "; name a file with the token: --token-file FILE" if error.code == HTTPStatus.UNAUTHORIZED else ""
-            raise StatusError(f"GET {where} was answered {error.code}: {_detail(error)}{hint}") from error
-    except (URLError, OSError) as error:
-        why = error.reason if isinstance(error, URLError) else error
-        said = getattr(why, "strerror", None) or str(why)
-        raise StatusError(
-            f"no daemon answers at {url}: {said}; start one with `scowl-edge run FILE`, "
-            "or name its address: `scowl-edge status http://HOST:PORT`"
-        ) from error
-    try:
-        loaded = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise _foreign(url, "the answer is not JSON") from error
-    if not isinstance(loaded, dict):
-        raise _foreign(url, "the answer is not an object")
-    return loaded
+        answer = daemon.get("flex")
+    except Absent:
+        return None
+    _must_have(daemon, (Column("", "flex"), *(Column("", table.list_name) for table in FLEX_TABLES)), [answer])
+    _must_have(daemon, FLEX, [answer["flex"]])
+    for table in FLEX_TABLES:
+        _must_have(daemon, table.columns, answer[table.list_name])
+    return answer
 
 
-def _detail(error: HTTPError) -> str:
-    try:
-        return str(orjson.loads(error.read(65_536))["detail"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return error.reason
-
-
-def _must_have(url: str, columns: tuple[Column, ...], rows: list[Any]) -> None:
+def _must_have(daemon: Asking, columns: tuple[Column, ...], rows: list[Any]) -> None:
     for row in rows:
         missing = [column.key for column in columns if not isinstance(row, dict) or column.key not in row]
         if missing:
-            raise _foreign(url, f"{', '.join(missing)} missing")
-
-
-def _foreign(url: str, what: str) -> StatusError:
-    return StatusError(f"what answers at {url} is not a scowl-edge of this version ({what}); check the address")
+            raise daemon.foreign(f"{', '.join(missing)} missing")
 
 
 def render(state: State, note: str) -> Group:
@@ -176,6 +131,9 @@ def render(state: State, note: str) -> Group:
             shown.append(_ladder(region["rung"]))
             for population in state["populations"]:
                 shown += _population(population)
+            if state["flex"] is not None:
+                shown += [_text(""), _text("Flexibility", "bold"), _entries(FLEX, state["flex"]["flex"], 2)]
+                shown += [_table(each, rows_of(each, state["flex"])) for each in FLEX_TABLES]
     return Group(*shown)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scowl_edge.capacity import ShedState
@@ -73,14 +73,22 @@ class Found:
     """When it began, monotonic; -1: when this step began."""
 
 
-def update(site: Site, memory: Memory, seen: Observation, rulings: Sequence[Ruling | None], tick: Tick) -> None:
-    """Brings the standing alarms up to date, and notes what was raised and what has gone."""
+def update(
+    site: Site,
+    memory: Memory,
+    seen: Observation,
+    rulings: Sequence[Ruling | None],
+    tick: Tick,
+    more: Iterable[Found] = (),
+) -> None:
+    """Brings the standing alarms up to date, and notes what was raised and what has gone; `more` is wrong as well."""
     current: dict[str, Found] = {}
     for found in (
         *_unreachable(site, memory, tick),
         *_of_commands(site, memory, rulings, tick),
         *_of_ratings(site, memory, seen),
         *_of_region(site, memory, tick),
+        *more,
     ):
         current.setdefault(found.key, found)
     # Sorted: a restored memory has its keys in another order, and events are numbered.
@@ -102,7 +110,8 @@ def update(site: Site, memory: Memory, seen: Observation, rulings: Sequence[Ruli
         note(memory, tick, "alarm-raised", key, found.cause, priority=found.priority, at_ms=found.at_ms)
 
 
-def _names(names: Sequence[str]) -> str:
+def names_of(names: Sequence[str]) -> str:
+    """The first of them."""
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
@@ -119,12 +128,12 @@ def _unreachable(site: Site, memory: Memory, tick: Tick) -> Iterator[Found]:
     )
     for name in dead[:SINGLY] if len(dead) > SINGLY + 1 else dead:
         names = [site.devices[d].name for d in behind.get(name, ())]
-        cause = Reason(LINK_DOWN, (situation.links[name].cause, len(names), _names(names)))
+        cause = Reason(LINK_DOWN, (situation.links[name].cause, len(names), names_of(names)))
         yield Found(f"link-down:{name}", name, "high", cause, situation.links[name].changed_at)
     if len(dead) > SINGLY + 1:
         rest = dead[SINGLY:]
         at_ms = situation.links[rest[0]].changed_at
-        yield Found("more-links-down", "", "high", Reason(MORE_LINKS, (len(rest), _names(rest))), at_ms)
+        yield Found("more-links-down", "", "high", Reason(MORE_LINKS, (len(rest), names_of(rest))), at_ms)
     for link, devices in sorted(behind.items()):
         reopened = situation.links.get(link)
         just_up = reopened is not None and tick.mono_ms - reopened.changed_at < HEARD_BY_MS
@@ -137,7 +146,7 @@ def _unreachable(site: Site, memory: Memory, tick: Tick) -> Iterator[Found]:
         names = [site.devices[d].name for d in silent]
         if len(silent) == len(devices) > 1:
             at_ms = situation.devices[silent[-1]].changed_at
-            yield Found(f"link-silent:{link}", link, "high", Reason(LINK_SILENT, (len(silent), _names(names))), at_ms)
+            yield Found(f"link-silent:{link}", link, "high", Reason(LINK_SILENT, (len(silent), names_of(names))), at_ms)
             continue
         alone = silent[:SINGLY] if len(silent) > SINGLY + 1 else silent
         for d in alone:
@@ -147,7 +156,7 @@ def _unreachable(site: Site, memory: Memory, tick: Tick) -> Iterator[Found]:
         if len(silent) > len(alone):
             rest = names[len(alone) :]
             at_ms = situation.devices[silent[len(alone)]].changed_at
-            cause = Reason(MORE_DEVICES, (len(rest), _names(rest)))
+            cause = Reason(MORE_DEVICES, (len(rest), names_of(rest)))
             yield Found(f"more-devices-down:{link}", link, "high", cause, at_ms)
 
 
@@ -189,7 +198,7 @@ def _of_commands(site: Site, memory: Memory, rulings: Sequence[Ruling | None], t
     if len(silent) == 1:
         yield Found(f"in-doubt:{silent[0]}", silent[0], "high", Reason(DOUBT, ("shed",)))
     elif silent:
-        yield Found("in-doubt", "", "high", Reason(DOUBTS, (len(silent), _names(silent))))
+        yield Found("in-doubt", "", "high", Reason(DOUBTS, (len(silent), names_of(silent))))
 
 
 def _kept_back(a: Actuator, e: Entry, name: str) -> Iterator[Found]:
@@ -221,7 +230,7 @@ def _of_ratings(site: Site, memory: Memory, seen: Observation) -> Iterator[Found
         elif over_export > 0:
             yield Found(f"rating:{rating.name}", rating.name, "critical", Reason(OVER_EXPORT, (over_export,)))
     if len(stale) > SINGLY + 1:
-        yield Found("meters-stale", "", "high", Reason(METERS_STALE, (len(stale), _names(stale))))
+        yield Found("meters-stale", "", "high", Reason(METERS_STALE, (len(stale), names_of(stale))))
         return
     for name in stale:
         yield Found(f"meter-stale:{name}", name, "high", Reason(METER_STALE))

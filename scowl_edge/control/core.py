@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scowl_edge.capacity import Pledge, ShedState
-from scowl_edge.control import alarms, claims, people
+from scowl_edge.control import alarms, claims, flex_alarms, people
 from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
 from scowl_edge.control.chronicle import forget, note
@@ -26,6 +26,7 @@ from scowl_edge.model.event import (
     Answer,
     Booted,
     DeviceMode,
+    FlexOrder,
     JournalGap,
     LinkChanged,
     Order,
@@ -37,6 +38,7 @@ from scowl_edge.model.event import (
     ValueOrder,
     Veto,
 )
+from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.signal import Quality
 from scowl_edge.model.site import NONE, OnStop, Site
@@ -195,7 +197,8 @@ class Core:
             memory.counts[key] = memory.counts.get(key, 0) + 1
         self.conservation_error_w = conservation_error_w(self.site, memory, seen, self._forest)
         self.conservation_error_w += sum(p.conservation_error_w for p in self.populations)
-        alarms.update(self.site, memory, seen, self._rulings, tick)
+        more = flex_alarms.found(self.flexible, tick) if self.flexible is not None else ()
+        alarms.update(self.site, memory, seen, self._rulings, tick, more)
         del memory.decisions[:-KEPT_DECISIONS]
         final = self._stop_settled(tick)
         wake = self.ledger.wake_at(tick.mono_ms, self.site.policy.period_ms)
@@ -239,6 +242,10 @@ class Core:
             people.take_veto(self.site, self.memory, event, tick)
         elif isinstance(event, AlarmOrder):
             people.take_alarm_order(self.memory, event, tick)
+        elif isinstance(event, FlexOrder):
+            if self.flexible is not None:
+                source, what = self.flexible.order(event, tick)
+                note(self.memory, tick, "order", source, what, who=event.who)
         elif isinstance(event, Booted):
             self._booted(event, tick)
         elif isinstance(event, Stopping):
@@ -721,4 +728,11 @@ class Core:
             self._tick,
             self.conservation_error_w,
             tuple(p.view(self.memory.situation.stray_rows.get(p.declared.name, 0)) for p in self.populations),
+            self.flexible.view(self._tick) if self.flexible is not None else None,
         )
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        """One appliance of flexibility for people; None if nobody knows it."""
+        if self.flexible is None or self._tick is None:
+            return None
+        return self.flexible.appliance(esa_id, self._tick)

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from scowl_edge.capacity import CallState, OfferCalls
-from scowl_edge.control import relief
+from scowl_edge.control import flex_orders, relief
+from scowl_edge.control.flex_portrait import FlexPortrait
 from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.delivery import Finding
 from scowl_edge.dsr.goal import Terms
@@ -23,11 +24,13 @@ from scowl_edge.dsr.planning import Job
 from scowl_edge.dsr.provider import Provider, ProviderError, Step
 from scowl_edge.model.codec import decode, digest, encode
 from scowl_edge.model.effect import Ask, Effect, Send
-from scowl_edge.model.event import Answer, Told
+from scowl_edge.model.errors import ScowlError
+from scowl_edge.model.event import Answer, FlexAim, FlexOrder, Told
 from scowl_edge.model.exchange import Ack, CancelAt, Code, Heartbeat, Limit, Message, Register
+from scowl_edge.model.flex_view import FlexApplianceView, FlexView
 from scowl_edge.model.flexibility import LimitClass, Mode
 from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
-from scowl_edge.model.profile import Timeline, flat
+from scowl_edge.model.profile import flat
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.tick import Tick
 
@@ -63,6 +66,14 @@ class Talks:
     beat_mono_ms: int = 0
     """The next proof of life is due then."""
     plans_failed: int = 0
+    failed_in_a_row: int = 0
+    """Plans, up to now."""
+    plan_failure: str = ""
+    """Of the last one that failed, in words."""
+    aim: FlexAim | None = None
+    """What somebody ordered the sum to do; goes before the configured level."""
+    lost_mono_ms: dict[str, int] = field(default_factory=dict)
+    """Nodes whose link is down -> since when."""
     findings: list[Finding] = field(default_factory=list)
     """The latest about deliveries, oldest first."""
 
@@ -76,6 +87,7 @@ class Flexible:
         self.notes: list[tuple[str, Reason]] = []
         """(source, what) of this step."""
         self._sends: list[Send] = []
+        self._portrait = FlexPortrait()
 
     # -- what comes in -----------------------------------------------------------------------------------------------
 
@@ -89,6 +101,11 @@ class Flexible:
         """The link to a peer, named by its node id, came up or was lost."""
         now = self._ready(tick)
         cem, provider = self.talks.cem, self.talks.provider
+        if up:
+            self.talks.lost_mono_ms.pop(peer, None)
+        elif not peer.startswith("esa:"):
+            # A link that is tried again and again is told as down each time: it is down since the first.
+            self.talks.lost_mono_ms.setdefault(peer, now.mono_ms)
         if cem is not None and peer == cem.provider:
             if cem.up is not up:
                 self._note(peer, Reason(LINK, (cause,)))
@@ -104,22 +121,39 @@ class Flexible:
         if provider is None or event.job != JOB:
             return
         if event.proposal is None:
-            self.talks.plans_failed += 1
-            self._note("", Reason(PLAN_FAILED, (event.failure,)))
+            self._plan_failed(event.failure)
             provider.job = None
             return
         job = provider.job
         try:
             step = provider.answered(event.proposal, now)
         except ProviderError as error:
-            self.talks.plans_failed += 1
-            self._note("", Reason(PLAN_FAILED, (str(error),)))
+            self._plan_failed(str(error))
             return
+        self.talks.failed_in_a_row = 0
         if job is not None and event.proposal.picks and provider.last is event.proposal:
             p = event.proposal
             figures = (len(p.picks), job.goal, p.objective, p.idle_objective, -1 if p.gap_ppm is None else p.gap_ppm)
             self._note("", Reason(PLANNED, figures))
         self._follow(step, now)
+
+    def order(self, event: FlexOrder, tick: Tick) -> tuple[str, Reason]:
+        """Takes what a person ordered; gives whom it is about, and what became of it."""
+        now, talks = self._ready(tick), self.talks
+        try:
+            if isinstance(event, FlexAim):
+                if talks.provider is None:
+                    raise ProviderError("this site is no provider: targets are ordered where one selects")
+                had, talks.aim = talks.aim, flex_orders.stands(event, talks.provider.clock.read(now))
+                if had is not None or talks.aim is not None:
+                    self._aim_anew(talks.provider)
+                return "", flex_orders.said(event)
+            taken = flex_orders.take(event, talks.cem, talks.provider, now)
+        except ScowlError as error:
+            return getattr(event, "esa_id", ""), Reason(flex_orders.NOT_TAKEN, (event.who, str(error)))
+        self._follow(taken.step, now)
+        self._say(taken.say, now)
+        return taken.source, taken.what
 
     # -- the region's ladder -----------------------------------------------------------------------------------------
 
@@ -191,6 +225,7 @@ class Flexible:
     def booted(self, shift_ms: int, *, gap_known: bool, tick: Tick) -> None:
         """The daemon started again with what was stored."""
         now, restart = self._ready(tick), Restart(mono_base_ms=shift_ms, gap_known=gap_known)
+        self.talks.lost_mono_ms = dict.fromkeys(self._outside(), now.mono_ms)
         if self.talks.cem is not None:
             self._say(self.talks.cem.restarted(restart, now), now)
         if self.talks.provider is not None:
@@ -199,6 +234,18 @@ class Flexible:
         self._join(now)
 
     # -- what others may see -----------------------------------------------------------------------------------------
+
+    def view(self, tick: Tick) -> FlexView:
+        """For people."""
+        talks, now = self.talks, Now.of(tick)
+        findings = tuple((f.esa_id, f.why) for f in reversed(talks.findings))
+        return self._portrait.view(
+            talks.cem, talks.provider, talks.refused, talks.plans_failed, talks.aim, findings, now
+        )
+
+    def appliance(self, esa_id: str, tick: Tick) -> FlexApplianceView | None:
+        """One appliance for people; None if nobody knows it."""
+        return self._portrait.appliance(esa_id, self.talks.cem, self.talks.provider, Now.of(tick))
 
     def section(self) -> bytes:
         """All of it, canonical."""
@@ -240,6 +287,7 @@ class Flexible:
             if new_part is not None and old_part is not None and new_part.node == old_part.node:
                 setattr(self.talks, attribute, copy.deepcopy(getattr(old.talks, attribute)))
         self.talks.refused = dict(old.talks.refused)
+        self.talks.aim = old.talks.aim
         self._configure()
 
     # -- within ------------------------------------------------------------------------------------------------------
@@ -253,6 +301,8 @@ class Flexible:
                 manager.node, manager.provider, _fallback(manager, manager.appliances), now, seed=SEED
             )
             talks.cem.each = _fallback(manager, 1)
+            if manager.provider and (provider is None or manager.provider != provider.node):
+                talks.lost_mono_ms[manager.provider] = now.mono_ms
         if provider is not None and talks.provider is None:
             talks.provider = Provider(node=provider.node, seed=SEED, terms=_terms(provider))
         if talks.cem is not None and not talks.cem.up:
@@ -276,6 +326,14 @@ class Flexible:
         if provider is not None and cem.provider == provider.node:
             self._say([m for m in provider.heartbeats(now).send if m.dst == cem.node], now)
         self._say(cem.heartbeats(now), now)
+
+    def _outside(self) -> list[str]:
+        """Nodes that a link has to lead to."""
+        cem, provider = self.talks.cem, self.talks.provider
+        own = [part.node for part in (cem, provider) if part is not None]
+        nodes = [cem.provider] if cem is not None else []
+        nodes += list(provider.up) if provider is not None else []
+        return [node for node in nodes if node and node not in own]
 
     def _configure(self) -> None:
         manager, provider = self.part.manager, self.part.provider
@@ -334,19 +392,52 @@ class Flexible:
                 self._sends.append(Send(link=message.dst, message=message, safety=safety))
 
     def _aim(self, provider: Provider, now: Now) -> None:
-        """A level that should hold always is a goal that is set anew before it ends."""
-        part, wall_ms = self.part.provider, provider.clock.read(now)
-        if part is None or part.level_w is None or wall_ms is None or not provider.mirrors:
+        """An ordered aim, else the configured level: a goal that is set anew before it ends."""
+        part, talks, wall_ms = self.part.provider, self.talks, provider.clock.read(now)
+        if part is None or wall_ms is None:
             return
         if relief.aims(provider):
             return
-        if provider.goal is not None and wall_ms < self.talks.goal_until_ms:
+        aim = talks.aim
+        if aim is not None and 0 < flex_orders.ends_ms(aim) <= wall_ms:
+            self._note("", Reason(flex_orders.AIM_OVER, (aim.who,)))
+            talks.aim = aim = None
+            self._aim_anew(provider)
+        if (aim is None and part.level_w is None) or not provider.mirrors:
+            return
+        if provider.goal is not None and wall_ms < talks.goal_until_ms:
             return
         start_ms = wall_ms - wall_ms % part.slot_ms
-        self.talks.goal_until_ms = start_ms + HORIZON_MS // 2
-        curve: Timeline = flat(start_ms, HORIZON_MS, part.level_w)
-        mode = Mode.RESPONSE if part.response else Mode.ROUTINE
-        self._follow(provider.aim(curve, now, relative=False, mode=mode), now)
+        talks.goal_until_ms = start_ms + HORIZON_MS // 2
+        if aim is not None:
+            curve = flex_orders.curve_of(aim, wall_ms, part.slot_ms, HORIZON_MS)
+            talks.goal_until_ms = min(talks.goal_until_ms, flex_orders.ends_ms(aim) or talks.goal_until_ms)
+            self._follow(
+                provider.aim(
+                    curve,
+                    now,
+                    relative=aim.relative,
+                    mode=aim.mode,
+                    event_ref=aim.event_ref,
+                    emergency=aim.emergency,
+                ),
+                now,
+            )
+        elif part.level_w is not None:
+            mode = Mode.RESPONSE if part.response else Mode.ROUTINE
+            curve = flat(start_ms, HORIZON_MS, part.level_w)
+            self._follow(provider.aim(curve, now, relative=False, mode=mode), now)
+
+    def _aim_anew(self, provider: Provider) -> None:
+        """What was wanted is wanted no more; the next step sets what is."""
+        provider.rest()
+        self.talks.goal_until_ms = 0
+
+    def _plan_failed(self, why: str) -> None:
+        self.talks.plans_failed += 1
+        self.talks.failed_in_a_row += 1
+        self.talks.plan_failure = why
+        self._note("", Reason(PLAN_FAILED, (why,)))
 
     def _note(self, source: str, what: Reason) -> None:
         if len(self.notes) < MOST_NOTES:

@@ -14,6 +14,7 @@ from scowl_edge.control.entry import Stage
 from scowl_edge.control.memory import Happened, Memory
 from scowl_edge.model.command import GUARDS, Verb
 from scowl_edge.model.event import Rank
+from scowl_edge.model.flex_view import FlexView
 from scowl_edge.model.site import NONE, PPM, Actuator, Consumer, Dispatch, Generator, Site, Storage
 from scowl_edge.model.tick import Tick
 from scowl_edge.model.view import (
@@ -46,6 +47,7 @@ def portrait(
     tick: Tick,
     conservation_error_w: int,
     populations: tuple[PopulationView, ...] = (),
+    flex: FlexView | None = None,
 ) -> RegionView:
     """Everything that is published of a region."""
     situation, region = memory.situation, memory.region
@@ -124,6 +126,7 @@ def portrait(
         ),
         populations=populations,
         stray_rows=situation.stray_rows.get("", 0),
+        flex=flex,
     )
 
 

@@ -52,6 +52,8 @@ OTHERS_APPLIANCE = declare("others-appliance", "{} speaks for {}, which belongs 
 NOT_SPREAD = declare("not-selected", "{} was left out: {}")
 OUTDATED = declare("pick-outdated", "{} was left out of the plan: {}")
 _OUT = (OverrideScope.GRID, OverrideScope.ALL)
+BY_HAND = 0
+"""Number of the goal of what a person selected: no plan moves it."""
 
 
 class ProviderError(ScowlError):
@@ -244,6 +246,29 @@ class Provider:
         self._send(step, now, cem, limit)
         return step
 
+    def select(self, pick: Pick, now: Now, *, mode: Mode, event_ref: str = "", emergency: bool = False) -> Step:
+        """Asks for what a person chose; no plan moves it.
+
+        Raises:
+            ProviderError: It does not fit what the appliance offers now, or the appliance runs something else.
+        """
+        mirror, wall_ms = self._mirror(pick.esa_id), self.clock.read(now)
+        if wall_ms is None:
+            raise ProviderError(f"select for {pick.esa_id}: the wall clock is not synchronised, so no start has a time")
+        code = current(pick, mirror.offer_set, mode, wall_ms)
+        if code is None and any(not self._going(c.select_id) for c in mirror.open()):
+            code = Code.BUSY
+        if code is not None:
+            raise ProviderError(
+                f"select {pick.profile_id} of offer {pick.offer_id} for {pick.esa_id}: {code.value}; look at its offers"
+            )
+        goal = Goal(
+            number=BY_HAND, curve=Timeline(), relative=True, mode=mode, event_ref=event_ref, emergency=emergency
+        )
+        step, offset = Step(), 0 if mode is Mode.RESPONSE else self.terms.random_offset_max_s
+        self._ask(step, pick, pick.start_ms, goal, offset, self._outlook(), now)
+        return step
+
     def cancel(self, select_id: str, now: Now, at: CancelAt = CancelAt.ELEMENT_END) -> Step:
         """Takes a selection back.
 
@@ -369,7 +394,7 @@ class Provider:
             copy = mirror.find(asked.account.select_id)
             ready = copy is not None and copy.state in (SelectionState.ACCEPTED, SelectionState.SCHEDULED)
             # Least change: what stands for this goal stays; what has begun or is about to is frozen.
-            if not ready or asked.goal == goal.number or asked.cancelling or asked.pick.rev != offers.rev:
+            if not ready or asked.goal in (goal.number, BY_HAND) or asked.cancelling or asked.pick.rev != offers.rev:
                 return None
             present = asked.pick
         for offer in sorted(offers.offers, key=lambda o: (o.start_earliest_ms, o.offer_id)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
+from scowl_edge.metrics.flexibility import flex_chunks
 from scowl_edge.metrics.links import link_chunks
 from scowl_edge.metrics.own import Feed, OwnSeries
 from scowl_edge.metrics.points import PointSeries
@@ -48,6 +49,8 @@ class Metrics:
         yield from link_chunks(self._published)
         if (view := self._published.region()) is not None:
             yield from region_chunks(view)
+            if view.flex is not None:
+                yield from flex_chunks(view.flex, self._published.flex_unsent)
         yield from self._points.chunks()
 
     async def render(self) -> Sequence[bytes]:

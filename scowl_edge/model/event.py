@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scowl_edge.model.command import CommandId, OutcomeKind
-from scowl_edge.model.exchange import Message
-from scowl_edge.model.flexibility import Proposal
+from scowl_edge.model.exchange import CancelAt, Message
+from scowl_edge.model.flexibility import LimitClass, Mode, OverrideScope, Proposal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,104 @@ class AlarmOrder:
     """For SHELVE: until when; else 0."""
 
 
-AnyOrder = Order | ValueOrder | Veto | AlarmOrder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexStretch:
+    """A stretch of constant power of a wished curve."""
+
+    dur_s: int
+    power_w: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexAim:
+    """What the sum of all appliances should do: goes before the configured level until its time is over.
+
+    Without stretches it takes the aim before back: the configured level holds again, or none.
+    """
+
+    begin_utc_ms: int
+    """Of the first stretch; 0: now."""
+    curve: tuple[FlexStretch, ...]
+    """One stretch of `HOLDS` holds until `until_utc_ms`, or until it is replaced."""
+    relative: bool
+    """Whether the powers are changes of what is intended."""
+    mode: Mode
+    event_ref: str
+    emergency: bool
+    who: str
+    why: str
+    until_utc_ms: int
+    """0: until changed; only of a level."""
+
+
+HOLDS = 0
+"""Length of a stretch that has no end of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexSelect:
+    """One profile of one offer, selected by a person. No plan moves it."""
+
+    esa_id: str
+    offer_id: str
+    profile_id: str
+    start_utc_ms: int
+    setpoints_w: tuple[int, ...]
+    """One an element; empty: as offered."""
+    mode: Mode
+    who: str
+    why: str
+    until_utc_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexCancel:
+    """A selection is taken back by a person."""
+
+    select_id: str
+    at: CancelAt
+    who: str
+    why: str
+    until_utc_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexOverride:
+    """A user takes an appliance out of flexibility. Scope NONE gives it back."""
+
+    esa_id: str
+    scope: OverrideScope
+    who: str
+    why: str
+    until_utc_ms: int
+    """0: until it is lifted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexLimit:
+    """A bound of power for an appliance, or for the whole site of a manager."""
+
+    esa_id: str
+    """Empty: the site of `cem`."""
+    cem: str
+    """Node id; empty: the appliance `esa_id`."""
+    klass: LimitClass
+    active: bool
+    """False lifts it."""
+    p_upper_w: int | None
+    p_lower_w: int | None
+    """At most 0; None: no bound."""
+    dur_s: int | None
+    """None: until it is replaced."""
+    who: str
+    why: str
+    until_utc_ms: int = 0
+
+
+FlexOrder = FlexAim | FlexSelect | FlexCancel | FlexOverride | FlexLimit
+"""Whatever a person may order of flexibility."""
+
+AnyOrder = Order | ValueOrder | Veto | AlarmOrder | FlexOrder
 """Everything that a person may put into the inbox."""
 
 
@@ -201,6 +298,7 @@ Event = (
     | ValueOrder
     | Veto
     | AlarmOrder
+    | FlexOrder
     | Booted
     | Stopping
     | JournalGap

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scowl_edge.model.flex_view import FlexView
 from scowl_edge.model.reason import Reason
 
 
@@ -297,6 +298,8 @@ class RegionView:
     """Their sums are in the region's."""
     stray_rows: int = 0
     """Rows of batches for a population that does not exist, since the journal began."""
+    flex: FlexView | None = None
+    """Its part in flexibility; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

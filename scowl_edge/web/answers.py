@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scowl_edge.web.flex_wire import FlexSummaryOut
 from scowl_edge.web.population_wire import PopulationOut
 from scowl_edge.web.wire import (
     CLOSED,
@@ -166,6 +167,8 @@ class LiveOut:
     events: list[EventOut]
     """The newest ones, newest first."""
     populations: list[PopulationOut]
+    flex: FlexSummaryOut | None
+    """Null where the site has no part in flexibility."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

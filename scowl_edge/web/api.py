@@ -13,6 +13,7 @@ from scowl_edge.model.view import RegionView
 from scowl_edge.web import answers, present
 from scowl_edge.web.authority import OPEN, Authority
 from scowl_edge.web.endpoint import Endpoint
+from scowl_edge.web.flex_api import FlexApi
 from scowl_edge.web.history_api import HistoryApi
 from scowl_edge.web.live import LiveFeed
 from scowl_edge.web.names import unknown
@@ -55,7 +56,14 @@ class Api:
         orders = OrderApi(published, self._view, authority, origin)
         history = HistoryApi(published, self._view, self._index_of)
         of_populations = PopulationApi(self._view, feed)
-        self.endpoints = (*self._endpoints(), *of_populations.endpoints, *history.endpoints, *orders.endpoints)
+        flex = FlexApi(published, self._view, orders)
+        self.endpoints = (
+            *self._endpoints(),
+            *of_populations.endpoints,
+            *flex.endpoints,
+            *history.endpoints,
+            *orders.endpoints,
+        )
         self._document = b""
 
     def _endpoints(self) -> tuple[Endpoint, ...]:

@@ -21,7 +21,7 @@ import structlog
 from aiohttp import web
 
 from scowl_edge.model.view import RegionView
-from scowl_edge.web import present
+from scowl_edge.web import flexibility, present
 from scowl_edge.web.codings import takes_gzip
 from scowl_edge.web.freshness import Freshness
 from scowl_edge.web.points import PointJudge
@@ -282,6 +282,7 @@ class LiveFeed:
                 b',"decisions":', lists.decisions,
                 b',"events":', lists.events,
                 b',"populations":', lists.populations,
+                b',"flex":', orjson.dumps(flexibility.summary_or_none(view, self._published.flex_unsent)),
                 b"}\n\n",
             )
         )  # fmt: skip

@@ -16,6 +16,11 @@ from scowl_edge.model.event import (
     AlarmOrder,
     AnyOrder,
     DeviceMode,
+    FlexAim,
+    FlexCancel,
+    FlexLimit,
+    FlexOverride,
+    FlexSelect,
     Order,
     Rank,
     RegionMode,
@@ -84,15 +89,15 @@ class OrderApi:
         self._origin = origin
         device, alarm = "/api/v1/devices/{device}", "/api/v1/alarms/{key}"
         self.endpoints = (
-            _endpoint(
+            order_endpoint(
                 "/api/v1/region/mode",
                 self.order_region_mode,
                 "Set the mode of the region",
                 RegionOrderIn,
                 ModeAcceptedOut,
             ),
-            _endpoint("/api/v1/region/hold", self.order_region_hold, "Hold the region, in one action", HoldIn),
-            _endpoint(
+            order_endpoint("/api/v1/region/hold", self.order_region_hold, "Hold the region, in one action", HoldIn),
+            order_endpoint(
                 f"{device}/mode",
                 self.order_device_mode,
                 "Set the mode of a device",
@@ -100,34 +105,34 @@ class OrderApi:
                 ModeAcceptedOut,
                 _DEVICE,
             ),
-            _endpoint(
+            order_endpoint(
                 f"{device}/manual",
                 self.order_device_manual,
                 "Take a device into MANUAL and hold it at a value within its envelope",
                 ManualIn,
                 parameters=_DEVICE,
             ),
-            _endpoint(
+            order_endpoint(
                 f"{device}/override",
                 self.order_device_override,
                 "Set a user's value, which goes before contracts, sheds and economy, behind safety",
                 OverrideIn,
                 parameters=_DEVICE,
             ),
-            _endpoint(
+            order_endpoint(
                 f"{device}/veto",
                 self.order_device_veto,
                 "Keep a device from being made use of, or no longer",
                 VetoIn,
                 parameters=_DEVICE,
             ),
-            _endpoint(
+            order_endpoint(
                 f"{alarm}/acknowledge", self.order_alarm_acknowledge, "Acknowledge an alarm", AlarmIn, parameters=_ALARM
             ),
-            _endpoint(
+            order_endpoint(
                 f"{alarm}/shelve", self.order_alarm_shelve, "Put an alarm out of sight", ShelveIn, parameters=_ALARM
             ),
-            _endpoint(
+            order_endpoint(
                 f"{alarm}/unshelve",
                 self.order_alarm_unshelve,
                 "Take an alarm off the shelf",
@@ -138,38 +143,38 @@ class OrderApi:
 
     async def order_region_mode(self, request: web.Request) -> web.Response:
         """Sets the region's mode."""
-        with _told(request):
-            asked = await self._read(request, RegionOrderIn)
+        with told(request):
+            asked = await self.read(request, RegionOrderIn)
             return self._set_region(request, asked, asked.mode)
 
     async def order_region_hold(self, request: web.Request) -> web.Response:
         """Sets the region's mode to hold."""
-        with _told(request):
-            return self._set_region(request, await self._read(request, HoldIn), RegionMode.HOLD)
+        with told(request):
+            return self._set_region(request, await self.read(request, HoldIn), RegionMode.HOLD)
 
     def _set_region(self, request: web.Request, asked: OrderIn, mode: str) -> web.Response:
         self._view()
         until_ms = until_utc_ms(asked.until)
         order = Order(target="", mode=mode, who=asked.who, why=asked.why, until_utc_ms=until_ms)
-        return self._accept(request, order, "/api/v1/region")
+        return self.accept(request, order, "/api/v1/region")
 
     async def order_device_mode(self, request: web.Request) -> web.Response:
         """Sets a device's mode."""
-        with _told(request):
-            asked = await self._read(request, DeviceOrderIn)
+        with told(request):
+            asked = await self.read(request, DeviceOrderIn)
             name, until_ms = self._device(request).name, until_utc_ms(asked.until)
             order = Order(target=name, mode=asked.mode, who=asked.who, why=asked.why, until_utc_ms=until_ms)
-            return self._accept(request, order, _place(name))
+            return self.accept(request, order, _place(name))
 
     async def order_device_manual(self, request: web.Request) -> web.Response:
         """Holds a device at an operator's value."""
-        with _told(request):
-            return self._set_value(request, await self._read(request, ManualIn), Rank.OPERATOR)
+        with told(request):
+            return self._set_value(request, await self.read(request, ManualIn), Rank.OPERATOR)
 
     async def order_device_override(self, request: web.Request) -> web.Response:
         """Sets a user's value."""
-        with _told(request):
-            return self._set_value(request, await self._read(request, OverrideIn), Rank.USER)
+        with told(request):
+            return self._set_value(request, await self.read(request, OverrideIn), Rank.USER)
 
     def _set_value(self, request: web.Request, asked: ManualIn | OverrideIn, rank: Rank) -> web.Response:
         device = self._device(request)
@@ -185,42 +190,42 @@ class OrderApi:
             why=asked.why,
             until_utc_ms=until_utc_ms(asked.until),
         )
-        return self._accept(request, order, _place(device.name))
+        return self.accept(request, order, _place(device.name))
 
     async def order_device_veto(self, request: web.Request) -> web.Response:
         """Sets or lifts a veto."""
-        with _told(request):
-            asked = await self._read(request, VetoIn)
+        with told(request):
+            asked = await self.read(request, VetoIn)
             device, until_ms = self._device(request), until_utc_ms(asked.until)
             if device.kind not in VETOABLE:
                 raise of_field("body", f"{device.name} is a {device.kind}; a veto is for a consumer or a store.")
             order = Veto(device=device.name, active=asked.active, who=asked.who, why=asked.why, until_utc_ms=until_ms)
-            return self._accept(request, order, _place(device.name))
+            return self.accept(request, order, _place(device.name))
 
     async def order_alarm_acknowledge(self, request: web.Request) -> web.Response:
         """Acknowledges an alarm."""
-        with _told(request):
-            return self._act(request, await self._read(request, AlarmIn), AlarmAction.ACKNOWLEDGE, 0)
+        with told(request):
+            return self._act(request, await self.read(request, AlarmIn), AlarmAction.ACKNOWLEDGE, 0)
 
     async def order_alarm_shelve(self, request: web.Request) -> web.Response:
         """Puts an alarm out of sight."""
-        with _told(request):
-            asked = await self._read(request, ShelveIn)
+        with told(request):
+            asked = await self.read(request, ShelveIn)
             return self._act(request, asked, AlarmAction.SHELVE, until_utc_ms(asked.until))
 
     async def order_alarm_unshelve(self, request: web.Request) -> web.Response:
         """Takes an alarm off the shelf."""
-        with _told(request):
-            return self._act(request, await self._read(request, AlarmIn), AlarmAction.UNSHELVE, 0)
+        with told(request):
+            return self._act(request, await self.read(request, AlarmIn), AlarmAction.UNSHELVE, 0)
 
     def _act(self, request: web.Request, asked: SignedIn, action: AlarmAction, until_ms: int) -> web.Response:
         key, known = request.match_info["key"], [alarm.key for alarm in self._view().alarms]
         if key not in known:
             raise unknown("standing alarm", key, known)
         order = AlarmOrder(key=key, action=action, who=asked.who, why=asked.why, until_utc_ms=until_ms)
-        return self._accept(request, order, "/api/v1/alarms")
+        return self.accept(request, order, "/api/v1/alarms")
 
-    async def _read(self, request: web.Request, model: type[AnyIn]) -> AnyIn:
+    async def read(self, request: web.Request, model: type[AnyIn]) -> AnyIn:
         """The body of a request that may order."""
         self._origin.check(request)
         await self._authority.may_order(request)
@@ -232,7 +237,8 @@ class OrderApi:
             raise unknown("device", name, devices)
         return devices[name]
 
-    def _accept(self, request: web.Request, order: AnyOrder, location: str) -> web.Response:
+    def accept(self, request: web.Request, order: AnyOrder, location: str) -> web.Response:
+        """Puts it into the inbox; `location` is where its effect shows."""
         self._published.order(order)
         _log.info("order taken", path=request.rel_url.raw_path, remote=request.remote, **_shown(order))
         who, why, until = order.who, order.why, present.iso_or_none(order.until_utc_ms)
@@ -249,14 +255,17 @@ class OrderApi:
         )
 
 
-def _endpoint(
+def order_endpoint(
     path: str,
     handler: Callable[[web.Request], object],
     summary: str,
     body: type[SignedIn],
     answer: type = AcceptedOut,
     parameters: dict[str, str] | None = None,
+    *,
+    unknown_name: bool = False,
 ) -> Endpoint:
+    """An order; with `parameters`, or where the body names what it is about, the name may be unknown."""
     return Endpoint(
         method="POST",
         path=path,
@@ -264,14 +273,14 @@ def _endpoint(
         summary=summary,
         answer=answer,
         status=HTTPStatus.ACCEPTED,
-        problems=((HTTPStatus.NOT_FOUND,) if parameters else ()) + _PROBLEMS,
+        problems=((HTTPStatus.NOT_FOUND,) if parameters or unknown_name else ()) + _PROBLEMS,
         body=body,
         parameters=parameters or {},
     )
 
 
 @contextmanager
-def _told(request: web.Request) -> Iterator[None]:
+def told(request: web.Request) -> Iterator[None]:
     """Logs an order that is refused, with who it says to be from."""
     try:
         yield
@@ -291,16 +300,26 @@ def _told(request: web.Request) -> Iterator[None]:
 def _shown(order: AnyOrder) -> dict[str, object]:
     """An order's fields for the log."""
     until = present.iso_or_none(order.until_utc_ms)
-    told: dict[str, object] = {"who": order.who, "why": order.why, "until": until}
+    signed: dict[str, object] = {"who": order.who, "why": order.why, "until": until}
     match order:
         case Order():
-            return told | {"target": order.target or "region", "mode": order.mode}
+            return signed | {"target": order.target or "region", "mode": order.mode}
         case ValueOrder():
-            return told | {"target": order.device, "verb": order.verb, "value": order.value, "rank": order.rank.value}
+            return signed | {"target": order.device, "verb": order.verb, "value": order.value, "rank": order.rank.value}
         case Veto():
-            return told | {"target": order.device, "veto": order.active}
+            return signed | {"target": order.device, "veto": order.active}
         case AlarmOrder():
-            return told | {"target": order.key, "action": order.action.value}
+            return signed | {"target": order.key, "action": order.action.value}
+        case FlexAim():
+            return signed | {"target": "flexibility", "stretches": len(order.curve), "relative": order.relative}
+        case FlexSelect():
+            return signed | {"target": order.esa_id, "offer": order.offer_id, "profile": order.profile_id}
+        case FlexCancel():
+            return signed | {"target": order.select_id, "at": order.at.value}
+        case FlexOverride():
+            return signed | {"target": order.esa_id, "scope": order.scope.value}
+        case FlexLimit():
+            return signed | {"target": order.esa_id or order.cem, "active": order.active, "upper_w": order.p_upper_w}
 
 
 def _check_in_use(view: RegionView, device: DeviceView) -> None:

@@ -19,7 +19,7 @@ import orjson
 from aiohttp import web
 
 from scowl_edge.model.view import RegionView
-from scowl_edge.web import populations, present, words
+from scowl_edge.web import flex_page, flexibility, populations, present, words
 from scowl_edge.web.live import LiveFeed
 from scowl_edge.web.markup import table_inside, terms
 from scowl_edge.web.population_page import sections, title_of
@@ -80,7 +80,7 @@ class Page:
         site = escape(view.site if view is not None else "scowl-edge")
         data = {}
         if view is not None:
-            data = state_of(view, self._age.oldest_s(), self._freshness.now())
+            data = state_of(view, self._age.oldest_s(), self._freshness.now(), self._published.flex_unsent)
         body = []
         for part in _body(data):
             body.append(part)
@@ -132,9 +132,13 @@ def _sections(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "ladder", "Ladder"
             for population in data.get("populations", ()):
                 yield f"population-{population['name']}", title_of(population["name"])
+            if data.get("flex") is not None:
+                yield "flex", flex_page.TITLE
 
 
-def state_of(view: RegionView, oldest_data_s: float | None, freshness: list[FreshnessOut]) -> dict[str, Any]:
+def state_of(
+    view: RegionView, oldest_data_s: float | None, freshness: list[FreshnessOut], unsent: int = 0
+) -> dict[str, Any]:
     """What the API would send: the page's cells are made from the same keys as its scripts'."""
     loaded: dict[str, Any] = orjson.loads(
         orjson.dumps(
@@ -148,6 +152,7 @@ def state_of(view: RegionView, oldest_data_s: float | None, freshness: list[Fres
                 "decisions": [present.decision(decision) for decision in view.decisions],
                 "events": [present.event(event) for event in view.events],
                 "populations": [populations.population(each) for each in view.populations],
+                "flex": flexibility.summary_or_none(view, unsent),
             }
         )
     )
@@ -161,6 +166,7 @@ def _body(data: dict[str, Any]) -> Iterator[str]:
         if table.name == _BEFORE_LADDER:
             yield _ladder(data.get("region"))
             yield from sections(data.get("populations", []))
+            yield flex_page.section(data.get("flex"))
 
 
 def _ladder(region: dict[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scowl_edge.model.event import AnyOrder
+from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.view import EventView, RegionView
 from scowl_edge.model.view import TrendRow as TrendRow
 
@@ -181,6 +182,13 @@ class Published(Protocol):
     @property
     def stores(self) -> Mapping[str, StoreFigures]:
         """Name of a file that is written (`journal`, `telemetry`) -> its figures."""
+
+    @property
+    def flex_unsent(self) -> int:
+        """Messages of flexibility that no link took, since the start; 0 where the site has no part in it."""
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        """One appliance of flexibility with its offers and selections; None if nobody knows it."""
 
     @property
     def step_lag_s(self) -> float:

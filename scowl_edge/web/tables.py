@@ -274,6 +274,78 @@ POPULATION_TREES = Table(
 """Asked for when somebody opens it, since they are hundreds."""
 
 
+FLEX = (
+    Column("Delivered of promised", "delivered_w", "delivered"),
+    Column("Promised, not measured", "unmeasured_w", "watts"),
+    Column("Goal", "goal", "reason"),
+    Column("Last plan", "plan", "reason"),
+    Column("Why", "plan_why"),
+    Column("Offers", "offers", "counts"),
+    Column("Selections of a day", "selections", "counts"),
+    Column("Appliances", "lives", "counts"),
+    Column("Overridden", "overrides", "counts"),
+    Column("Fail-safe entries", "failsafe_entries", "count"),
+    Column("The site's limit", "site_limit_state", "word"),
+    Column("Links up", "peers_up", "count"),
+    Column("Links down", "peers_down", "count"),
+    Column("Refused messages", "refused", "counts"),
+)
+"""Flexibility at a glance."""
+
+FLEX_TABLES = (
+    Table(
+        "selections",
+        "Selected",
+        (
+            Column("Appliance", "esa_id"),
+            Column("State", "state", "word"),
+            Column("Counts as", "standing", "word"),
+            Column("From (UTC)", "start", "time"),
+            Column("To (UTC)", "end", "time"),
+            Column("For", "mode", "word"),
+            Column("Event", "event_ref"),
+            Column("Ended by", "code", "word"),
+        ),
+        "Nothing was selected.",
+        "select_id",
+        (("state", "ABORTED", "bad"), ("state", "OVERRIDDEN", "warn"), ("state", "REJECTED", "warn")),
+        caption="What is selected, what it counts for, and what became of it",
+    ),
+    Table(
+        "offers",
+        "Offered",
+        (
+            Column("Appliance", "esa_id"),
+            Column("State", "state", "word"),
+            Column("Starts from (UTC)", "start_earliest", "time"),
+            Column("Starts by (UTC)", "start_latest", "time"),
+            Column("Profiles", "text"),
+        ),
+        "Nobody offers anything.",
+        "offer_id",
+        caption="What appliances offer, those that may be selected first",
+    ),
+    Table(
+        "appliances",
+        "Appliances, those in trouble first",
+        (
+            Column("Appliance", "esa_id"),
+            Column("Kind", "kind", "word"),
+            Column("Stands", "life", "word"),
+            Column("Does", "running", "word"),
+            Column("Limit", "limit_state", "word"),
+            Column("Counted on", "weight_ppm", "ppm"),
+            Column("Look at", "trouble"),
+            Column("Manager", "cem"),
+        ),
+        "There is no appliance.",
+        "esa_id",
+        (("life", "SUSPENDED", "bad"), ("limit_state", "FAILSAFE", "bad"), ("life", "DETACHED", "warn")),
+    ),
+)
+"""Tables over the short lists of flexibility."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rungs:
     """One direction of the ladder."""
@@ -349,6 +421,10 @@ def layout() -> dict[str, Any]:
             "entries": [asdict(entry) for entry in POPULATION],
             "tables": [{**asdict(table), "list": table.list_name} for table in POPULATION_TABLES],
             "trees": {**asdict(POPULATION_TREES), "list": POPULATION_TREES.list_name},
+        },
+        "flex": {
+            "entries": [asdict(entry) for entry in FLEX],
+            "tables": [{**asdict(table), "list": table.list_name} for table in FLEX_TABLES],
         },
         "rungs": RUNGS,
         "words": WORDS,

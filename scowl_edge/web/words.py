@@ -73,6 +73,52 @@ WORDS = {
     "timed_out": "timed out",
     "no_effect": "no effect",
     "in_doubt": "in doubt",
+    # Flexibility: where appliances, selections and limits stand, and why they ended.
+    "UNREGISTERED": "unknown",
+    "AUTHENTICATING": "being checked",
+    "REGISTERED": "registered",
+    "INITIALISING": "being set up",
+    "NORMAL": "in service",
+    "OPTED_OUT": "opted out",
+    "SUSPENDED": "faulty",
+    "DETACHED": "not heard",
+    "DEREGISTERED": "gone",
+    "PENDING": "asked",
+    "ACCEPTED": "accepted",
+    "SCHEDULED": "scheduled",
+    "ACTIVE": "runs",
+    "INTERRUPTED": "paused",
+    "COMPLETED": "completed",
+    "CANCELLED": "cancelled",
+    "OVERRIDDEN": "overridden",
+    "ABORTED": "aborted",
+    "REJECTED": "rejected",
+    "EXPIRED": "expired",
+    "WITHDRAWN": "withdrawn",
+    "NOTHING": "nothing",
+    "PLEDGED": "pledged",
+    "EFFECTIVE": "effective",
+    "ROUTINE": "routine",
+    "RESPONSE": "response",
+    "INIT": "fail-safe, never told",
+    "UNLIMITED": "unlimited",
+    "LIMITED": "limited",
+    "FAILSAFE": "fail-safe",
+    "AUTONOMOUS": "left alone",
+    "OFFLINE": "offline",
+    "IDLE": "idle",
+    "RUNNING": "runs",
+    "PAUSED": "pauses",
+    "FAULT": "faulty",
+    "EVSE": "charge point",
+    "SPACE_HEATING": "heating",
+    "WATER_HEATING": "hot water",
+    "COOLING": "cooling",
+    "BATTERY": "battery",
+    "COLD": "cold store",
+    "WET": "washing",
+    "OTHER": "other",
+    "flex": "flexibility",
 }
 """Other names that programs use -> what people read; any further name is its own word."""
 
@@ -219,6 +265,13 @@ def _counts(value: Row, _: Row) -> str:
     return ", ".join(f"{word(why)} {count:,}" for why, count in value.items() if count) or "none"
 
 
+def _delivered(delivered_w: int, row: Row) -> str:
+    promised_w = row["promised_w"]
+    # What is promised to be fed back is below nothing, as what is delivered of it.
+    sign = -1 if promised_w < 0 else 1
+    return f"{watts(delivered_w)} of {watts(promised_w)} ({percent(sign * delivered_w, sign * promised_w)})"
+
+
 KINDS: dict[str, Callable[[Any, Row], str]] = {
     "text": lambda value, _: str(value),
     "word": lambda value, _: word(value),
@@ -245,6 +298,8 @@ KINDS: dict[str, Callable[[Any, Row], str]] = {
     "population": _population,
     "counts": _counts,
     "limits": _limits,
+    "delivered": _delivered,
+    "ppm": lambda value, _: f"{value // 10_000} %",
 }
 """Kinds that say a dash for what is not known."""
 

@@ -147,12 +147,14 @@ export class Live {
     const lists = [...new Set(layout.tables.map((table) => table.list)), "freshness", "populations"];
     const { signal } = this.attempt;
     for (const until = performance.now() + 60000; performance.now() < until && !signal.aborted; ) {
-      const [region, ...answers] = await Promise.all([
+      const [region, flex, ...answers] = await Promise.all([
         getJson("region"),
+        // Most sites have no part in it, and so no such object.
+        getJson("flex").catch(() => null),
         ...lists.map(async (list) => (await getJson(list))[list]),
       ]);
       this.heardAt = performance.now();
-      this.take({ region, ...Object.fromEntries(lists.map((list, n) => [list, answers[n]])) });
+      this.take({ region, flex, ...Object.fromEntries(lists.map((list, n) => [list, answers[n]])) });
       await pause(everyMs, signal);
     }
   }

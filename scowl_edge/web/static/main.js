@@ -1,6 +1,7 @@
 // Puts the page together: one state comes in, everything that shows a part of it takes it over.
 
 import { DevicePanel } from "./device.js";
+import { Flexibility } from "./flexibility.js";
 import { Header } from "./header.js";
 import { Live } from "./live.js";
 import * as orders from "./orders.js";
@@ -18,6 +19,7 @@ let drawn = null;
 const header = new Header();
 const panel = new DevicePanel();
 const populations = new Populations();
+const flexibility = new Flexibility();
 const openDevice = (name) => panel.open(state?.devices.find((device) => device.name === name));
 
 /** Acknowledge and shelve, as far as they fit the alarm. */
@@ -52,6 +54,7 @@ function draw() {
   header.update(state);
   for (const table of tables) table.update(state[table.declared.list]);
   populations.update(state.populations);
+  flexibility.update(state.flex);
   panel.update(state.devices);
   countShown();
 }

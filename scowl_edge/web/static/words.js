@@ -111,6 +111,12 @@ function counts(value) {
   return told.map(([why, n]) => `${word(why)} ${count(n)}`).join(", ") || "none";
 }
 
+/** What is promised to be fed back is below nothing, as what is delivered of it. */
+function delivered(value, row) {
+  const sign = row.promised_w < 0 ? -1 : 1;
+  return `${watts(value)} of ${watts(row.promised_w)} (${percent(sign * value, sign * row.promised_w)})`;
+}
+
 /** Kinds that have a word for what is not known. */
 const knowNothingToo = {
   "worst": (value, row) => {
@@ -151,6 +157,8 @@ const kinds = {
   "served": served,
   "population": (value, row) => `${count(value)}, ${row.kind}, ${row.compiled ? "compiled" : "plain Python"}`,
   "counts": counts,
+  "delivered": delivered,
+  "ppm": (value) => `${Math.floor(value / 1e4)} %`,
 };
 
 /** One value of an API object in words. */

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from scowl_edge.cli.demo import populated
+from scowl_edge.issuing import Issuer
 from tests.integration.monitoring.grafana_schema import VERSIONS, faults
 from tests.integration.monitoring.real_prometheus import Prometheus
 from tests.system.black_box import Site, wait_for
@@ -51,12 +52,32 @@ def choices(board: dict[str, Any], prometheus: Prometheus) -> dict[str, str]:
     return chosen
 
 
+def flexible(folder: Path) -> str:
+    """A part in flexibility for the demo: manager and provider in one, with nobody else."""
+    issuer = Issuer(folder / "ca.pem", folder / "ca.key")
+    issuer.create("demo")
+    issuer.issue("dsrsp:demo", ["127.0.0.1"], folder / "node.pem", folder / "node.key", node="dsrsp:demo")
+    place = "{file: %s}"
+    tls = ", ".join(
+        f"{key}: {place % (folder / name)}"
+        for key, name in (("certificate", "node.pem"), ("key", "node.key"), ("authority", "ca.pem"))
+    )
+    failsafe = "failsafe: {import: 1 kW, export: 0 W}"
+    return f"""
+flex:
+  listen: 127.0.0.1:0
+  tls: {{{tls}}}
+  provider: {{node: "dsrsp:demo", {failsafe}}}
+  manager: {{node: "cem:demo", provider: "dsrsp:demo", {failsafe}, appliances: 1}}
+"""
+
+
 def test_every_panel_answers(
     demo: Site, prometheus: Callable[[str], Prometheus], promtool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A town so small that compiling its kernels would take longer than all the rest.
     monkeypatch.setenv("SCOWL_KERNELS", "plain")
-    demo.file.write_text(populated(demo.file.read_text(), 300))
+    demo.file.write_text(populated(demo.file.read_text(), 300) + flexible(demo.file.parent))
     simulation = demo.simulate()
     http = demo.daemon().ready()
     scraper = prometheus(http.url.removeprefix("http://"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,17 @@ import numpy as np
 from scowl_edge.inbox import PointTable
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.event import AnyOrder
+from scowl_edge.model.flex_view import (
+    FlexAccountView,
+    FlexApplianceView,
+    FlexGoalView,
+    FlexOfferView,
+    FlexPeerView,
+    FlexPlanView,
+    FlexProfileView,
+    FlexSelectionView,
+    FlexView,
+)
 from scowl_edge.model.reason import Reason
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.view import (
@@ -113,6 +124,8 @@ class State:
     history: History | None = None
     turned: asyncio.Event = field(default_factory=asyncio.Event)
     durable: asyncio.Event = field(default_factory=asyncio.Event)
+    appliances: dict[str, FlexApplianceView] = field(default_factory=dict)
+    flex_unsent: int = 5
     asked: int = 0
     """How often somebody waited for what is durable."""
 
@@ -121,6 +134,9 @@ class State:
 
     def region(self) -> RegionView | None:
         return self.view
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        return self.appliances.get(esa_id)
 
     def health(self) -> Mapping[str, Check]:
         return self.checks
@@ -248,6 +264,111 @@ def population(name: str = "town", **changes: object) -> PopulationView:
         "clamped": (ClampedView(place="slot 7", identity="0" * 31 + "a", times=255, most_w=4_000),),
     }  # fmt: skip
     return PopulationView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def flex_offer(**changes: object) -> FlexOfferView:
+    """A washing machine that may be selected, but for the changes."""
+    profile = FlexProfileView(
+        profile_id="io-1", kind="IO", length_s=7_200, energy_wh=1_100, least_w=100, most_w=2_000, default=True
+    )
+    fields: dict[str, object] = {
+        "esa_id": "washer-1", "offer_id": "offer-1", "rev": 3, "state": "selectable", "modes": ("ROUTINE", "RESPONSE"),
+        "valid_until_utc_ms": NOON_UTC_MS + 900_000, "start_earliest_utc_ms": NOON_UTC_MS + 600_000,
+        "start_latest_utc_ms": NOON_UTC_MS + 7_200_000,
+        "profiles": (profile, replace(profile, profile_id="md-1", kind="MD", default=False)),
+    }  # fmt: skip
+    return FlexOfferView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def flex_selection(**changes: object) -> FlexSelectionView:
+    """A charger that runs as selected, but for the changes."""
+    fields: dict[str, object] = {
+        "select_id": "sel-1", "esa_id": "charger-1", "offer_id": "offer-2", "profile_id": "md-2", "state": "ACTIVE",
+        "standing": "EFFECTIVE", "mode": "RESPONSE", "start_utc_ms": NOON_UTC_MS - 600_000,
+        "end_utc_ms": NOON_UTC_MS + 3_000_000, "code": "", "event_ref": "peak", "cancelling": False,
+    }  # fmt: skip
+    return FlexSelectionView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def flex_appliance(**changes: object) -> FlexApplianceView:
+    """A washing machine that offers, but for the changes."""
+    fields: dict[str, object] = {
+        "esa_id": "washer-1", "cem": "cem:house-4", "kind": "WET", "life": "NORMAL", "running": "IDLE",
+        "p_max_w": 2_000, "p_min_w": 0, "rev": 3, "override": "", "override_by": "", "override_until_utc_ms": 0,
+        "limit_state": "UNLIMITED", "weight_ppm": 1_000_000, "faults": (), "offers": (flex_offer(),),
+    }  # fmt: skip
+    return FlexApplianceView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def flex_view(**changes: object) -> FlexView:
+    """A manager and provider with two appliances, of which one runs as selected, but for the changes."""
+    charger = flex_appliance(
+        esa_id="charger-1", kind="EVSE", running="RUNNING", faults=("UNDER_DELIVERED",), weight_ppm=700_000, offers=(),
+        selections=(flex_selection(),), limit_state="FAILSAFE",
+    )  # fmt: skip
+    fields: dict[str, object] = {
+        "manager": "cem:house-4",
+        "provider": "dsrsp:grid-co",
+        "peers": (
+            FlexPeerView(node="cem:house-5", up=False, appliances=0),
+            FlexPeerView(node="cem:house-4", up=True, appliances=2),
+        ),
+        "peers_up": 1,
+        "peers_down": 1,
+        "lives": (("NORMAL", 2), ("DETACHED", 0)),
+        "offers": (("selectable", 1), ("selected", 0)),
+        "selections": (("ACTIVE", 1), ("COMPLETED", 0)),
+        "limit_states": (("UNLIMITED", 1), ("FAILSAFE", 1)),
+        "site_limit_state": "UNLIMITED",
+        "overrides": (("GRID", 1), ("ALL", 0)),
+        "failsafe_entries": 2,
+        "refused": (("STALE_REV", 7),),
+        "goal": FlexGoalView(
+            number=3, mode="RESPONSE", relative=True, begin_utc_ms=NOON_UTC_MS, end_utc_ms=NOON_UTC_MS + 3_600_000,
+            power_w=-4_000, event_ref="peak", emergency=False, who="Ada", why="evening peak",
+        ),
+        "plan": FlexPlanView(
+            number=9, picks=1, objective=250, idle_objective=1_000, bound=240, gap_ppm=1_234, excess_w=0,
+            reasons=("charger-1 waits for the night: 4 kW less at six",), overloads=(),
+        ),
+        "plans": 9,
+        "plans_failed": 1,
+        "plan_due_in_ms": 120_500,
+        "promised_w": 3_600,
+        "delivered_w": 3_000,
+        "intended_w": 7_200,
+        "unmeasured_w": 500,
+        "asked_wh": 1_800,
+        "credited_wh": 1_500,
+        "short_wh": 300,
+        "unproven_wh": 0,
+        "accounts": 1,
+        "accounts_counted": 1,
+        "reports_waiting": 4,
+        "reports_dropped": 0,
+        "findings": (("charger-1", Reason("test-under", (3_000,))),),
+        "offer_list": (flex_offer(),),
+        "selection_list": (flex_selection(),),
+        "account_list": (
+            FlexAccountView(
+                select_id="sel-1", esa_id="charger-1", cem="cem:house-4", event_ref="peak", state="ACTIVE",
+                begin_utc_ms=NOON_UTC_MS - 600_000, end_utc_ms=NOON_UTC_MS + 3_000_000, baseline_wh=3_600,
+                promised_wh=1_800, delivered_wh=2_100, asked_wh=1_800, credited_wh=1_500, short_wh=300,
+                unproven_wh=0, settled=False,
+            ),
+        ),
+        "appliance_list": (charger, flex_appliance()),
+        "appliance_ids": ("charger-1", "washer-1"),
+        "open_ids": ("sel-1",),
+    }  # fmt: skip
+    return FlexView(**(fields | changes))  # type: ignore[arg-type]
+
+
+def flexible(state: State, **changes: object) -> None:
+    """Gives a site its part in flexibility."""
+    view = flex_view(**changes)
+    state.view = region_view(flex=view)
+    state.appliances = {each.esa_id: each for each in view.appliance_list}
 
 
 def region_view(**changes: object) -> RegionView:

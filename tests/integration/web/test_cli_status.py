@@ -15,7 +15,7 @@ from aiohttp import web
 
 from scowl_edge.web import TokenSource
 from scowl_edge.web.words import RUNGS
-from tests.integration.web.cabinet import TOKEN, Site, State, device, population, region_view, serving_site
+from tests.integration.web.cabinet import TOKEN, Site, State, device, flexible, population, region_view, serving_site
 
 COMMAND = (sys.executable, "-m", "scowl_edge.cli")
 
@@ -156,6 +156,17 @@ async def test_who_gave_way_and_the_ladder(site: Site) -> None:
     assert f"2. {RUNGS['restore-shed']} ◀ now" in out
     assert out.count("◀ now") == 1
     assert out.index("Shed or cut off") < out.index("home-1") < out.index("Trees")
+
+
+async def test_flexibility_where_a_site_has_a_part_in_it(site: Site) -> None:
+    _, out, _ = await run("status", site.url)
+    assert "Flexibility" not in out
+    flexible(site.state)
+    code, out, err = await run("status", site.url)
+    assert (code, err) == (0, "")
+    told = out.partition("Flexibility")[2].partition("Ratings")[0]
+    for words in ("3 kW of 3.6 kW (83 %)", "a change of -4 kW", "runs", "effective", "delivers less than promised"):
+        assert words in told, (words, told)
 
 
 async def test_a_population_in_a_few_lines(site: Site) -> None:

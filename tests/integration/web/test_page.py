@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from scowl_edge.model.view import AlarmView, RatingView, Reason, TreeView
-from scowl_edge.web.tables import LADDER, TABLES
+from scowl_edge.web.tables import FLEX_TABLES, LADDER, TABLES
 from scowl_edge.web.words import RUNGS
 from tests.integration.web.cabinet import NOON_UTC_MS, Site, device, population, region_view
 
@@ -287,8 +287,8 @@ async def test_before_the_first_step(site: Site) -> None:
     shown, text, _ = await read(site)
     assert "Starting: the first step is not done yet." in text
     assert set(shown.entries.values()) == {"–"}
-    assert [len(rows) for rows in shown.rows.values()] == [1] * len(TABLES)
-    assert len(shown.captions) == len(TABLES)
+    assert [len(rows) for rows in shown.rows.values()] == [1] * len((*TABLES, *FLEX_TABLES))
+    assert len(shown.captions) == len((*TABLES, *FLEX_TABLES))
 
 
 def test_every_rung_that_the_core_names_has_words() -> None:

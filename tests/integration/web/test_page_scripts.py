@@ -22,6 +22,9 @@ from tests.integration.web.cabinet import (
     Site,
     State,
     device,
+    flex_appliance,
+    flex_selection,
+    flex_view,
     population,
     population_tree,
     region_view,
@@ -119,6 +122,16 @@ def of_everything() -> dict[str, object]:
             ),
             population("third", wanted_w=3, served_w=2, members=(1_234_567,) * 8),
         ),
+        "flex": flex_view(
+            promised_w=-5_000, delivered_w=-2_345, appliance_list=(
+                flex_appliance(life="DETACHED", override="GRID", override_by="USER"),
+                flex_appliance(esa_id=NASTY, life="SUSPENDED", weight_ppm=50_999, limit_state=""),
+            ),
+            selection_list=tuple(
+                flex_selection(select_id=f"s{n}", state=state, code=code, start_utc_ms=0)
+                for n, (state, code) in enumerate((("ABORTED", "DEVIATION"), ("OVERRIDDEN", ""), ("no-such-state", "")))
+            ),
+        ),
     }  # fmt: skip
 
 
@@ -187,6 +200,25 @@ async def test_a_population_lives_and_shows_its_trees_when_asked(site: Site, chr
     assert len(set(await page.run(ids))) == len(await page.run(ids)), "an id stands twice"
     site.state.step(step=45, populations=())
     await page.until("!document.querySelector('.population, nav a[href^=\"#population\"]')", "it is gone")
+    assert page.troubles == []
+
+
+async def test_flexibility_shows_itself_where_a_site_has_a_part_in_it(site: Site, chromium: Browser) -> None:
+    page = await opened(chromium, site.url)
+    assert await page.run("document.getElementById('flex').hidden")
+    site.state.step(flex=flex_view())
+    await page.until("Boolean(document.querySelector('nav a[href=\"#flex\"]'))", "there is a way to it")
+    said = "document.getElementById('flex').innerText"
+    shown = await page.until(f"{said}.includes('3 kW of 3.6 kW (83 %)') && {said}", "delivered stands against promised")
+    for words in ("a change of -4 kW", "charger-1 waits for the night", "washer-1", "delivers less than promised"):
+        assert words in shown, words
+    site.state.step(step=44, flex=flex_view(delivered_w=3_600))
+    await page.until(f"{said}.includes('(100 %)')", "the next step is shown")
+    ids = "[...document.querySelectorAll('[id]')].map((node) => node.id)"
+    assert len(set(await page.run(ids))) == len(await page.run(ids)), "an id stands twice"
+    site.state.step(step=45, flex=None)
+    await page.until("document.getElementById('flex').hidden", "it is gone")
+    assert await page.run("document.querySelector('nav a[href=\"#flex\"]')") is None
     assert page.troubles == []
 
 

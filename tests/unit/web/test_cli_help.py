@@ -22,6 +22,13 @@ def test_help_teaches_with_an_example(command: str) -> None:
     assert f"Example: scowl-edge {command}" in result.output
 
 
+@pytest.mark.parametrize("command", ["offers", "select", "cancel", "override", "report", "schema"])
+def test_help_of_flexibility_teaches_too(command: str) -> None:
+    result = CliRunner().invoke(main, ["dsr", command, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: scowl-edge dsr {command}" in result.output
+
+
 def test_help_lists_all_commands() -> None:
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
