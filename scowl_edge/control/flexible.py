@@ -40,6 +40,8 @@ HORIZON_MS = 48 * 3_600_000
 """How far a level reaches that should hold always; it is set anew before it ends."""
 BLOCKS_OF = 64
 """Appliances of which each step's digest covers those of one block."""
+ANSWERS = 3
+"""A start is planned so many times ahead as an appliance has time to answer: for the plan, the way and the answer."""
 MOST_NOTES = 20
 """Of what happened in one step that are kept for people."""
 
@@ -326,5 +328,8 @@ def _terms(part: ProviderPart) -> Terms:
         slot_ms=part.slot_ms,
         slots=part.slots,
         replan_ms=part.replan_ms,
+        accept_ms=part.accept_ms,
+        answer_ms=ANSWERS * part.accept_ms,
+        job_ms=part.job_ms,
         moves=part.moves,
     )

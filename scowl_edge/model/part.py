@@ -45,6 +45,10 @@ class ProviderPart:
     """That the sum should keep to; None: nothing is selected by itself."""
     response: bool
     """Whether selections for it are RESPONSE."""
+    accept_ms: int = 10_000
+    """How long an appliance may take to answer a selection."""
+    job_ms: int = 60_000
+    """How long a plan may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
