@@ -13,11 +13,25 @@ from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_timing import Timers
 from scowl_edge.dsr.identity import identity
 from scowl_edge.dsr.instant import Now
-from scowl_edge.model.exchange import Ack, AckStatus, Body, Code, Message, NodeRole, Override, Report, ReportKind
+from scowl_edge.model.exchange import (
+    Ack,
+    AckStatus,
+    Body,
+    Code,
+    Message,
+    NodeRole,
+    Outcome,
+    Override,
+    RegisterResult,
+    Report,
+    ReportKind,
+)
 from simulators.appliances.simulated import SimulatedAppliance
 
 MOST_UNSENT = 1_500
 """Reports of a minute that are kept for a manager that is away; beyond that the oldest go."""
+
+MOST_REFUSALS = 20
 
 
 class WiredAppliance:
@@ -108,7 +122,14 @@ class WiredAppliance:
 
     def message(self, link: str, message: Message) -> None:
         """Takes what the manager says."""
-        told = self.appliance.hear(message.body, self._now())
+        body = message.body
+        if isinstance(body, RegisterResult):
+            # What follows from it comes by `init`.
+            if body.outcome is Outcome.REJECTED:
+                self._refused(f"registration {body.outcome.value}")
+            self.dialer.link.stored(message.id)
+            return
+        told = self.appliance.hear(body, self._now())
         ack = next(body for body in told if isinstance(body, Ack))
         if ack.status is AckStatus.OK:
             self.dialer.link.stored(message.id)
@@ -119,10 +140,13 @@ class WiredAppliance:
     def answered(self, link: str, message_id: str, ack: Ack | None, cause: str) -> None:
         """A report that the manager has is his; what he refused is kept for whoever looks."""
         if ack is None or ack.status is not AckStatus.OK:
-            self.refusals = [*self.refusals, cause if ack is None else f"{ack.code}: {ack.detail}"][-20:]
+            self._refused(cause if ack is None else f"{ack.code}: {ack.detail}")
         if ack is not None:
             # Refused or stored: told again it would be answered the same.
             self._unsent.pop(message_id, None)
+
+    def _refused(self, why: str) -> None:
+        self.refusals = [*self.refusals, why][-MOST_REFUSALS:]
 
     def link_changed(self, changed: FlexLinkChanged) -> None:
         """A new link begins with who this is, and all that stands."""
