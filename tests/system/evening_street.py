@@ -21,13 +21,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from black_box import Http, Running, call, wait_for
+from black_box import Http, Running, wait_for
 from pymodbus.client import ModbusTcpClient
+
+from scowl_edge.clocks import RateClock, SystemClock
+from scowl_edge.dsr import work
+from scowl_edge.issuing import Issuer
 
 RATE = 60
 HOMES = 12
 SEED = 5
-BEGIN_H = 16.75
+BEGIN_H = 17.0
 MANAGERS = 3
 FAILSAFE_W = 4_200
 LEVEL_KW = 9
@@ -55,14 +59,15 @@ _MANAGER = """  peers: {{grid: {{node: "dsrsp:grid", url: "https://127.0.0.1:{pr
 class Side:
     """One of the two: all its processes, and what its meter showed."""
 
-    def __init__(self, folder: Path, base_port: int, level_kw: int | None, midnight: datetime) -> None:
+    def __init__(self, folder: Path, base_port: int, level_kw: int | None) -> None:
         folder.mkdir(parents=True)
-        self.folder, self.base_port, self.midnight = folder, base_port, midnight
+        self.folder, self.base_port = folder, base_port
         self.files: dict[str, Path] = {}
         self.running: dict[str, Running] = {}
         self.samples: list[tuple[int, int, int, int]] = []
         """(meter's UTC ms, W, W·ms in, W·ms out)."""
-        assert call("pki", "authority", "--authority", str(folder)).returncode == 0
+        self.issuer = Issuer(folder / "authority.pem", folder / "authority.key")
+        self.issuer.create("an evening")
         level = "" if level_kw is None else f", level: {level_kw} kW"
         self._file("grid", "dsrsp:grid", 0, _PROVIDER.format(level=level))
         for i in range(MANAGERS):
@@ -78,11 +83,9 @@ class Side:
         return self.base_port + 1 + i
 
     def _file(self, name: str, node: str, offset: int, extra: str) -> None:
-        done = call("pki", "issue", node, "--authority", str(self.folder))
-        assert done.returncode == 0, done.stderr
-        text = _DAEMON.format(
-            name=name, http=self.base_port + 50 + offset, port=self.base_port + offset, stem=node.replace(":", "-")
-        )
+        stem = node.replace(":", "-")
+        self.issuer.issue(node, (), self.folder / f"{stem}.pem", self.folder / f"{stem}.key", node=node)
+        text = _DAEMON.format(name=name, http=self.base_port + 50 + offset, port=self.base_port + offset, stem=stem)
         self.files[name] = self.folder / f"{name}.yaml"
         self.files[name].write_text(text + extra)
 
@@ -107,17 +110,21 @@ class Side:
         wait_for(is_ready, SOON_S, f"{name} is ready")
         http.close()
 
-    def start_street(self) -> None:
-        """Starts the street; returns when it lives."""
+    def start_street(self, midnight: datetime) -> None:
+        """Starts the street; does not wait for it."""
         options = [
             "simulator", "appliances", "--homes", str(HOMES), "--seed", str(SEED), "--authority", str(self.folder),
             "--clock-rate", str(RATE), "--meter", f"127.0.0.1:{self.base_port + 90}",
             "--control", f"127.0.0.1:{self.base_port + 91}", "--failsafe", str(FAILSAFE_W),
-            "--midnight", self.midnight.strftime("%Y-%m-%dT%H:%M:%S"),
+            "--midnight", midnight.strftime("%Y-%m-%dT%H:%M:%S"),
         ]  # fmt: skip
         for i in range(MANAGERS):
             options += ["--manager", self.manager(i), "--url", f"https://127.0.0.1:{self.port(i)}"]
-        self.running["street"] = street = Running(options, self.folder / "street.log")
+        self.running["street"] = Running(options, self.folder / "street.log")
+
+    def connect(self) -> None:
+        """To the street's ports; returns when it lives."""
+        street = self.running["street"]
         self.reaction_s = int(street.line(r"reaction: (\d+) s .*").group(1))
         self.appliances = int(street.line(r"appliances: (\d+)").group(1))
         self.control = Http(f"http://127.0.0.1:{self.base_port + 91}")
@@ -167,15 +174,8 @@ class Evening:
 
     def play(self) -> None:
         """All of it."""
-        # The clock of a process at this rate: ahead of the wall's by what the multiplied boot-time clock is.
-        uptime_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
-        now_ms = time.time_ns() // 1_000_000 + (RATE - 1) * uptime_ms
-        lead_ms = 20_000 * RATE
-        midnight_ms = (now_ms + lead_ms - int(BEGIN_H * 3_600_000)) // 900_000 * 900_000
-        midnight = datetime.fromtimestamp(midnight_ms / 1000, UTC)
-        self.seen["midnight_ms"] = midnight_ms
-        with_it = Side(self.folder / "with", 21_000, LEVEL_KW, midnight)
-        without = Side(self.folder / "without", 22_000, None, midnight)
+        with_it = Side(self.folder / "with", 21_000, LEVEL_KW)
+        without = Side(self.folder / "without", 22_000, None)
         self.sides = [with_it, without]
         names = ["grid", *(f"house-{i}" for i in range(MANAGERS))]
         for side in self.sides:
@@ -184,8 +184,12 @@ class Evening:
         for side in self.sides:
             for offset, name in enumerate(names):
                 side.ready(name, offset)
+        midnight_ms = (RateClock(RATE, SystemClock()).utc_ms() - int(BEGIN_H * 3_600_000)) // 900_000 * 900_000
+        self.seen |= {"midnight_ms": midnight_ms, "homes": HOMES, "seed": SEED}
         for side in self.sides:
-            side.start_street()
+            side.start_street(datetime.fromtimestamp(midnight_ms / 1000, UTC))
+        for side in self.sides:
+            side.connect()
         begun_ms = max(side.sample() for side in self.sides)
         self.until_ms = begun_ms + int(self.hours * 3_600_000)
         self.seen |= {"begun_ms": begun_ms, "reaction_s": with_it.reaction_s, "appliances": with_it.appliances}
@@ -293,6 +297,8 @@ def main() -> None:
     """Plays and writes down."""
     folder, hours = Path(sys.argv[1]), float(sys.argv[2])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=SOON_S)
+    # Else an hour of the evening could pass while the provider's worker compiles.
+    work.warm()
     evening = Evening(folder, hours)
     try:
         evening.play()
