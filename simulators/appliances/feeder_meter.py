@@ -6,6 +6,8 @@ input registers, unit 1, big-endian
 2   uint64  energy towards the homes, W·ms
 6   uint64  energy from the homes, W·ms
 10  uint64  the meter's own clock, ms since 1970
+14  uint64  end of the latest quarter of an hour, ms since 1970; 0: none yet
+18  int64   energy at that moment: towards the homes less from the homes, W·ms
 ```
 
 All of a read is of one moment.
@@ -25,8 +27,8 @@ from simulators.wire.frames import Frame, Framing, exception
 from simulators.wire.intake import Intake
 
 UNIT = 1
-WORDS = 14
-_LAYOUT = struct.Struct(">iQQQ")
+WORDS = 22
+_LAYOUT = struct.Struct(">iQQQQq")
 _NO_SUCH_UNIT = 0x0B
 
 
@@ -38,6 +40,8 @@ class FeederMeter:
     import_wms: int = 0
     export_wms: int = 0
     utc_ms: int = 0
+    quarter_ms: int = 0
+    quarter_wms: int = 0
 
     def show(self, power_w: int, energy_wms: int, utc_ms: int) -> None:
         """Takes the present power, and the energy since the last call (+ is towards the homes)."""
@@ -47,6 +51,10 @@ class FeederMeter:
         else:
             self.export_wms -= energy_wms
 
+    def quarter(self, utc_ms: int, energy_wms: int) -> None:
+        """Takes what had flowed when a quarter of an hour ended."""
+        self.quarter_ms, self.quarter_wms = utc_ms, energy_wms
+
     def read(self, table: Table, address: int, count: int) -> list[int]:
         """Registers as they are now.
 
@@ -55,7 +63,9 @@ class FeederMeter:
         """
         if table is not Table.INPUT or address + count > WORDS:
             raise ModbusException(ILLEGAL_ADDRESS)
-        data = _LAYOUT.pack(self.power_w, self.import_wms, self.export_wms, self.utc_ms)
+        data = _LAYOUT.pack(
+            self.power_w, self.import_wms, self.export_wms, self.utc_ms, self.quarter_ms, self.quarter_wms
+        )
         return list(struct.unpack(f">{WORDS}H", data))[address : address + count]
 
     def write(self, table: Table, address: int, words: list[int]) -> None:

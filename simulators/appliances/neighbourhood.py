@@ -21,13 +21,14 @@ from scowl_edge.model.exchange import Override
 from scowl_edge.model.profile import NANO, nearest
 from simulators.appliances.feeder_meter import FeederMeter
 from simulators.appliances.households import DAY_MS, Member, base_load, street
-from simulators.appliances.simulated import SimulatedAppliance, grown, registration
+from simulators.appliances.simulated import QUARTER_MS, SimulatedAppliance, grown, registration
 from simulators.appliances.wired import WiredAppliance
 
 LIVE_S = 0.5
 """Real seconds between two looks at the physics; messages are taken at once."""
 DAYS = 2
 HEARTBEAT_S = 30
+CLOCKS_APART_MS = 1_000
 
 
 class StreetError(ScowlError):
@@ -158,11 +159,18 @@ class Neighbourhood:
             one.live()
             # Links are served between two appliances, one of which may be making its offers.
             await asyncio.sleep(0)
-        self.base_wms += nearest(self._base.energy_quanta(self._counted_ms, utc_ms), 2 * NANO)
-        self._counted_ms = utc_ms
+        # They have lived beyond it, each by a little more; clocks that are read apart differ by a ms.
+        quarter_ms = (utc_ms - CLOCKS_APART_MS) // QUARTER_MS * QUARTER_MS
+        if quarter_ms > max(self.begun_ms, self.meter.quarter_ms):
+            flexible_wms = sum(one.appliance.quarters_wms[quarter_ms] for one in self.appliances.values())
+            self.meter.quarter(quarter_ms, flexible_wms + self._base_until(quarter_ms))
+        self.base_wms, self._counted_ms = self._base_until(utc_ms), utc_ms
         total_wms = self.base_wms + sum(one.appliance.energy_wms for one in self.appliances.values())
         self.meter.show(self.power_w, total_wms - self._counted_wms, utc_ms)
         self._counted_wms = total_wms
+
+    def _base_until(self, utc_ms: int) -> int:
+        return nearest(self._base.energy_quanta(self.begun_ms, utc_ms), 2 * NANO)
 
 
 def _appliance(

@@ -32,6 +32,8 @@ from scowl_edge.model.profile_slots import slot_means
 
 S = TypeVar("S")
 WH_WMS = 3_600_000
+QUARTER_MS = 900_000
+MOST_QUARTERS = 8
 LOOK_EVERY_MS = 300_000
 """How often it looks whether its offers still hold, if it did not go on as they reckon; an event makes it look at once.
 
@@ -111,6 +113,8 @@ class SimulatedAppliance(Generic[S]):
         """As of the last step."""
         self.energy_wms = 0
         """Meter: all that was ever taken, less what was given."""
+        self.quarters_wms: dict[int, int] = {}
+        """`energy_wms` as of the latest whole quarters of an hour, by their UTC ms."""
         self.complaints: list[str] = []
         """What the user complained of."""
         self._now = now
@@ -146,7 +150,7 @@ class SimulatedAppliance(Generic[S]):
             at = self._now
             told += self.esa.advance(at)
             until_mono_ms = min(now.mono_ms, at.mono_ms + STEP_MS, self.esa.wake_mono_ms(at))
-            for edge_ms in (*(ms for ms, _ in self._events[:1]), self._slot_end_ms()):
+            for edge_ms in (*(ms for ms, _ in self._events[:1]), self._slot_end_ms(), _quarter_end_ms(at.utc_ms)):
                 if edge_ms > at.utc_ms:
                     until_mono_ms = min(until_mono_ms, at.mono_ms + edge_ms - at.utc_ms)
             dur_ms = until_mono_ms - at.mono_ms
@@ -201,6 +205,10 @@ class SimulatedAppliance(Generic[S]):
             self.complaints.append(fault)
         while self._events and self._events[0][0] <= utc_ms:
             self.state, self._look_ms, self._as_reckoned = self._events.pop(0)[1], utc_ms, False
+        if utc_ms % QUARTER_MS == 0:
+            self.quarters_wms[utc_ms] = self.energy_wms
+            while len(self.quarters_wms) > MOST_QUARTERS:
+                del self.quarters_wms[next(iter(self.quarters_wms))]
         length_ms = utc_ms - self._slot_from_ms
         if utc_ms % self._slot_ms() == 0 and length_ms > 0:
             energy_wms = self.energy_wms - self._slot_from_wms
@@ -283,3 +291,7 @@ class SimulatedAppliance(Generic[S]):
 
     def _slot_end_ms(self) -> int:
         return (self._now.utc_ms // self._slot_ms() + 1) * self._slot_ms()
+
+
+def _quarter_end_ms(utc_ms: int) -> int:
+    return (utc_ms // QUARTER_MS + 1) * QUARTER_MS

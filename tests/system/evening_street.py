@@ -64,8 +64,10 @@ class Side:
         self.folder, self.base_port = folder, base_port
         self.files: dict[str, Path] = {}
         self.running: dict[str, Running] = {}
-        self.samples: list[tuple[int, int, int, int]] = []
-        """(meter's UTC ms, W, W·ms in, W·ms out)."""
+        self.now_ms = 0
+        """Of the meter, UTC."""
+        self.quarters: dict[int, int] = {}
+        """Quarter of an hour (its UTC ms) -> what had flowed then, W·ms."""
         self.issuer = Issuer(folder / "authority.pem", folder / "authority.key")
         self.issuer.create("an evening")
         level = "" if level_kw is None else f", level: {level_kw} kW"
@@ -133,12 +135,12 @@ class Side:
 
     def sample(self) -> int:
         """Reads the meter; its clock."""
-        answer = self.modbus.read_input_registers(0, count=14, device_id=1)
+        answer = self.modbus.read_input_registers(0, count=22, device_id=1)
         assert not answer.isError(), answer
-        power_w, in_wms, out_wms, utc_ms = struct.unpack(">iQQQ", struct.pack(">14H", *answer.registers))
-        if not self.samples or self.samples[-1][0] != utc_ms:
-            self.samples.append((utc_ms, power_w, in_wms, out_wms))
-        return int(utc_ms)
+        _, _, _, self.now_ms, quarter_ms, quarter_wms = struct.unpack(">iQQQQq", struct.pack(">22H", *answer.registers))
+        if quarter_ms:
+            self.quarters[quarter_ms] = quarter_wms
+        return self.now_ms
 
     def truth(self) -> dict[str, Any]:
         """What the appliances really do."""
@@ -202,7 +204,7 @@ class Evening:
         self.seen["truth_without"] = without.truth()
         for side in self.sides:
             side.end()
-        self.seen["samples"] = {side.folder.name: side.samples for side in self.sides}
+        self.seen["quarters"] = {side.folder.name: list(side.quarters.items()) for side in self.sides}
 
     def log(self, what: str) -> None:
         """A line for whoever watches."""
@@ -212,7 +214,7 @@ class Evening:
     @property
     def now_ms(self) -> int:
         """Of the meter, UTC."""
-        return self.sides[0].samples[-1][0]
+        return self.sides[0].now_ms
 
     def wait(self, reached: Callable[[], object], what: str, within_s: float = SOON_S) -> Any:
         """Reads the meters until something is so."""

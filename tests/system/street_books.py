@@ -14,8 +14,6 @@ from scowl_edge.journal.file import recover_file
 from scowl_edge.journal.records import read_snapshot
 from scowl_edge.model.profile import EMPTY, NANO, Timeline, layered
 
-Sample = tuple[int, int, int, int]
-"""(UTC ms, W, W·ms in, W·ms out) of the meter."""
 QUARTER_MS = 900_000
 
 
@@ -31,25 +29,14 @@ def provider_of(folder: Path, name: str = "grid") -> Provider:
     return found
 
 
-def energy_wms(samples: list[Sample], from_ms: int, to_ms: int) -> float:
-    """What the meter counted between two times; between two readings it flowed evenly."""
-    return _counter(samples, to_ms) - _counter(samples, from_ms)
-
-
-def _counter(samples: list[Sample], at_ms: int) -> float:
-    for (before_ms, _, in_wms, out_wms), (after_ms, _, then_in_wms, then_out_wms) in pairwise(samples):
-        if before_ms <= at_ms <= after_ms:
-            share = (at_ms - before_ms) / (after_ms - before_ms)
-            net, then = in_wms - out_wms, then_in_wms - then_out_wms
-            return net + (then - net) * share
-    raise AssertionError(f"the meter was not read around {at_ms}: only {samples[0][0]} to {samples[-1][0]}")
-
-
-def quarters_w(samples: list[Sample]) -> dict[int, float]:
+def quarters_w(counted: dict[int, int]) -> dict[int, float]:
     """Means of the whole quarters of an hour, by their begin."""
-    first = -(-samples[0][0] // QUARTER_MS) * QUARTER_MS
-    begins = range(first, samples[-1][0] - QUARTER_MS + 1, QUARTER_MS)
-    return {begin: energy_wms(samples, begin, begin + QUARTER_MS) / QUARTER_MS for begin in begins}
+    ended = sorted(counted)
+    return {
+        begin: (counted[end] - counted[begin]) / QUARTER_MS
+        for begin, end in pairwise(ended)
+        if end - begin == QUARTER_MS
+    }
 
 
 @dataclass(kw_only=True)
