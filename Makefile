@@ -13,7 +13,7 @@ SCALE := $(VENV)/.scale
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak soak-short soak-virtual stories laws polls dashboards faults screenshots clean install uninstall
+.PHONY: help demo test lint bench soak soak-short soak-virtual stories laws polls flex-day dashboards faults screenshots clean install uninstall
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -80,6 +80,10 @@ stories: $(TOOLS) ## Run the stories in real time with many more kills; takes ho
 
 laws: $(TOOLS) ## Run the laws of the core on many more random regions
 	@SCOWL_HYPOTHESIS=long exec $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 14400 tests/unit/control/test_laws.py $(ARGS)
+
+# One hour lasts a minute.
+flex-day: $(TOOLS) ## A street's whole day with and without selection, a manager killed on the way; takes half an hour
+	@SCOWL_FLEX_HOURS=24 exec $(BIN)/python -m pytest --timeout 7200 -s tests/system/test_flex_evening.py $(ARGS)
 
 polls: $(TOOLS) ## A million polls on each kind of link under random faults: no wrong value; takes ten minutes
 	@SCOWL_POLLS=1000000 exec $(BIN)/python -m pytest -n 2 --timeout 7200 tests/unit/drivers/test_no_wrong_value.py $(ARGS)

@@ -58,6 +58,7 @@ class Cabinet:
     request_results: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("plc", "ok"): 1})
     conflated: int = 0
     missed_polls: Mapping[str, int] = field(default_factory=dict)
+    flex_unsent: int = 0
     link_busy_s: Mapping[str, float] = field(default_factory=dict)
     link_skipped_polls: Mapping[str, int] = field(default_factory=dict)
     link_probes: Mapping[str, int] = field(default_factory=dict)

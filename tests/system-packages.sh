@@ -1,6 +1,6 @@
 #!/bin/sh
 # What some tests need from the system, on Debian and its kin: the Modbus client and library, a serial line, a judge of
-# what is on the wire, Prometheus, a browser.
+# what is on the wire, Prometheus, a browser, a packet filter.
 # As root it installs what is missing; as anybody else it says what to run once, and those tests are skipped.
 set -eu
 
@@ -16,6 +16,7 @@ command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || 
 if ! pkg-config --exists libmodbus 2>/dev/null; then missing="$missing libmodbus-dev"; fi
 # A booted systemd in a container (tests/system/boxed), and an interpreter below /usr for what is installed there.
 { command -v systemd-nspawn && [ -e /usr/lib/systemd/system/dbus.service ]; } >/dev/null 2>&1 || missing="$missing systemd systemd-container dbus"
+command -v nft >/dev/null 2>&1 || missing="$missing nftables"
 command -v ss >/dev/null 2>&1 || missing="$missing iproute2"
 found=""
 for python in /usr/local/bin/python3 /usr/bin/python3; do

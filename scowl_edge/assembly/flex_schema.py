@@ -102,6 +102,14 @@ class FlexProvider(Section):
     slot: Annotated[int, duration("1 min", "1 h")] = key(TIME("15 min"), "Slot of plans.", "15 min")
     horizon: Annotated[int, duration("1 h", "48 h")] = key(TIME("24 h"), "How far ahead plans reach.", "24 h")
     replan: Positive = key(TIME("5 min"), "Least time between two plans for the same goal.", "5 min")
+    answer: Annotated[int, duration("1 s", "10 min")] = key(
+        TIME("10 s"),
+        "How long an appliance may take to answer a selection. No start is planned sooner than three times that.",
+        "10 s",
+    )
+    plan_within: Annotated[int, duration("1 s", "1 h")] = key(
+        TIME("60 s"), "How long a plan may take; one that takes longer is given up.", "60 s"
+    )
     moves: Annotated[int, Whole(1, 100_000_000)] = key(
         200_000, "Budget of one plan, in choices that are tried.", "200000"
     )

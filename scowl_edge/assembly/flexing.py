@@ -63,6 +63,8 @@ def _provider(provider: FlexProvider, ratings: Sequence[str]) -> ProviderPart:
         slot_ms=provider.slot,
         slots=max(1, provider.horizon // provider.slot),
         replan_ms=provider.replan,
+        accept_ms=provider.answer,
+        job_ms=provider.plan_within,
         moves=provider.moves,
         level_w=provider.level,
         response=provider.mode == "response",

@@ -1,7 +1,8 @@
-"""`scowl-edge simulator FILE` and `scowl-edge simulator proxy`: what they take, and what their `--help` teaches."""
+"""`scowl-edge simulator FILE`, `proxy` and `appliances`: what they take, and what their `--help` teaches."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,11 +27,12 @@ simulator = typer.Typer(
     cls=_FileOrCommand,
     name="simulator",
     help="Play the devices of a configuration: `scowl-edge simulator FILE`. Or stand before a device and spoil what "
-    "passes: `scowl-edge simulator proxy`.",
+    "passes: `scowl-edge simulator proxy`. Or be a street of appliances that offer flexibility: `scowl-edge simulator "
+    "appliances`.",
     epilog="Example: scowl-edge simulator examples/demo.yaml --control 127.0.0.1:9000. The options of `simulator FILE` "
     "are those of `simulator play FILE`.",
     no_args_is_help=True,
-    subcommand_metavar="FILE | proxy ...",
+    subcommand_metavar="FILE | proxy ... | appliances ...",
 )
 
 
@@ -135,4 +137,74 @@ def proxy(
         faults=fault or [],
         seed=seed,
         anywhere=anywhere,
+    )
+
+
+@simulator.command(
+    epilog="Example: scowl-edge simulator appliances --homes 6 --manager cem:house-4 --url https://127.0.0.1:8443 "
+    "--authority scowl-edge-authority --meter 127.0.0.1:5021"
+)
+def appliances(
+    manager: Annotated[
+        list[str],
+        typer.Option(metavar="NODE", show_default=False, help="Node id of a manager; several share the homes in turn."),
+    ],
+    url: Annotated[
+        list[str], typer.Option(metavar="URL", show_default=False, help="Where it listens; one for each --manager.")
+    ],
+    homes: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many homes.")] = 6,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of all that differs from home to home.")] = 1,
+    authority: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Of the authority that issues the appliances' certificates.")
+    ] = Path("scowl-edge-authority"),
+    clock_rate: Annotated[
+        int, typer.Option(min=1, max=60, metavar="N", help="Time runs N times faster, as with `run --clock-rate N`.")
+    ] = 1,
+    meter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            callback=loopback_address,
+            show_default=False,
+            help="Show the feeder's power and energy here, as a Modbus TCP meter.",
+        ),
+    ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            callback=loopback_address,
+            show_default=False,
+            help="Listen here for control over HTTP (truth, users' overrides).",
+        ),
+    ] = None,
+    midnight: Annotated[
+        datetime | None,
+        typer.Option(metavar="TIME", show_default=False, help="UTC at which the homes' day begins. [default: today's]"),
+    ] = None,
+    failsafe: Annotated[
+        int, typer.Option(min=0, metavar="W", help="Most that each takes when nobody is heard; a manager may say less.")
+    ] = 4_200,
+) -> None:
+    """Be a street: vehicles, heat pumps, washing machines, freezers, roofs and batteries that negotiate, each with a
+    certificate and a link of its own to its manager.
+
+    The same seed is the same street. The control port tells each appliance's truth, and is where users take over:
+
+      curl http://HOST:PORT/truth\n
+      curl -X POST http://HOST:PORT/override -d '{"esa_id": "washing-1-0", "scope": "ALL"}'
+    """
+    from scowl_edge.cli import appliances as command
+
+    command.appliances(
+        homes=homes,
+        seed=seed,
+        managers=manager,
+        urls=url,
+        authority=authority,
+        clock_rate=clock_rate,
+        meter=meter,
+        control=control,
+        midnight=midnight,
+        failsafe_w=failsafe,
     )

@@ -47,6 +47,8 @@ BLOCKS_OF = 8
 """Appliances of which each step's digest covers those of one block."""
 BEAT_MS = 30_000
 """Proofs of life between manager and provider of one daemon, and what the manager's link says of its limit."""
+ANSWERS = 3
+"""A start is planned so many times ahead as an appliance has time to answer: for the plan, the way and the answer."""
 MOST_NOTES = 20
 """Of what happened in one step that are kept for people."""
 
@@ -480,5 +482,8 @@ def _terms(part: ProviderPart) -> Terms:
         slot_ms=part.slot_ms,
         slots=part.slots,
         replan_ms=part.replan_ms,
+        accept_ms=part.accept_ms,
+        answer_ms=ANSWERS * part.accept_ms,
+        job_ms=part.job_ms,
         moves=part.moves,
     )

@@ -27,6 +27,8 @@ class Terms:
     """An appliance that refused or did not answer is left alone for so long."""
     answer_ms: int = 30_000
     """Lead for the worker and the message: no start is planned sooner."""
+    accept_ms: int = 10_000
+    """A selection that is not answered by then counts as refused."""
     job_ms: int = 60_000
     """A job that is not answered by then is asked anew."""
     moves: int = 200_000

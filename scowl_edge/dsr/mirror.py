@@ -38,7 +38,7 @@ from scowl_edge.model.flexibility import (
 )
 
 ACCEPT_MS = 10_000
-"""A selection is answered within this time, or counts as refused."""
+"""A selection is answered within this time, or counts as refused; unless the provider's terms say otherwise."""
 REMEMBERED_MS = 86_400_000
 _ORDER = {
     SelectionState.PENDING: 0,
@@ -142,6 +142,8 @@ class Mirror:
 
     esa_id: str
     asks: bool
+    accept_ms: int = ACCEPT_MS
+    """How long a selection may take to be answered."""
     register: Register | None = None
     init: Init | None = None
     """As last sent."""
@@ -243,7 +245,7 @@ class Mirror:
         changed: list[SelectStatus] = []
         for copy in self.copies:
             unanswered = copy.state is SelectionState.PENDING and not copy.given_up
-            if self.asks and unanswered and now.mono_ms - copy.asked_mono_ms >= ACCEPT_MS:
+            if self.asks and unanswered and now.mono_ms - copy.asked_mono_ms >= self.accept_ms:
                 copy.given_up, copy.touched_mono_ms = True, now.mono_ms
                 send.append(self._take_back(copy))
                 changed.append(self._status(copy))
@@ -289,7 +291,7 @@ class Mirror:
     def restarted(self, restart: Restart, now: Now) -> Turned:
         """The first call after this side started again with what was stored; deadlines are over if no one knows."""
         for copy in self.copies:
-            copy.asked_mono_ms += restart.mono_base_ms if restart.gap_known else -ACCEPT_MS
+            copy.asked_mono_ms += restart.mono_base_ms if restart.gap_known else -self.accept_ms
             copy.touched_mono_ms += restart.mono_base_ms
         self.safety = _rebased(self.safety, restart)
         self.contract = _rebased(self.contract, restart)

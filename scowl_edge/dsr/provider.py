@@ -510,6 +510,7 @@ class Provider:
 
     def _register(self, step: Step, register: Register, cem: str, now: Now) -> None:
         mirror = self.mirrors.setdefault(register.esa_id, Mirror(esa_id=register.esa_id, asks=True))
+        mirror.accept_ms = self.terms.accept_ms
         self.cems[register.esa_id] = cem
         self.up.setdefault(cem, True)
         mirror.told(register, now)

@@ -47,6 +47,10 @@ class ProviderPart:
     """Whether selections for it are RESPONSE."""
     rating: int = -1
     """Index of the rating below which the appliances are; -1: the site's first bus."""
+    accept_ms: int = 10_000
+    """How long an appliance may take to answer a selection."""
+    job_ms: int = 60_000
+    """How long a plan may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

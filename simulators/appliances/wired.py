@@ -1,8 +1,7 @@
-"""Simulated appliances on real links: each dials its manager with a certificate of its own, and lives on the clock."""
+"""A simulated appliance on a real link: it dials its manager with a certificate of its own, and lives on the clock."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,11 +13,25 @@ from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_timing import Timers
 from scowl_edge.dsr.identity import identity
 from scowl_edge.dsr.instant import Now
-from scowl_edge.model.exchange import Ack, AckStatus, Body, Code, Message, NodeRole
+from scowl_edge.model.exchange import (
+    Ack,
+    AckStatus,
+    Body,
+    Code,
+    Message,
+    NodeRole,
+    Outcome,
+    Override,
+    RegisterResult,
+    Report,
+    ReportKind,
+)
 from simulators.appliances.simulated import SimulatedAppliance
 
-LIVE_S = 0.5
-"""Real seconds between two looks at the physics; messages are taken at once."""
+MOST_UNSENT = 1_500
+"""Reports of a minute that are kept for a manager that is away; beyond that the oldest go."""
+
+MOST_REFUSALS = 20
 
 
 class WiredAppliance:
@@ -38,12 +51,14 @@ class WiredAppliance:
         """`manager` is the manager's node id, `url` where it listens; `rate` how much faster the clock runs."""
         self.appliance = appliance
         self.node = f"esa:{appliance.esa_id}"
+        self.manager = manager
         self.refusals: list[str] = []
-        """What the manager did not take, and why."""
-        self._manager = manager
+        """What the manager did not take, and why; the latest."""
         self._clock = clock
         self._numbered = 0
         self._begun_ms = clock.mono_ms()
+        self._unsent: dict[str, Report] = {}
+        """Reports by message id, until the manager says that it has them."""
         self.dialer = FlexDialer(
             manager,
             self.node,
@@ -63,25 +78,35 @@ class WiredAppliance:
         """As of the last step."""
         return self.appliance.power_w
 
-    async def run(self) -> None:
-        """Lives until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.dialer.run())
-            while True:
-                self._say(self.appliance.live(self._now()))
-                self.dialer.link.session.vital = self.appliance.esa.heartbeat()
-                await asyncio.sleep(LIVE_S)
+    @property
+    def up(self) -> bool:
+        """Whether the link stands."""
+        return self.dialer.link.session.state in (LinkState.UP, LinkState.STALE)
+
+    def live(self) -> None:
+        """Lets time pass up to the present, and tells what that brought."""
+        self._say(self.appliance.live(self._now()))
+        self.dialer.link.session.vital = self.appliance.esa.heartbeat()
+
+    def override(self, override: Override) -> None:
+        """Its user takes over, or gives it back (scope NONE)."""
+        self._say(self.appliance.override(override, self._now()))
 
     def _now(self) -> Now:
         return Now(mono_ms=self._clock.mono_ms(), utc_ms=self._clock.utc_ms(), utc_ok=True)
 
     def _say(self, bodies: Iterable[Body]) -> None:
-        if self.dialer.link.session.state is not LinkState.UP:
-            # All that stands is told when the link is there.
-            return
+        """What is not told while the link is away is told again when it is there, in one piece; reports are kept."""
         for body in bodies:
-            if not isinstance(body, Ack):
-                self.dialer.link.send(self._message(body))
+            if isinstance(body, Ack):
+                continue
+            message = self._message(body)
+            if isinstance(body, Report) and body.kind is ReportKind.ACTUAL:
+                self._unsent[message.id] = body
+                while len(self._unsent) > MOST_UNSENT:
+                    del self._unsent[next(iter(self._unsent))]
+            if self.up:
+                self.dialer.link.send(message)
 
     def _message(self, body: Body) -> Message:
         self._numbered += 1
@@ -89,7 +114,7 @@ class WiredAppliance:
             id=identity(self.node, self._begun_ms, self._numbered),
             ts_ms=self._clock.utc_ms(),
             src=self.node,
-            dst=self._manager,
+            dst=self.manager,
             body=body,
         )
 
@@ -97,8 +122,14 @@ class WiredAppliance:
 
     def message(self, link: str, message: Message) -> None:
         """Takes what the manager says."""
-        now = self._now()
-        told = self.appliance.hear(message.body, now)
+        body = message.body
+        if isinstance(body, RegisterResult):
+            # What follows from it comes by `init`.
+            if body.outcome is Outcome.REJECTED:
+                self._refused(f"registration {body.outcome.value}")
+            self.dialer.link.stored(message.id)
+            return
+        told = self.appliance.hear(body, self._now())
         ack = next(body for body in told if isinstance(body, Ack))
         if ack.status is AckStatus.OK:
             self.dialer.link.stored(message.id)
@@ -107,15 +138,23 @@ class WiredAppliance:
         self._say(told)
 
     def answered(self, link: str, message_id: str, ack: Ack | None, cause: str) -> None:
-        """Keeps what was refused."""
+        """A report that the manager has is his; what he refused is kept for whoever looks."""
         if ack is None or ack.status is not AckStatus.OK:
-            self.refusals.append(cause if ack is None else f"{ack.code}: {ack.detail}")
+            self._refused(cause if ack is None else f"{ack.code}: {ack.detail}")
+        if ack is not None:
+            # Refused or stored: told again it would be answered the same.
+            self._unsent.pop(message_id, None)
+
+    def _refused(self, why: str) -> None:
+        self.refusals = [*self.refusals, why][-MOST_REFUSALS:]
 
     def link_changed(self, changed: FlexLinkChanged) -> None:
-        """A new link begins with who this is."""
+        """A new link begins with who this is, and all that stands."""
         now = self._now()
         if changed.state is LinkState.UP:
-            self._say((self.appliance.register, *self.appliance.live(now), *self.appliance.esa.link_up(now)))
+            told = [*self.appliance.live(now), *self.appliance.esa.link_up(now)]
+            again, self._unsent = list(self._unsent.values()), {}
+            self._say((self.appliance.register, *told, *again))
         elif changed.state is LinkState.DOWN:
             self.appliance.esa.link_lost(now)
 

@@ -120,11 +120,11 @@ class Http:
 class Running:
     """One process of ours; its standard error goes into a file."""
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, cwd: Path | None = None) -> None:
         self.log = log
         with log.open("a") as errors:
             self.process = subprocess.Popen(
-                [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1
+                [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1, cwd=cwd
             )
 
     def line(self, pattern: str) -> re.Match[str]:
