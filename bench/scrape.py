@@ -25,6 +25,7 @@ from scowl_edge.cli.run import on_fastest_loop
 from scowl_edge.inbox import PointTable
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.event import AnyOrder
+from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.view import RegionView
 from scowl_edge.web import Check, listen
@@ -93,6 +94,10 @@ class Cabinet:
     def utc_ms(self) -> int:
         """Stands still."""
         return _NOW_MS
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        """There is none."""
+        return None
 
     def order(self, order: AnyOrder) -> None:
         """Nobody is commanded here."""
