@@ -292,6 +292,7 @@ LADDER = (
             "raise-continuous",
             "discharge-storage",
             "start-fixed",
+            "activate-offers",
             "shed",
             "starve",
         ),
@@ -302,6 +303,7 @@ LADDER = (
         (
             "feed-starving",
             "restore-shed",
+            "end-offers",
             "stop-discharge",
             "lower-continuous",
             "stop-fixed",
