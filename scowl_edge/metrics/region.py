@@ -12,9 +12,9 @@ from scowl_edge.web.exposition import Family, Sample, labels
 
 PRIORITIES = ("critical", "high", "medium", "low")
 RUNGS = (
-    "balanced", "lift-curtailment", "stop-storing", "raise-continuous", "discharge-storage", "start-fixed", "shed",
-    "starve", "feed-starving", "restore-shed", "stop-discharge", "lower-continuous", "stop-fixed", "relax-limit",
-    "sleep", "protect-storage", "fill-storage", "curtail",
+    "balanced", "lift-curtailment", "stop-storing", "raise-continuous", "discharge-storage", "start-fixed",
+    "activate-offers", "shed", "starve", "feed-starving", "restore-shed", "end-offers", "stop-discharge",
+    "lower-continuous", "stop-fixed", "relax-limit", "sleep", "protect-storage", "fill-storage", "curtail",
 )  # fmt: skip
 """Where the ladder may stand, in the order in which it is climbed and gone down. Others get a series when they are
 met; these have one from the start, so that a graph has no gaps."""

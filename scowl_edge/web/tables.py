@@ -364,6 +364,7 @@ LADDER = (
             "raise-continuous",
             "discharge-storage",
             "start-fixed",
+            "activate-offers",
             "shed",
             "starve",
         ),
@@ -374,6 +375,7 @@ LADDER = (
         (
             "feed-starving",
             "restore-shed",
+            "end-offers",
             "stop-discharge",
             "lower-continuous",
             "stop-fixed",
