@@ -63,7 +63,8 @@ def _of_manager(talks: Talks, cem: Cem, tick: Tick) -> Iterator[Found]:
         yield Found("flex-failsafe", "", "high", cause, cem.site.since_mono_ms)
         # Then its appliances are too.
         return
-    blind = sorted(e for e, m in cem.members.items() if m.reachable and m.limit_state is LimitState.FAILSAFE)
+    failsafe = LimitState.FAILSAFE
+    blind = sorted(e for e, m in cem.members.items() if m.limit_state is failsafe and m.reachable)
     if blind:
         cause = Reason(APPLIANCES_BLIND, (len(blind), names_of(blind)))
         yield Found("flex-appliances-failsafe", "", "medium", cause)

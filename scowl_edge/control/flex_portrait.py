@@ -52,6 +52,7 @@ RECKONED_AT_ONCE = 16
 RECENT_MS = 600_000
 """What was measured longer ago says nothing of now."""
 OFFER_STATES = ("selectable", "selected", "early", "expired", "withheld")
+_AWAY = (Running.FAULT, Running.OFFLINE)
 _OUT = (OverrideScope.GRID, OverrideScope.ALL)
 _WH_MS = 3_600_000
 
@@ -148,11 +149,7 @@ class FlexPortrait:
             account_list=tuple(
                 heapq.nsmallest(LISTED, accounts, key=lambda a: (-abs(a.short_wh), -a.begin_utc_ms, a.select_id))
             ),
-            appliance_list=tuple(
-                heapq.nlargest(
-                    LISTED, (known.view(e, wall_ms, brief=True) for e in known.ids), key=lambda a: a.worth_a_look
-                )
-            ),
+            appliance_list=tuple(known.view(e, wall_ms, brief=True) for e in known.worst(LISTED)),
             appliance_ids=tuple(known.ids),
             open_ids=tuple(provider.portfolio.asked) if provider is not None else (),
         )
@@ -201,6 +198,22 @@ class _Everybody:
         if mirror.override is not None and mirror.override.scope in _OUT:
             return Life.OPTED_OUT.value
         return (Life.NORMAL if mirror.init_done else Life.INITIALISING).value
+
+    def worst(self, most: int) -> list[str]:
+        """Those that somebody should look at first."""
+        told: dict[str, None] = {}
+        if self._provider is not None:
+            accounts = self._provider.portfolio.books.accounts
+            told = dict.fromkeys(accounts[s].esa_id for s in self._provider.portfolio.delivery.told if s in accounts)
+        failsafe = LimitState.FAILSAFE
+
+        def trouble(esa_id: str) -> int:
+            mirror, member = self.mirror(esa_id), self._members.get(esa_id)
+            away = mirror.lost or mirror.running in _AWAY
+            blind = member is not None and member.limit_state is failsafe
+            return 8 * (esa_id in told) + 4 * blind + 2 * away + (mirror.override is not None)
+
+        return heapq.nlargest(most, self.ids, key=trouble)
 
     def view(self, esa_id: str, wall_ms: int | None, *, brief: bool = False) -> FlexApplianceView:
         """One of them; `brief` leaves out its offers and selections."""
@@ -298,8 +311,8 @@ def _peers(cem: Cem | None, provider: Provider | None) -> Iterator[FlexPeerView]
 def _offers(mirror: Mirror, wall_ms: int | None) -> Iterator[tuple[Offer, str]]:
     if mirror.offer_set is None:
         return
-    picked = {c.select.offer_id for c in mirror.copies if c.open and c.select is not None}
-    withheld = mirror.lost or mirror.override is not None or mirror.running in (Running.FAULT, Running.OFFLINE)
+    picked = [c.select.offer_id for c in mirror.copies if c.open and c.select is not None] if mirror.copies else ()
+    withheld = mirror.lost or mirror.override is not None or mirror.running in _AWAY
     for offer in mirror.offer_set.offers:
         if offer.offer_id in picked:
             state = "selected"

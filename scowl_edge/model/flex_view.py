@@ -168,12 +168,6 @@ class FlexApplianceView:
     offers: tuple[FlexOfferView, ...] = ()
     selections: tuple[FlexSelectionView, ...] = ()
 
-    @property
-    def worth_a_look(self) -> int:
-        """The higher, the sooner somebody should look at it."""
-        lost = self.life in ("DETACHED", "SUSPENDED")
-        return 4 * bool(self.faults) + 3 * (self.limit_state == "FAILSAFE") + 2 * lost + bool(self.override)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlexView:
