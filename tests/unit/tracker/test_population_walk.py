@@ -87,8 +87,8 @@ def test_a_producer_is_not_taken_from_a_full_tree() -> None:
 
 
 def test_nobody_comes_into_a_tree_that_stays_over() -> None:
-    # A small plant fed one of class 0 whose demand rose above it: a swap that only lessens that brings somebody there who
-    # would have to go at once.
+    # A small plant fed one of class 0 whose demand rose above it: a swap that only lessens that brings somebody there
+    # who would have to go at once.
     columns, _ = drawn(3_000, 2, 4)
     columns.block_tree[:], columns.big_tree[:] = 1, 1
     columns.big_demand[:2] = [5_574, 5_176]
