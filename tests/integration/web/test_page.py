@@ -298,7 +298,7 @@ def test_every_rung_that_the_core_names_has_words() -> None:
             text = path.read_text()
             named |= set(re.findall(r'(?:_decided\(tick, |Decision\(|rung = )"([a-z-]+)"', text))
             for call in ("limit_generator", "set_generator", "switch_generator", "set_storage", "ask_shed",
-                         "release_shed", "relax_limit", "starve", "feed"):  # fmt: skip
+                         "release_shed", "relax_limit", "starve", "feed", "seek_offers", "end_offer"):  # fmt: skip
                 named |= set(re.findall(rf'steering\.{call}\(\s*"([a-z-]+)"', text))
     escalation = (CODE / "tracker" / "population" / "escalation.py").read_text()
     rungs = re.findall(r'^    [A-Z_]+ = "([a-z-]+)"$', escalation, re.MULTILINE)
