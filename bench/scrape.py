@@ -25,6 +25,7 @@ from scowl_edge.cli.run import on_fastest_loop
 from scowl_edge.inbox import PointTable
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.event import AnyOrder
+from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.model.view import RegionView
 from scowl_edge.web import Check, listen
@@ -65,6 +66,7 @@ class Cabinet:
     guests: Mapping[str, PublishedGuests] = field(default_factory=dict)
     links_up: Mapping[str, bool] = field(default_factory=dict)
     stores: Mapping[str, StoreFigures] = field(default_factory=dict)
+    flex_unsent: int = 0
     step_lag_s: float = 0.0
     texts: Mapping[int, str] = field(default_factory=dict)
     faults: Mapping[int, str] = field(default_factory=dict)
@@ -80,6 +82,9 @@ class Cabinet:
 
     async def stepped(self, after: int) -> None:
         """At once: there are no steps."""
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        return None
 
     def health(self) -> Mapping[str, Check]:
         """Nothing to tell."""
