@@ -67,6 +67,7 @@ class Cabinet:
     guests: Mapping[str, PublishedGuests] = field(default_factory=dict)
     links_up: Mapping[str, bool] = field(default_factory=dict)
     stores: Mapping[str, StoreFigures] = field(default_factory=dict)
+    flex_unsent: int = 0
     step_lag_s: float = 0.0
     texts: Mapping[int, str] = field(default_factory=dict)
     faults: Mapping[int, str] = field(default_factory=dict)
@@ -82,6 +83,9 @@ class Cabinet:
 
     async def stepped(self, after: int) -> None:
         """At once: there are no steps."""
+
+    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
+        return None
 
     def health(self) -> Mapping[str, Check]:
         """Nothing to tell."""

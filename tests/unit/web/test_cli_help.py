@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from scowl_edge import __version__
 from scowl_edge.cli import main
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """`run` sets up the log on a stream that ends with the test; who logs in a later test must not write there."""
+    yield
+    structlog.reset_defaults()
+
 
 COMMANDS = ("run", "demo", "check", "status", "replay", "simulator")
 
