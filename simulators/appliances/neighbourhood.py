@@ -81,7 +81,8 @@ class Neighbourhood:
         """
         self.clock = clock
         self.meter = FeederMeter()
-        utc_ms = clock.utc_ms()
+        # One moment for all: the time that making them takes must not lie between their clocks.
+        utc_ms, mono_ms = clock.utc_ms(), clock.mono_ms()
         if not managers:
             raise StreetError("a street without managers: name at least one")
         if not midnight_ms <= utc_ms < midnight_ms + DAYS * DAY_MS:
@@ -102,7 +103,7 @@ class Neighbourhood:
             for member in household.members:
                 tls = _certified(issuer, f"esa:{member.adapter.esa_id}", authority / "authority.pem", folder)
                 self.appliances[member.adapter.esa_id] = WiredAppliance(
-                    _appliance(member, midnight_ms, utc_ms, clock.mono_ms(), failsafe_w, tls),
+                    _appliance(member, midnight_ms, utc_ms, mono_ms, failsafe_w, tls),
                     manager.node,
                     manager.url,
                     tls,
