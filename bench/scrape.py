@@ -59,7 +59,6 @@ class Cabinet:
     request_results: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("plc", "ok"): 1})
     conflated: int = 0
     missed_polls: Mapping[str, int] = field(default_factory=dict)
-    flex_unsent: int = 0
     link_busy_s: Mapping[str, float] = field(default_factory=dict)
     link_skipped_polls: Mapping[str, int] = field(default_factory=dict)
     link_probes: Mapping[str, int] = field(default_factory=dict)
@@ -83,9 +82,6 @@ class Cabinet:
 
     async def stepped(self, after: int) -> None:
         """At once: there are no steps."""
-
-    def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
-        return None
 
     def health(self) -> Mapping[str, Check]:
         """Nothing to tell."""

@@ -261,7 +261,7 @@ class Mirror:
         times = []
         for copy in self.copies:
             if self.asks and copy.state is SelectionState.PENDING and not copy.given_up:
-                times.append(copy.asked_mono_ms + ACCEPT_MS)
+                times.append(copy.asked_mono_ms + self.accept_ms)
             if not copy.open or copy.state is SelectionState.PENDING:
                 times.append(copy.touched_mono_ms + REMEMBERED_MS)
         return min(times, default=None)
