@@ -22,7 +22,7 @@ from scowl_edge.metrics import Metrics
 from scowl_edge.model.signal import Cause, Quality, Reading
 from scowl_edge.web import listen
 from scowl_edge.web.scrape import Scrape, packed, worth_packing
-from tests.integration.web.cabinet import NOON_UTC_MS, Point, State, population, region_view
+from tests.integration.web.cabinet import NOON_UTC_MS, Point, State, flex_view, population, region_view
 
 MANY = 20_000
 
@@ -129,7 +129,7 @@ def test_alarms_that_are_shelved_or_acknowledged() -> None:
 
 def test_each_family_is_explained_with_its_labels() -> None:
     """docs/monitoring.md names exactly the families that there are."""
-    state = State(view=region_view(grid_net_w=5, populations=(population(),)))
+    state = State(view=region_view(grid_net_w=5, populations=(population(),), flex=flex_view()))
     state.read(0, 1.0)
     text = b"".join(Metrics(state, Feed(1, 0, 0)).chunks()).decode()
     told = {}

@@ -52,6 +52,16 @@ async def test_openapi_document_is_valid_and_lists_all_paths(site: Site) -> None
         "/api/v1/decisions",
         "/api/v1/populations",
         "/api/v1/populations/{population}",
+        "/api/v1/flex",
+        "/api/v1/flex/offers",
+        "/api/v1/flex/selections",
+        "/api/v1/flex/books",
+        "/api/v1/flex/appliances/{appliance}",
+        "/api/v1/flex/aim",
+        "/api/v1/flex/select",
+        "/api/v1/flex/cancel",
+        "/api/v1/flex/override",
+        "/api/v1/flex/limit",
     }
 
 
