@@ -13,10 +13,11 @@ import structlog
 from scowl_edge.assembly.assembly import FlexSettings
 from scowl_edge.contracts import Clock
 from scowl_edge.devices.declaration import Secret
+from scowl_edge.drivers.errors import NotAdmitted
 from scowl_edge.drivers.flex.delivery import FlexLinkChanged
 from scowl_edge.drivers.flex.dialer import FlexDialer
 from scowl_edge.drivers.flex.link import Link
-from scowl_edge.drivers.flex.link_tls import FlexTls
+from scowl_edge.drivers.flex.link_tls import FlexTls, client_context
 from scowl_edge.drivers.flex.listener import FlexListener
 from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_timing import Timers
@@ -49,7 +50,7 @@ class FlexLinks:
         """`seed` differs at each start; `rate` is how much faster than the machine the clock runs.
 
         Raises:
-            FlexError: a certificate, key or authority has no file.
+            FlexError: certificate, key or authority cannot be used.
         """
         self._inbox = inbox
         self._clock = clock
@@ -59,6 +60,13 @@ class FlexLinks:
             certificate=_path(settings.certificate, "certificate"),
             key=_path(settings.key, "key"),
         )
+        try:
+            # Once before anything begins: a daemon that can talk to nobody should say so at its start.
+            client_context(tls)
+        except NotAdmitted as error:
+            raise FlexError(
+                f"flex: tls: {error}; `scowl-edge pki authority` and `pki issue` make what is needed"
+            ) from error
         own, role = _self(part)
         self._manager = part.manager.node if part.manager is not None else ""
         pins = {peer.node: peer.fingerprint for peer in settings.peers if peer.fingerprint}

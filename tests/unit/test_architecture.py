@@ -94,7 +94,7 @@ ARROWS: dict[str, set[str]] = {
     "notify": set(),
     "worker": {"contracts", "model"},
     "issuing": set(),
-    "flexing": {"assembly", "contracts", "devices", "drivers.flex", "inbox", "model"},
+    "flexing": {"assembly", "contracts", "devices", "drivers", "drivers.flex", "inbox", "model"},
     "warming": {"compiled", "notify", "tracker"},
     "service": {"model"},
     "lasting": set(),
