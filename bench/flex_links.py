@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -30,10 +29,10 @@ from scowl_edge.daemon import Daemon
 from scowl_edge.drivers.flex.delivery import FlexLinkChanged
 from scowl_edge.drivers.flex.dialer import FlexDialer
 from scowl_edge.drivers.flex.link import Link
-from scowl_edge.drivers.flex.link_issuer import Issuer
 from scowl_edge.drivers.flex.link_tls import FlexTls
 from scowl_edge.drivers.flex.listener import FlexListener
 from scowl_edge.drivers.flex.session import LinkState
+from scowl_edge.issuing import Issuer
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.exchange import Ack, Body, Heartbeat, Message, NodeRole, Register, Running, Select, State
 from scowl_edge.model.flexibility import Control, EsaType, Mode, OverrideScope
@@ -310,10 +309,11 @@ def _steps_ms(steps: _Steps) -> tuple[float, float]:
 
 def issue(folder: Path, links: int) -> None:
     """Certificates of all nodes."""
-    now = datetime.now(UTC)
-    issuer = Issuer.of(folder, now)
+    issuer = Issuer(folder / "ca.pem", folder / "ca.key")
+    issuer.create("bench")
     for node in (PROVIDER, *(f"cem:{n}" for n in range(links))):
-        issuer.issue(node, now)
+        stem = folder / node.replace(":", "-")
+        issuer.issue(node, (), stem.with_suffix(".pem"), stem.with_suffix(".key"), node=node)
 
 
 def main() -> None:

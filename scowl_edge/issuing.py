@@ -97,6 +97,28 @@ class Issuer:
         certificate.parent.mkdir(parents=True, exist_ok=True)
         _write(certificate, key, builder.sign(issuer_key, hashes.SHA256()), own)
 
+    def revoke(self, certificates: Iterable[Path], listed: Path) -> None:
+        """Adds certificates to a revocation list in PEM, and makes it if there is none.
+
+        Raises:
+            OSError: files cannot be read or written.
+        """
+        issuer = x509.load_pem_x509_certificate(self._certificate.read_bytes())
+        issuer_key = serialization.load_pem_private_key(self._key.read_bytes(), None)
+        assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+        now = datetime.now(UTC)
+        numbers = {x509.load_pem_x509_certificate(one.read_bytes()).serial_number for one in certificates}
+        if listed.exists():
+            numbers |= {one.serial_number for one in x509.load_pem_x509_crl(listed.read_bytes())}
+        builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject)
+        builder = builder.last_update(now - _DAY).next_update(now + _TEN_YEARS * _DAY)
+        for number in sorted(numbers):
+            one = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+            builder = builder.add_revoked_certificate(one)
+        part = listed.with_name(listed.name + ".part")
+        part.write_bytes(builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        part.replace(listed)
+
 
 def _write(certificate: Path, key: Path, made: x509.Certificate, secret: ec.EllipticCurvePrivateKey) -> None:
     pem = secret.private_bytes(

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,12 +16,12 @@ from scowl_edge.drivers.flex.delivery import FlexLinkChanged
 from scowl_edge.drivers.flex.dialer import FlexDialer
 from scowl_edge.drivers.flex.envelope import Envelope, frame, parse
 from scowl_edge.drivers.flex.link import Link
-from scowl_edge.drivers.flex.link_issuer import Issuer
 from scowl_edge.drivers.flex.link_tls import FlexTls, client_context
 from scowl_edge.drivers.flex.listener import FlexListener
 from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_intake import Rate
 from scowl_edge.drivers.flex.session_timing import Timers
+from scowl_edge.issuing import Issuer
 from scowl_edge.model.exchange import Ack, Body, Heartbeat, Hello, Message, NodeRole, Running, State
 from scowl_edge.model.flexibility import OverrideScope
 
@@ -94,14 +93,16 @@ class Region:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.issuer = Issuer.of(folder / "pki", now())
+        self.ca = folder / "pki" / "ca.pem"
+        self.issuer = Issuer(self.ca, folder / "pki" / "ca.key")
+        if not self.ca.exists():
+            self.issuer.create("test")
 
-    def tls(self, node: str, *, days: float = 30) -> FlexTls:
-        return self.issuer.issue(node, now(), hosts=("127.0.0.1",), days=days)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
+    def tls(self, node: str, *, expired: bool = False) -> FlexTls:
+        stem = self.ca.parent / node.replace(":", "-")
+        made = FlexTls(ca=self.ca, certificate=stem.with_suffix(".pem"), key=stem.with_suffix(".key"))
+        self.issuer.issue(node, ("127.0.0.1",), made.certificate, made.key, node=node, days=30, expired=expired)
+        return made
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

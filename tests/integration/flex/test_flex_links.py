@@ -22,7 +22,6 @@ from tests.integration.flex.flex_nodes import (
     Region,
     foreign,
     manager,
-    now,
     numbers,
     provider,
     raw_socket,
@@ -162,7 +161,7 @@ async def test_who_is_not_admitted(region: Region, tmp_path: Path, case: str) ->
     if case == "foreign issuer":
         mine = replace(foreign(tmp_path, CEM), ca=right.ca)
     elif case == "expired":
-        mine = region.tls("cem:old", days=-1)
+        mine = region.tls("cem:old", expired=True)
     elif case == "no node id":
         mine = region.tls("somebody")
     else:
@@ -196,7 +195,8 @@ async def test_a_listener_that_is_not_the_right_one_hears_nothing(region: Region
 
 async def test_a_revoked_certificate_ends_its_link_and_only_others_come_back(region: Region, tmp_path: Path) -> None:
     site = Region(tmp_path)
-    listed = site.issuer.revoke([], now())
+    listed = tmp_path / "revoked.pem"
+    site.issuer.revoke([], listed)
     tls = replace(site.tls(DSRSP), revoked=listed)
     good, bad, there = Daemon(), Daemon(), Daemon()
     mine, other = site.tls(CEM), site.tls("cem:house-2")
@@ -206,7 +206,7 @@ async def test_a_revoked_certificate_ends_its_link_and_only_others_come_back(reg
         manager(listener.url, other, bad, node="cem:house-2"),
     ):
         await until(lambda: good.state is bad.state is LinkState.UP, "both up")
-        site.issuer.revoke([other.certificate], now())
+        site.issuer.revoke([other.certificate], listed)
         await listener.refresh()
         await until(lambda: bad.state is LinkState.DOWN, "revoked")
         await until(lambda: [one.state for one in good.changes].count(LinkState.UP) == 2, "the good one is back")
