@@ -40,12 +40,26 @@ def warnings(assembly: Assembly) -> tuple[Fault, ...]:
         *port_findings(assembly, structure),
         *_ratings(assembly, structure),
         *_buses(assembly, structure),
+        *_flexibility(structure),
         *_devices(assembly, structure),
         *guard_findings(assembly, structure),
         *modbus_findings(assembly, structure),
         *(excess.fault for excess in excesses(structure) if not excess.declared),
     }
     return tuple(sorted(found))
+
+
+def _flexibility(structure: Structure) -> Iterator[Fault]:
+    flex = structure.configuration.flex
+    manager = flex.manager if flex is not None else None
+    if manager is None or manager.provider is not None or manager.autonomous is not None or manager.unlimited:
+        return
+    yield structure.document.fault(
+        ("flex", "manager"),
+        "there is no `provider` who could say what limit holds, so the appliances keep to `failsafe` for good",
+        "name a `provider`, or say what holds without one: `autonomous: {...}` or `unlimited: true`",
+        at_key=True,
+    )
 
 
 def _addresses(structure: Structure) -> Iterator[Fault]:

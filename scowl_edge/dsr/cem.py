@@ -15,7 +15,7 @@ from scowl_edge.dsr.identity import identity
 from scowl_edge.dsr.instant import Now, Restart, WallClock
 from scowl_edge.dsr.lifecycle import Concern, Life, Lifecycle
 from scowl_edge.dsr.limiting import Fallback, Limiting
-from scowl_edge.dsr.member import BLIND, Bound, Member, UserSettings
+from scowl_edge.dsr.member import BLIND, Bound, Member, UserSettings, narrowed
 from scowl_edge.dsr.mirror import Mirror
 from scowl_edge.dsr.site_share import Claimant, shares_w
 from scowl_edge.model.errors import ScowlError
@@ -45,7 +45,7 @@ from scowl_edge.model.exchange import (
     SlotQuality,
     State,
 )
-from scowl_edge.model.flexibility import LimitClass, OfferSet, OverrideScope, SelectionState
+from scowl_edge.model.flexibility import LimitClass, LimitState, OfferSet, OverrideScope, SelectionState
 
 LIMIT_AGAIN_MS = 10_000
 """An appliance that did not take a limit is told it again after so long, or when it hears that somebody lives."""
@@ -79,6 +79,8 @@ class Cem:
     """ACTUAL reports by message id, until the provider says that it has them."""
     dropped: int = 0
     """Reports that waited too long."""
+    state_told: LimitState = LimitState.INIT
+    """Of the site, as appliances on links know it."""
     numbered: int = 0
 
     @staticmethod
@@ -182,7 +184,8 @@ class Cem:
         if up:
             member.sent.clear()
             turned = member.mirror.resync(now)
-            return [self._message(member.node, b, now) for b in turned.send if not isinstance(b, Limit)]
+            told = [self._vital(), *(b for b in turned.send if not isinstance(b, Limit))]
+            return [self._message(member.node, b, now) for b in told]
         member.life.link_lost(now)
         member.mirror.link_lost()
         return self._upward(member, State(esa_id=esa_id, value=Running.OFFLINE, override=OverrideScope.NONE), now)
@@ -205,14 +208,20 @@ class Cem:
         return send
 
     def heartbeats(self, now: Now) -> list[Message]:
-        """Proof of life for the provider; appliances get the provider's own, since it is he who sets limits."""
-        return self._to_provider(Heartbeat(limit_state=self.site.state, rev=0), now)
+        """Proof of life for the provider and for devices of the manager's own; links have heartbeats of their own."""
+        send = self._to_provider(self._vital(), now)
+        for member in self._all():
+            if member.appliance is not None:
+                send += self._to(member, self._vital(), now)
+                member.limit_state = member.appliance.limiting.state
+                member.limits_refused()
+        return [*send, *self._limits(now)]
 
     def advance(self, now: Now) -> list[Message]:
         """What time brings: deadlines of selections, limits and registrations, shares of the site's limit."""
         self.clock.read(now)
         self.site.advance(now)
-        send: list[Message] = []
+        send = self._state_told(now)
         for member in self._all():
             member.life.advance(now)
             member.mirror.advance(now)
@@ -263,7 +272,8 @@ class Cem:
             self.waiting.pop(message.corr, None)
             return []
         if isinstance(body, Heartbeat):
-            return self._heartbeat(body, now)
+            self.site.heartbeat(now)
+            return []
         if isinstance(body, Limit) and not body.esa_id:
             code = self.site.limit(body, self.other_w + self._drawn_w(), now)
             status = LimitStatus(
@@ -342,18 +352,16 @@ class Cem:
         member.life.init_sent(now)
         return self._to(member, init, now)
 
-    def _heartbeat(self, heartbeat: Heartbeat, now: Now) -> list[Message]:
-        self.site.heartbeat(now)
-        send: list[Message] = []
-        for member in self._all():
-            if not member.reachable:
-                continue
-            send += self._to(member, heartbeat, now)
-            if member.appliance is not None:
-                member.limit_state = member.appliance.limiting.state
-            if member.limit_state in BLIND:
-                member.sent.clear()
-        return [*send, *self._limits(now)]
+    def _vital(self) -> Heartbeat:
+        """What the manager says of itself: its limits are those of the site."""
+        return Heartbeat(limit_state=self.site.state, rev=0)
+
+    def _state_told(self, now: Now) -> list[Message]:
+        """Appliances on links hear of it with the next heartbeat."""
+        if self.site.state is self.state_told:
+            return []
+        self.state_told = self.site.state
+        return [self._message(m.node, self._vital(), now) for m in self._all() if m.appliance is None and m.reachable]
 
     def _from_link(self, message: Message, now: Now) -> list[Message]:
         body = message.body
@@ -374,6 +382,7 @@ class Cem:
         member = member_or_none
         if isinstance(body, Heartbeat):
             member.limit_state = body.limit_state
+            member.limits_refused()
             return []
         if getattr(body, "esa_id", None) != esa_id:
             return [self._ack(message, Code.UNKNOWN_ESA, now)]
@@ -434,9 +443,32 @@ class Cem:
                 member.limits_again_mono_ms = None
                 member.sent.clear()
             site = {k: (s[0].get(member.esa_id), s[1].get(member.esa_id)) for k, s in shares.items()}
+            if self.site.state in BLIND:
+                site[LimitClass.SAFETY] = narrowed(site[LimitClass.SAFETY], self._left_alone(member))
             for limit in member.limits(site, now):
                 send += self._to(member, limit, now)
         return send
+
+    def _left_alone(self, member: Member) -> tuple[int | None, int | None]:
+        """(lower, upper) in W that an appliance keeps to while the site hears nobody who sets limits.
+
+        Nobody can tell the site; the manager can tell its appliances, and does, so that a lost provider bounds each of
+        them though their own links are up.
+        """
+        own = (self.each or self.site.fallback) if member.appliance is None else member.appliance.ceiling
+        lower_w, upper_w = own.failsafe_p_lower_w, own.failsafe_p_upper_w
+        init = member.mirror.init
+        if init is not None:
+            upper_w = min(upper_w, init.failsafe_p_upper_w)
+            lower_w = lower_w if init.failsafe_p_lower_w is None else max(lower_w, init.failsafe_p_lower_w)
+        if self.site.state is not LimitState.AUTONOMOUS:
+            return lower_w, upper_w
+        if own.autonomous_unlimited:
+            return None, None
+        return (
+            lower_w if own.autonomous_p_lower_w is None else own.autonomous_p_lower_w,
+            upper_w if own.autonomous_p_upper_w is None else own.autonomous_p_upper_w,
+        )
 
     def _shares(self, now: Now) -> dict[LimitClass, tuple[dict[str, int], dict[str, int]]]:
         """By class of the site's bounds: share of production (at most 0) and of consumption, by appliance."""

@@ -67,6 +67,11 @@ class Member:
             Life.DEREGISTERED,
         )
 
+    def limits_refused(self) -> None:
+        """While it goes by values of its own it keeps to no limit that it was told: it is told anew."""
+        if self.limit_state in BLIND:
+            self.sent.clear()
+
     def handed_on(self, offers: OfferSet) -> OfferSet:
         """Offers as the provider may know them: only for services that the user allows."""
         kept = []
@@ -122,6 +127,11 @@ class Member:
             p_lower_w=lower_w,
             ramp_w_per_s=None if bound is None else bound.limit.ramp_w_per_s,
         )
+
+
+def narrowed(one: tuple[int | None, int | None], two: tuple[int | None, int | None]) -> tuple[int | None, int | None]:
+    """The bounds (lower, upper) that keep to both."""
+    return _most(one[0], two[0]), _least(one[1], two[1])
 
 
 def _least(one: int | None, two: int | None) -> int | None:

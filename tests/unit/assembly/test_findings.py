@@ -219,3 +219,23 @@ def test_a_heartbeat_wears_stored_registers_out() -> None:
     )
     pulse = stored.replace("stored", "pulse").replace("on: garage}", "on: garage, heartbeat: 1 min}")
     assert any("a pulse is never repeated" in line for line in texts(pulse))
+
+
+@pytest.mark.parametrize(
+    ("more", "doubtful"),
+    [
+        ("", True),
+        (", unlimited: true", False),
+        (", autonomous: {import: 6 kW, export: 0 W}", False),
+        (", provider: grid-co", False),
+    ],
+)
+def test_a_manager_whom_nobody_can_tell_that_there_is_no_limit(more: str, doubtful: bool) -> None:
+    text = f"""site: {{id: s}}
+flex:
+  listen: 127.0.0.1:0
+  tls: {{certificate: {{file: a}}, key: {{file: b}}, authority: {{file: c}}}}
+  peers: {{grid-co: {{node: "dsrsp:grid-co", url: "wss://127.0.0.1:1"}}}}
+  manager: {{node: "cem:s", failsafe: {{import: 4 kW, export: 0 W}}, appliances: 3{more}}}
+"""
+    assert any("keep to `failsafe` for good" in line for line in texts(text)) is doubtful
