@@ -235,7 +235,7 @@ def test_a_manager_whom_nobody_can_tell_that_there_is_no_limit(more: str, doubtf
 flex:
   listen: 127.0.0.1:0
   tls: {{certificate: {{file: a}}, key: {{file: b}}, authority: {{file: c}}}}
-  peers: {{grid-co: {{node: "dsrsp:grid-co", url: "wss://127.0.0.1:1"}}}}
+  peers: {{grid-co: {{node: "dsrsp:grid-co", url: "https://127.0.0.1:8443"}}}}
   manager: {{node: "cem:s", failsafe: {{import: 4 kW, export: 0 W}}, appliances: 3{more}}}
 """
     assert any("keep to `failsafe` for good" in line for line in texts(text)) is doubtful
