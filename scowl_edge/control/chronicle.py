@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scowl_edge.control.memory import Happened, Memory
+from scowl_edge.control.memory import Decided, Happened, Memory
 from scowl_edge.model.reason import Reason
 from scowl_edge.model.tick import Tick
 
@@ -41,4 +41,11 @@ def note(
             who=who,
             text=text,
         )
+    )
+
+
+def decided(memory: Memory, tick: Tick, rung: str, device: int, amount_w: int, reason: Reason) -> None:
+    """Adds one decision, with its reason."""
+    memory.decisions.append(
+        Decided(step=tick.step, utc_ms=tick.utc_ms, rung=rung, device=device, amount_w=amount_w, reason=reason)
     )

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import copy
-import struct
-import typing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scowl_edge.capacity import Pledge, ShedState
-from scowl_edge.control import alarms, claims, flex_alarms, people
+from scowl_edge.capacity import ShedState
+from scowl_edge.control import alarms, claims, flex_alarms, grants, modes, people
 from scowl_edge.control.arbiter import Klass, Ruling, rule
 from scowl_edge.control.audit import conservation_error_w
-from scowl_edge.control.chronicle import forget, note
-from scowl_edge.control.entry import STANDING, Stage
+from scowl_edge.control.chronicle import decided, forget, note
+from scowl_edge.control.entry import STANDING
 from scowl_edge.control.ledger import Count, Ledger
-from scowl_edge.control.memory import Decided, Memory, Reachability, shift_times
+from scowl_edge.control.memory import Memory, Reachability, shift_times
 from scowl_edge.control.portrait import portrait
+from scowl_edge.control.sections import Sections, packed, unpacked
 from scowl_edge.model.batch import Assign, Batch, Seated
-from scowl_edge.model.codec import CodecError, decode, digest, encode
+from scowl_edge.model.codec import CodecError, decode, encode
 from scowl_edge.model.command import Verb
 from scowl_edge.model.effect import Ask, Effect, Inputs, Plan, Read
 from scowl_edge.model.event import (
@@ -44,16 +42,8 @@ from scowl_edge.model.signal import Quality
 from scowl_edge.model.site import NONE, OnStop, Site
 from scowl_edge.model.tick import Tick
 from scowl_edge.model.view import RegionView
-from scowl_edge.tracker import NO_WISH, Forest, Observation, Steering, Tracker
-from scowl_edge.tracker.steering import wished
+from scowl_edge.tracker import Forest, Observation, Steering, Tracker
 
-GRANTED = declare("granted", "it grants {:W} of {:W}")
-REFUSED = declare("refused", "it refuses to give up {:W}; not asked again for a while")
-IN_DOUBT = declare("shed-in-doubt", "it has not answered whether it gives up {:W}; read again")
-WITHDRAWN = declare("withdrawn", "it took back {:W} before the end of the shed")
-RELEASED = declare("released", "the shed has ended")
-MODE_SET = declare("mode-set", "{} by {}: {}")
-MODE_OVER = declare("mode-over", "the time of mode {} is over")
 BOOTED = declare("booted", "started for the {}. time with this journal, version {}")
 STOP_ASKED = declare("stop-asked", "asked to stop: {}")
 GAP = declare("journal-gap", "steps {} to {} are not in the journal: {}")
@@ -77,44 +67,6 @@ KEPT_READINGS = 4
 """Of each power signal: more than one meter's poll apart they need not be told from each other."""
 BOOT_PATIENCE_MS = 10_000
 """Longest wait after a start until every signal was tried once."""
-_HINTS = typing.get_type_hints(Memory)
-"""The sections of the memory, in order, and their types."""
-
-
-GROWING = ("decisions", "events")
-"""Sections whose entries are never changed, only added at the end and dropped at the front."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoding:
-    """The bytes of a growing list, and what tells that it is still the same."""
-
-    size: int
-    first: object
-    last: object
-    data: bytes
-
-
-_POPULATED = b"populated\n"
-"""Begins a snapshot that holds populations or talks of flexibility; every part follows behind its length."""
-_LENGTH = struct.Struct("<Q")
-
-
-def _parts(data: bytes) -> list[bytes]:
-    """The memory and the populations of a snapshot."""
-    if not data.startswith(_POPULATED):
-        return [data]
-    parts, at = [], len(_POPULATED)
-    while at < len(data):
-        if at + _LENGTH.size > len(data):
-            raise CodecError("restore: the snapshot is cut short")
-        (length,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size
-        parts.append(data[at : at + length])
-        at += length
-    if at != len(data):
-        raise CodecError("restore: the snapshot is cut short")
-    return parts
 
 
 class Core:
@@ -135,9 +87,7 @@ class Core:
         """Whether this memory was steered since it was taken over."""
         self._rulings: list[Ruling | None] = [None] * len(site.actuators)
         self._tick: Tick | None = None
-        self._encodings: dict[str, _Encoding] = {}
-        self._digested: dict[str, tuple[bytes, str]] = {}
-        """By section: the bytes that were digested last, and their digest."""
+        self._sections = Sections()
         self.conservation_error_w = 0
         self.populations: list[Population] = []
         if site.populations:
@@ -167,7 +117,7 @@ class Core:
         self._fold_readings(inputs)
         for event in inputs.events:
             self._fold_event(event, tick, counts)
-        self._due_modes(tick)
+        modes.due(self.site, memory, tick)
         people.due(self.site, memory, tick)
         people.end_vetoed_sheds(self.site, memory, tick.mono_ms)
         seen = self.tracker.observe(memory.image, tick.mono_ms, memory.recent)
@@ -176,12 +126,12 @@ class Core:
         if self.flexible is not None:
             self.flexible.enter(memory.book.offers, tick)
         reads = self.ledger.watch(seen, counts)
-        self._settle_grants(tick)
-        self._promise_lost(seen)
+        grants.settle(self.site, memory, tick)
+        grants.promise_lost(self.site, memory, self.ledger.lost(), seen)
         steering = self._steer(seen, tick)
         if steering is not None:
             for d in steering.decisions:
-                self._decided(tick, d.rung, d.device, d.amount_w, d.reason)
+                decided(self.memory, tick, d.rung, d.device, d.amount_w, d.reason)
                 if d.device != NONE:
                     memory.reasons[d.device] = d.reason
             if self.flexible is not None and situation.mode.mode == RegionMode.AUTO:
@@ -235,7 +185,7 @@ class Core:
         elif isinstance(event, LinkChanged):
             self._link_changed(event, tick)
         elif isinstance(event, Order):
-            self._order(event, tick)
+            modes.take_order(self.site, self.memory, self.ledger, event, tick)
         elif isinstance(event, ValueOrder):
             self._value_order(event, tick)
         elif isinstance(event, Veto):
@@ -311,75 +261,12 @@ class Core:
             note(self.memory, tick, kind, event.device or event.link, text, at_ms=event.at_ms)
         known.cause = event.cause
 
-    def _order(self, event: Order, tick: Tick) -> None:
-        situation = self.memory.situation
-        if event.target:
-            index = self._device_index[event.target]
-            state = situation.device_modes[index]
-            if event.mode == DeviceMode.AUTO:
-                self.ledger.reopen(index)
-                if state.mode != DeviceMode.AUTO:
-                    self._take_back(index)
-        else:
-            index, state = NONE, situation.mode
-        state.mode, state.who, state.why, state.until_utc_ms = event.mode, event.who, event.why, event.until_utc_ms
-        if index != NONE:
-            people.mode_changed(self.site, self.memory, index)
-        text = Reason(MODE_SET, (event.mode, event.who, event.why))
-        self._decided(tick, "order", index, 0, text)
-        note(self.memory, tick, "order", event.target, text, who=event.who)
-
     def _value_order(self, event: ValueOrder, tick: Tick) -> None:
         device = people.take_value(self.site, self.memory, event, tick)
         if device != NONE:
-            self._decided(tick, "order", device, 0, self.memory.events[-1].text)
+            decided(self.memory, tick, "order", device, 0, self.memory.events[-1].text)
             # A person asks anew: what was refused or contested before may be tried again.
             self.ledger.reopen(device, event.verb)
-
-    def _take_back(self, device: int) -> None:
-        """A device comes back into AUTO: what was wanted of it before is no longer checked against anything.
-
-        It stays as somebody left it until there is a reason to change that; a limit is not raised without room.
-        """
-        region, image = self.memory.region, self.memory.image
-
-        def lower_of(wish: int, actuator: int) -> int:
-            if not wished(wish) or actuator == NONE:
-                return wish
-            feedback = self.site.actuators[actuator].feedback
-            known = feedback != NONE and image.received_ms[feedback] >= 0
-            return min(wish, int(image.value[feedback])) if known else wish
-
-        for gi, g in enumerate(self.site.generators):
-            if g.device == device:
-                region.generator_limit_w[gi] = lower_of(region.generator_limit_w[gi], g.do_limit)
-                region.generator_setpoint_w[gi] = region.generator_online[gi] = NO_WISH
-        for si, s in enumerate(self.site.storages):
-            if s.device == device:
-                region.storage_setpoint_w[si] = NO_WISH
-        for ci, c in enumerate(self.site.consumers):
-            if c.device == device:
-                region.consumer_limit_w[ci] = lower_of(region.consumer_limit_w[ci], c.do_limit)
-
-    def _due_modes(self, tick: Tick) -> None:
-        situation = self.memory.situation
-        if not tick.utc_ok:
-            return
-        configured = [(situation.mode, str(self.site.policy.mode), NONE)]
-        configured += [
-            (m, str(d.mode), i) for i, (m, d) in enumerate(zip(situation.device_modes, self.site.devices, strict=True))
-        ]
-        for state, home, index in configured:
-            if 0 < state.until_utc_ms <= tick.utc_ms:
-                text = Reason(MODE_OVER, (state.mode,))
-                self._decided(tick, "order", index, 0, text)
-                source = self.site.devices[index].name if index != NONE else ""
-                note(self.memory, tick, "order-ended", source, text, who=state.who)
-                if index != NONE and home == DeviceMode.AUTO and state.mode != DeviceMode.AUTO:
-                    self._take_back(index)
-                state.mode, state.who, state.why, state.until_utc_ms = home, "configuration", "", 0
-                if index != NONE:
-                    people.mode_changed(self.site, self.memory, index)
 
     def _wait_for_first_values(self, tick: Tick) -> None:
         region = self.memory.region
@@ -388,75 +275,6 @@ class Core:
         if not region.settled:
             tried = bool((self.memory.image.quality != Quality.UNTRIED).all())
             region.settled = tried or tick.mono_ms - region.booted_at >= BOOT_PATIENCE_MS
-
-    def _settle_grants(self, tick: Tick) -> None:
-        """Carries what the ledger knows of sheds into the book."""
-        book = self.memory.book
-        for c in sorted(book.sheds):
-            shed, con = book.sheds[c], self.site.consumers[c]
-            by_limit = con.do_shed == NONE
-            entry = self.memory.ledger[con.do_limit if by_limit else con.do_shed]
-            standing = entry.stage in STANDING and not entry.outstanding
-            if shed.state in (ShedState.ASKED, ShedState.IN_DOUBT):
-                answered = (
-                    standing and entry.target == entry.written and (by_limit or entry.written == shed.requested_w)
-                )
-                if answered:
-                    granted = shed.requested_w if by_limit else min(entry.confirmed or 0, shed.requested_w)
-                    shed.state, shed.granted_w = ShedState.GRANTED, granted
-                    a = self.site.actuators[con.do_limit if by_limit else con.do_shed]
-                    poll = self.site.signals[con.power].fresh_ms if con.power != NONE else 0
-                    travel = granted * 1000 // a.ramp_w_s if a.ramp_w_s else 0
-                    shed.judged_at = tick.mono_ms + a.settle_ms + travel + poll
-                    self._decided(tick, "granted", con.device, granted, Reason(GRANTED, (granted, shed.requested_w)))
-                elif entry.stage is Stage.REJECTED and entry.target == entry.written:
-                    held = shed.granted_w
-                    self._decided(tick, "refused", con.device, 0, Reason(REFUSED, (shed.requested_w - held,)))
-                    if held:
-                        shed.state, shed.requested_w = ShedState.GRANTED, held
-                    else:
-                        self._forget_shed(c, tick)
-                elif shed.state is ShedState.ASKED and tick.mono_ms >= shed.answer_by_at:
-                    shed.state = ShedState.IN_DOUBT
-                    self._decided(tick, "in-doubt", con.device, 0, Reason(IN_DOUBT, (shed.requested_w,)))
-            elif shed.state is ShedState.GRANTED:
-                if not by_limit and entry.stage is Stage.REJECTED and not entry.outstanding:
-                    self._decided(tick, "withdrawn", con.device, -shed.granted_w, Reason(WITHDRAWN, (shed.granted_w,)))
-                    self._forget_shed(c, tick)
-            elif standing and entry.written == entry.target:
-                self._decided(tick, "released", con.device, 0, Reason(RELEASED))
-                self._forget_shed(c, tick, keeps_limit=True)
-
-    def _promise_lost(self, seen: Observation) -> None:
-        """A register that lost its value is written again: what that brings back is promised, not missing."""
-        for i in self.ledger.lost():
-            a, target = self.site.actuators[i], self.memory.ledger[i].target or 0
-            if a.device in self.memory.book.pledges or a.effect == NONE:
-                continue
-            power = seen.net_w(a.device)
-            if a.verb is Verb.LIMIT or (a.verb is Verb.CONNECT and target == 0):
-                goal = max(-target, min(target, power))
-            elif a.verb is Verb.SETPOINT:
-                goal = target if a.low < 0 else -target
-            else:
-                continue
-            travel = abs(goal - power) * 1000 // a.ramp_w_s if a.ramp_w_s else 0
-            patience = a.settle_ms + travel + self.site.signals[a.effect].fresh_ms + self.site.policy.answer_ms
-            self.memory.book.pledges[a.device] = Pledge(
-                base_w=power,
-                goal_w=goal,
-                begins_at=seen.now_ms,
-                ramp_w_s=a.ramp_w_s,
-                deadline_at=seen.now_ms + patience,
-            )
-
-    def _forget_shed(self, c: int, tick: Tick, *, keeps_limit: bool = False) -> None:
-        """Takes a shed out of the book. One that was given back keeps its limit, which is relaxed as room allows."""
-        con, region = self.site.consumers[c], self.memory.region
-        self.memory.book.sheds.pop(c)
-        region.shed_ended_at[c] = tick.mono_ms
-        if con.do_shed == NONE and con.do_limit != NONE and not keeps_limit:
-            region.consumer_limit_w[c] = con.rated_w
 
     def _steer(self, seen: Observation, tick: Tick) -> Steering | None:
         memory, situation = self.memory, self.memory.situation
@@ -509,7 +327,7 @@ class Core:
             if (seats := population.seats) is not None:
                 effects.append(Seated(population=index, **seats._asdict()))
             for rung, amount_w, reason in population.decisions:
-                self._decided(inputs.tick, rung, NONE, amount_w, reason)
+                decided(self.memory, inputs.tick, rung, NONE, amount_w, reason)
         return effects
 
     def _turn_away(self, batch: Batch, tick: Tick) -> None:
@@ -610,47 +428,21 @@ class Core:
             return True
         return e.written == e.target and e.stage in STANDING
 
-    def _decided(self, tick: Tick, rung: str, device: int, amount_w: int, reason: Reason) -> None:
-        self.memory.decisions.append(
-            Decided(step=tick.step, utc_ms=tick.utc_ms, rung=rung, device=device, amount_w=amount_w, reason=reason)
-        )
-
     # -- what others may see -----------------------------------------------------------------------------------------
 
     def sections(self) -> dict[str, bytes]:
         """Canonical bytes of each section of the memory."""
-        known = {name: self._encoded(name, getattr(self.memory, name), hint) for name, hint in _HINTS.items()}
+        known = self._sections.encoded(self.memory)
         known |= {f"population {p.declared.name}": p.section() for p in self.populations}
         return known if self.flexible is None else known | {"flexibility": self.flexible.section()}
 
-    def _encoded(self, name: str, section: Any, hint: Any) -> bytes:
-        """A section's bytes; lists that only grow at their end are encoded when they did."""
-        if name not in GROWING or not section:
-            return encode(section, hint)
-        known = self._encodings.get(name)
-        if (
-            known is None
-            or known.size != len(section)
-            or known.first is not section[0]
-            or known.last is not section[-1]
-        ):
-            known = self._encodings[name] = _Encoding(len(section), section[0], section[-1], encode(section, hint))
-        return known.data
-
     def digests(self) -> tuple[tuple[str, str], ...]:
         """Digest of each section."""
-        known = [(n, self._digest(n, self._encoded(n, getattr(self.memory, n), hint))) for n, hint in _HINTS.items()]
+        known = self._sections.digests(self.memory)
         known += [(f"population {p.declared.name}", p.digest()) for p in self.populations]
         if self.flexible is not None:
             known.append(("flexibility", self.flexible.digest(self.memory.situation.step)))
         return tuple(known)
-
-    def _digest(self, name: str, data: bytes) -> str:
-        """Most sections stay as they are in most steps, and bytes are compared quicker than digested."""
-        before = self._digested.get(name)
-        if before is None or before[0] != data:
-            before = self._digested[name] = data, digest(data)
-        return before[1]
 
     def snapshot(self) -> bytes:
         """All memory, canonical; with populations or flexibility, in front of theirs."""
@@ -658,13 +450,11 @@ class Core:
         parts = [memory, *(p.snapshot() for p in self.populations)]
         if self.flexible is not None:
             parts.append(self.flexible.snapshot())
-        if len(parts) == 1:
-            return memory
-        return _POPULATED + b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+        return packed(parts)
 
     def restore(self, data: bytes) -> None:
         """The inverse of `snapshot`. Raises ScowlError if the bytes do not fit this region."""
-        parts = _parts(data)
+        parts = unpacked(data)
         expected = len(self.populations) + (self.flexible is not None)
         if len(parts) != 1 + expected:
             raise CodecError(f"restore: {len(parts) - 1} parts beside the memory, where {expected} are configured")
