@@ -14,6 +14,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from scowl_edge.cli.asking import Absent, AskError, Asking
+from scowl_edge.model.profile_picture import picture
+from scowl_edge.model.profile_slots import from_slots
 from scowl_edge.web.tables import (
     BALANCE,
     FLEX,
@@ -37,6 +39,10 @@ _WIDTH_WITHOUT_TERMINAL = 200
 _STYLES = {"bad": "red", "warn": "yellow", "": ""}
 
 _OF_POPULATION = tuple(Column("", key) for key in ("name", "trees_text", *(t.list_name for t in POPULATION_TABLES)))
+
+_AHEAD = {"promised_w": "promised", "intended_w": "if nobody had selected"}
+"""What is drawn of the coming hours."""
+_PICTURE_ROWS = 6
 
 State = dict[str, Any]
 """Answers of the API by the last part of their paths."""
@@ -103,7 +109,8 @@ def _flexibility(daemon: Asking) -> dict[str, Any] | None:
     except Absent:
         return None
     _must_have(daemon, (Column("", "flex"), *(Column("", table.list_name) for table in FLEX_TABLES)), [answer])
-    _must_have(daemon, FLEX, [answer["flex"]])
+    _must_have(daemon, (*FLEX, Column("", "ahead")), [answer["flex"]])
+    _must_have(daemon, tuple(Column("", key) for key in ("start", "length_s", *_AHEAD)), answer["flex"]["ahead"])
     for table in FLEX_TABLES:
         _must_have(daemon, table.columns, answer[table.list_name])
     return answer
@@ -133,6 +140,7 @@ def render(state: State, note: str) -> Group:
                 shown += _population(population)
             if state["flex"] is not None:
                 shown += [_text(""), _text("Flexibility", "bold"), _entries(FLEX, state["flex"]["flex"], 2)]
+                shown += _ahead(state["flex"]["flex"]["ahead"])
                 shown += [_table(each, rows_of(each, state["flex"])) for each in FLEX_TABLES]
     return Group(*shown)
 
@@ -172,6 +180,20 @@ def _population(row: dict[str, Any]) -> list[RenderableType]:
     for title, words in lines:
         grid.add_row(_text(title, "dim"), _text(words))
     return [_text(""), _text(f"Population {row['name']}", "bold"), _entries(POPULATION, row, 4), grid]
+
+
+def _ahead(slots: list[dict[str, Any]]) -> list[RenderableType]:
+    """The coming hours of all that is selected, as two pictures."""
+    if not slots:
+        return []
+    slot_ms = 1000 * slots[0]["length_s"]
+    until = f"{slots[0]['start']} and {len(slots) * slots[0]['length_s'] // 60} min on"
+    shown: list[RenderableType] = [_text(""), _text(f"What is selected, {until}", "bold")]
+    for key, title in _AHEAD.items():
+        course = from_slots([slot[key] for slot in slots], start_ms=0, slot_ms=slot_ms)
+        shown.append(_text(title, "dim"))
+        shown += [_text(line) for line in picture(course, width=len(slots), height=_PICTURE_ROWS).splitlines()]
+    return shown
 
 
 def _titled(column: Column, row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from scowl_edge.control.flex_courses import FlexCourses
 from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.goal import Goal
 from scowl_edge.dsr.instant import Now
@@ -31,6 +32,7 @@ from scowl_edge.model.flex_view import (
     FlexPlanView,
     FlexProfileView,
     FlexSelectionView,
+    FlexSlotView,
     FlexView,
 )
 from scowl_edge.model.flexibility import (
@@ -62,6 +64,7 @@ class FlexPortrait:
     """Makes the views; keeps what accounts came to, and when that was reckoned."""
 
     known: dict[str, FlexAccountView] = field(default_factory=dict)
+    courses: FlexCourses = field(default_factory=FlexCourses)
     looks: int = 0
     looked: dict[str, int] = field(default_factory=dict)
     """By account: at which look it was reckoned."""
@@ -81,6 +84,7 @@ class FlexPortrait:
         known = _Everybody(cem, provider)
         if provider is not None:
             self._reckon(provider.portfolio.books, wall_ms)
+            self.courses.follow(provider.portfolio.asked, provider.terms.slot_ms)
         peers = sorted(_peers(cem, provider), key=lambda p: (p.up, -p.appliances, p.node))
         lives: Counter[str] = Counter(known.life(e) for e in known.ids)
         offers: Counter[str] = Counter()
@@ -151,6 +155,7 @@ class FlexPortrait:
             ),
             appliance_list=tuple(known.view(e, wall_ms, brief=True) for e in known.worst(LISTED)),
             appliance_ids=tuple(known.ids),
+            ahead=self._ahead(provider, wall_ms),
             open_ids=tuple(provider.portfolio.asked) if provider is not None else (),
         )
 
@@ -158,6 +163,12 @@ class FlexPortrait:
         """One in full; None if nobody knows it."""
         known = _Everybody(cem, provider)
         return known.view(esa_id, _wall_ms(cem, provider, now)) if esa_id in known else None
+
+    def _ahead(self, provider: Provider | None, wall_ms: int | None) -> tuple[FlexSlotView, ...]:
+        if provider is None or wall_ms is None:
+            return ()
+        goal = provider.goal
+        return self.courses.ahead(wall_ms, goal.curve if goal is not None and not goal.relative else None)
 
     def _reckon(self, books: Settlement, wall_ms: int | None) -> None:
         self.looks += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scowl_edge.dsr.goal import Goal, Terms
 from scowl_edge.dsr.planning import Candidate, Job, default_course
@@ -22,6 +22,12 @@ class Outlook:
     """By appliance."""
     accounts: Sequence[Account]
     """All selections that are asked for, run, or ran."""
+    _by_appliance: dict[str, list[Account]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Thousands of appliances look for their own among thousands of accounts."""
+        for account in self.accounts:
+            self._by_appliance.setdefault(account.esa_id, []).append(account)
 
     def expected(self, esa_id: str, without: str = "") -> Timeline:
         """What an appliance will do, an offer left out where wanted (its id): later selections before earlier ones,
@@ -132,12 +138,12 @@ class Outlook:
 
     def _without(self, present: Pick, offer: Offer) -> Timeline:
         """What is expected of an appliance if its present selection were not there, its offer left out."""
-        kept = [a for a in self.accounts if a.esa_id != present.esa_id or a.state.terminal]
+        kept = [a for a in self._by_appliance.get(present.esa_id, ()) if a.state.terminal]
         return Outlook(offers=self.offers, accounts=kept).expected(present.esa_id, offer.offer_id)
 
     def _accounts(self, esa_id: str) -> list[Account]:
         """In the order in which they were accepted, those still asked for last."""
-        own = [a for a in self.accounts if a.esa_id == esa_id]
+        own = self._by_appliance.get(esa_id, ())
         return sorted(own, key=lambda a: (a.number == 0, a.number, a.select_id))
 
     def _defaults(self, esa_id: str, without: str) -> Timeline:

@@ -170,6 +170,19 @@ class FlexApplianceView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlexSlotView:
+    """One slot of the coming hours: all open selections together, means of power."""
+
+    start_utc_ms: int
+    length_s: int
+    promised_w: int
+    intended_w: int
+    """What the same appliances would take if nobody had selected."""
+    target_w: int | None
+    """Of all appliances; None where nothing is wanted, or only a change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlexView:
     """All that a site's part in flexibility shows after one step."""
 
@@ -231,5 +244,7 @@ class FlexView:
     """Those that somebody should look at first."""
     appliance_ids: tuple[str, ...]
     """All of them."""
+    ahead: tuple[FlexSlotView, ...]
+    """From now to the end of what is selected."""
     open_ids: tuple[str, ...]
     """All open selections that this site asked for."""

@@ -68,6 +68,21 @@ class FlexPlanOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlexSlotOut:
+    """One slot of the coming hours: all open selections together, means of power."""
+
+    __pydantic_config__ = CLOSED
+
+    start: str | None
+    length_s: int
+    promised_w: int
+    intended_w: int
+    """What the same appliances would take if nobody had selected."""
+    target_w: int | None
+    """Of all appliances; null where nothing is wanted, or only a change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlexProfileOut:
     """One way of running."""
 
@@ -245,6 +260,8 @@ class FlexOut:
     reports_dropped: int
     unsent: int
     """Messages that no link took, since the start."""
+    ahead: list[FlexSlotOut]
+    """From now to the end of what is selected."""
     findings: list[FlexFindingOut]
 
 

@@ -26,6 +26,7 @@ from scowl_edge.web.flex_wire import (
     FlexPlanOut,
     FlexProfileOut,
     FlexSelectionOut,
+    FlexSlotOut,
     FlexSummaryOut,
 )
 
@@ -87,6 +88,16 @@ def flex(view: FlexView, unsent: int) -> FlexOut:
         reports_waiting=view.reports_waiting,
         reports_dropped=view.reports_dropped,
         unsent=unsent,
+        ahead=[
+            FlexSlotOut(
+                start=present.iso_or_none(slot.start_utc_ms),
+                length_s=slot.length_s,
+                promised_w=slot.promised_w,
+                intended_w=slot.intended_w,
+                target_w=slot.target_w,
+            )
+            for slot in view.ahead
+        ],
         findings=[FlexFindingOut(esa_id=esa_id, what=present.reason(what)) for esa_id, what in view.findings],
     )
 

@@ -24,6 +24,7 @@ from scowl_edge.model.flex_view import (
     FlexPlanView,
     FlexProfileView,
     FlexSelectionView,
+    FlexSlotView,
     FlexView,
 )
 from scowl_edge.model.reason import Reason
@@ -359,6 +360,13 @@ def flex_view(**changes: object) -> FlexView:
         ),
         "appliance_list": (charger, flex_appliance()),
         "appliance_ids": ("charger-1", "washer-1"),
+        "ahead": tuple(
+            FlexSlotView(
+                start_utc_ms=NOON_UTC_MS + n * 900_000, length_s=900, promised_w=3_600, intended_w=7_200 * (n == 0),
+                target_w=None,
+            )
+            for n in range(2)
+        ),
         "open_ids": ("sel-1",),
     }  # fmt: skip
     return FlexView(**(fields | changes))  # type: ignore[arg-type]

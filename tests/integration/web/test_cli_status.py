@@ -167,6 +167,10 @@ async def test_flexibility_where_a_site_has_a_part_in_it(site: Site) -> None:
     told = out.partition("Flexibility")[2].partition("Ratings")[0]
     for words in ("3 kW of 3.6 kW (83 %)", "a change of -4 kW", "runs", "effective", "delivers less than promised"):
         assert words in told, (words, told)
+    drawn = told.partition("and 30 min on")[2].splitlines()
+    assert [line.rstrip() for line in drawn if "W |" in line] == [
+        "3600 W |##", "   0 W |--", "7200 W |#", "   0 W |--"
+    ]  # fmt: skip
 
 
 async def test_a_population_in_a_few_lines(site: Site) -> None:

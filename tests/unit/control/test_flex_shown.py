@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from flex_site import CEM, DSRSP, HOUR, MINUTE, FlexSite, manager_part, provider_part
 
+from scowl_edge.control import flex_courses
 from scowl_edge.control.flex_portrait import LISTED, RECKONED_AT_ONCE
 from scowl_edge.model.effect import Send
 from scowl_edge.model.event import (
@@ -124,6 +126,38 @@ def test_what_was_moved_is_in_the_books_up_and_down_alike() -> None:
     assert account.asked_wh > 3_500 and account.unproven_wh < 100
     assert account.credited_wh + account.short_wh in (account.asked_wh, account.asked_wh - 1)
     assert shown(site).asked_wh == account.asked_wh
+
+
+def test_the_coming_hours_are_the_sum_of_all_that_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flex_courses, "AT_ONCE", 2)
+    site, names = FlexSite(), [f"e{n}" for n in range(5)]
+    for name in names:
+        site.join(name)
+    assert shown(site).ahead == ()
+    asked = []
+    for name in names:
+        ordered(site, select(site, name))
+        asked += site.selects()
+    for _ in range(3):
+        view = shown(site)
+    provider = site.flexible.talks.provider
+    assert provider is not None
+    accounts = [provider.portfolio.asked[s].account for s in view.open_ids]
+    assert len(accounts) == 5 and view.ahead
+    for slot in view.ahead:
+        end_ms = slot.start_utc_ms + 1_000 * slot.length_s
+        for shown_w, courses in (
+            (slot.promised_w, [a.promised for a in accounts]),
+            (slot.intended_w, [a.baseline for a in accounts]),
+        ):
+            energy_wms = sum(c.energy_j(slot.start_utc_ms, end_ms) for c in courses) * 1_000
+            assert abs(shown_w * (end_ms - slot.start_utc_ms) - energy_wms) <= 5 * (end_ms - slot.start_utc_ms)
+    assert max(slot.promised_w for slot in view.ahead) == 10_000
+    for one in asked[:4]:
+        site.status(one, SelectionState.REJECTED)
+    for _ in range(3):
+        view = shown(site)
+    assert max(slot.promised_w for slot in view.ahead) == 2_000
 
 
 def test_no_plan_moves_what_a_person_selected() -> None:
