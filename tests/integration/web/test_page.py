@@ -296,7 +296,7 @@ def test_every_rung_that_the_core_names_has_words() -> None:
     for room in ("tracker", "control"):
         for path in (CODE / room).glob("*.py"):
             text = path.read_text()
-            named |= set(re.findall(r'(?:_decided\(tick, |Decision\(|rung = )"([a-z-]+)"', text))
+            named |= set(re.findall(r'(?:decided\((?:self\.)?memory, tick, |Decision\(|rung = )"([a-z-]+)"', text))
             for call in ("limit_generator", "set_generator", "switch_generator", "set_storage", "ask_shed",
                          "release_shed", "relax_limit", "starve", "feed", "seek_offers", "end_offer"):  # fmt: skip
                 named |= set(re.findall(rf'steering\.{call}\(\s*"([a-z-]+)"', text))
