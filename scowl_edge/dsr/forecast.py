@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scowl_edge.dsr.goal import Goal, Terms
 from scowl_edge.dsr.planning import Candidate, Job, default_course
+from scowl_edge.dsr.room import NOWHERE, Room, Slots, caps, sums
 from scowl_edge.dsr.settlement import Account
 from scowl_edge.dsr.spreading import Start
-from scowl_edge.model.flexibility import Offer, OfferSet, Pick, Profile
+from scowl_edge.model.flexibility import Mode, Offer, OfferSet, Pick, Profile
 from scowl_edge.model.profile import EMPTY, Timeline, flat, layered, of_elements, total
 from scowl_edge.model.profile_slots import slot_means
 
@@ -22,24 +23,25 @@ class Outlook:
     """By appliance."""
     accounts: Sequence[Account]
     """All selections that are asked for, run, or ran."""
-    _by_appliance: dict[str, list[Account]] = field(init=False, default_factory=dict)
+    own: dict[str, list[Account]] = field(init=False, default_factory=dict)
+    """By appliance, in the order in which they were accepted, those still asked for last."""
 
     def __post_init__(self) -> None:
-        """Thousands of appliances look for their own among thousands of accounts."""
-        for account in self.accounts:
-            self._by_appliance.setdefault(account.esa_id, []).append(account)
+        """Sorts the accounts once: there are thousands."""
+        for account in sorted(self.accounts, key=lambda a: (a.number == 0, a.number, a.select_id)):
+            self.own.setdefault(account.esa_id, []).append(account)
 
-    def expected(self, esa_id: str, without: str = "") -> Timeline:
-        """What an appliance will do, an offer left out where wanted (its id): later selections before earlier ones,
+    def expected(self, esa_id: str, without: Collection[str] = ()) -> Timeline:
+        """What an appliance will do, offers left out where wanted (their ids): later selections before earlier ones,
         and what it intends by itself where none of them holds.
         """
-        own = self._accounts(esa_id)
+        own = self.own.get(esa_id, [])
         return layered([*(a.promised.clip(a.begin_ms, a.end_ms) for a in own[::-1]), self._defaults(esa_id, without)])
 
     def reference(self, esa_id: str) -> Timeline:
         """What it would have done if nobody had selected anything: the frozen baselines, the earliest first."""
-        own = self._accounts(esa_id)
-        return layered([*(a.baseline.clip(a.begin_ms, a.end_ms) for a in own), self._defaults(esa_id, "")])
+        own = self.own.get(esa_id, [])
+        return layered([*(a.baseline.clip(a.begin_ms, a.end_ms) for a in own), self._defaults(esa_id, ())])
 
     def offer(self, pick: Pick) -> Offer:
         """The offer that a pick is of; it must be there."""
@@ -56,7 +58,7 @@ class Outlook:
 
     def beside(self, pick: Pick) -> Timeline:
         """What the appliance does outside of the pick's own course."""
-        return self.expected(pick.esa_id, pick.offer_id)
+        return self.expected(pick.esa_id, (pick.offer_id,))
 
     def account(self, pick: Pick, *, select_id: str, cem: str, event_ref: str, offset_s: int) -> Account:
         """What a selection would be held to; the longest delay that may be drawn is within its span."""
@@ -79,30 +81,40 @@ class Outlook:
         )
 
     def job(
-        self, goal: Goal, candidates: Sequence[Candidate], *, number: int, seed: int, terms: Terms, wall_ms: int
+        self,
+        goal: Goal,
+        candidates: Sequence[Candidate],
+        *,
+        number: int,
+        seed: int,
+        terms: Terms,
+        wall_ms: int,
+        room: Room,
+        places: Mapping[str, int],
     ) -> Job:
-        """The question to a worker: what is left of the goal when all that cannot be changed is taken off."""
+        """The question to a worker: what is left of the goal, and of each rating, when all that cannot be changed is
+        taken off. `places` has the innermost rating of each appliance that is below one."""
         chosen = {c.esa_id: c for c in candidates}
-        fixed, unchanged, reference = [], [], []
+        fixed, unchanged, reference = list[tuple[int, Timeline]](), list[Timeline](), list[Timeline]()
         for esa_id in sorted(self.offers):
             unchanged.append(self.expected(esa_id))
-            reference.append(self.reference(esa_id))
             candidate = chosen.get(esa_id)
-            if candidate is None:
-                fixed.append(unchanged[-1])
-            else:
-                present = candidate.present
-                fixed.append(self._without(present, candidate.offer) if present else self._around(candidate))
-        grid = {"start_ms": wall_ms // terms.slot_ms * terms.slot_ms, "slot_ms": terms.slot_ms, "count": terms.slots}
+            stays = unchanged[-1] if candidate is None else self._around(candidate)
+            fixed.append((places.get(esa_id, NOWHERE), stays))
+            if goal.relative:
+                reference.append(self.reference(esa_id))
+        slots = grid_of(terms, wall_ms)
         wanted = goal.curve + total(reference).clip(*_ends(goal.curve)) if goal.relative else goal.curve
         if goal.relative:
             wanted = layered([wanted.clip(*span) for span in goal.curve.spans()])
+        grid = {"start_ms": slots.start_ms, "slot_ms": slots.slot_ms, "count": slots.count}
         means = slot_means(wanted.over(total(unchanged)), **grid)
-        taken = slot_means(total(fixed), **grid)
+        taken = slot_means(total(course for _, course in fixed), **grid)
+        bounds, below = caps(room, [places.get(c.esa_id, NOWHERE) for c in candidates], sums(room, fixed, slots))
         return Job(
             number=number,
             goal=goal.number,
-            start_ms=grid["start_ms"],
+            start_ms=slots.start_ms,
             slot_ms=terms.slot_ms,
             now_ms=wall_ms + terms.answer_ms,
             target_w=tuple((m or 0) - (t or 0) for m, t in zip(means, taken, strict=True)),
@@ -111,7 +123,9 @@ class Outlook:
             seed=seed,
             moves=terms.moves,
             emergency=goal.emergency,
-            delay_max_s=0 if goal.mode.value == "RESPONSE" else terms.random_offset_max_s,
+            delay_max_s=delay_of(goal, terms),
+            caps=bounds,
+            below=below,
         )
 
     def start(self, pick: Pick, profile: Profile, offer: Offer | None, delay_max_s: int, earliest_ms: int) -> Start:
@@ -134,23 +148,28 @@ class Outlook:
         )
 
     def _around(self, candidate: Candidate) -> Timeline:
-        return self.expected(candidate.esa_id, candidate.offer.offer_id)
+        """What is expected of a candidate beside its offers, as if its present selection were not there."""
+        esa_id, offers = candidate.esa_id, [o.offer_id for o in candidate.offers]
+        if candidate.present is None:
+            return self.expected(esa_id, offers)
+        kept = [a for a in self.own.get(esa_id, []) if a.state.terminal]
+        return Outlook(offers={esa_id: self.offers[esa_id]}, accounts=kept).expected(esa_id, offers)
 
-    def _without(self, present: Pick, offer: Offer) -> Timeline:
-        """What is expected of an appliance if its present selection were not there, its offer left out."""
-        kept = [a for a in self._by_appliance.get(present.esa_id, ()) if a.state.terminal]
-        return Outlook(offers=self.offers, accounts=kept).expected(present.esa_id, offer.offer_id)
-
-    def _accounts(self, esa_id: str) -> list[Account]:
-        """In the order in which they were accepted, those still asked for last."""
-        own = self._by_appliance.get(esa_id, ())
-        return sorted(own, key=lambda a: (a.number == 0, a.number, a.select_id))
-
-    def _defaults(self, esa_id: str, without: str) -> Timeline:
+    def _defaults(self, esa_id: str, without: Collection[str]) -> Timeline:
         offers = self.offers.get(esa_id)
         if offers is None:
             return EMPTY
-        return total(default_course(o) for o in offers.offers if o.offer_id != without)
+        return total(default_course(o) for o in offers.offers if o.offer_id not in without)
+
+
+def grid_of(terms: Terms, wall_ms: int) -> Slots:
+    """The slots of a plan that is made now."""
+    return Slots(start_ms=wall_ms // terms.slot_ms * terms.slot_ms, slot_ms=terms.slot_ms, count=terms.slots)
+
+
+def delay_of(goal: Goal, terms: Terms) -> int:
+    """Longest delay, in s, that appliances draw for selections of a goal."""
+    return 0 if goal.mode is Mode.RESPONSE else terms.random_offset_max_s
 
 
 def whole(course: Timeline, begin_ms: int, end_ms: int) -> Timeline:

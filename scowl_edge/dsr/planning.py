@@ -15,11 +15,12 @@ from scowl_edge.model.profile import Timeline, of_elements
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An appliance of which one profile may be picked, or nothing."""
+    """An appliance of which one profile of one of its offers may be picked, or nothing."""
 
     esa_id: str
     rev: int
-    offer: Offer
+    offers: tuple[Offer, ...]
+    """Those that may be selected from now."""
     weight_ppm: int
     """Trust: what it promises counts for so much."""
     present: Pick | None = None

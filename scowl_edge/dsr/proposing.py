@@ -67,7 +67,7 @@ def propose(job: Job) -> Proposal:
 def _question(job: Job) -> Question:
     below = job.below or (-1,) * len(job.candidates)
     standing = {
-        (c.esa_id, c.offer.offer_id): Standing(profile_id=c.present.profile_id, start_ms=c.present.start_ms)
+        (c.esa_id, c.present.offer_id): Standing(profile_id=c.present.profile_id, start_ms=c.present.start_ms)
         for c in job.candidates
         if c.present is not None
     }
@@ -79,7 +79,7 @@ def _question(job: Job) -> Question:
         ),
         candidates=tuple(
             Candidate(
-                offers=OfferSet(esa_id=c.esa_id, rev=c.rev, offers=(c.offer,)), rating=rating, trust_ppm=c.weight_ppm
+                offers=OfferSet(esa_id=c.esa_id, rev=c.rev, offers=c.offers), rating=rating, trust_ppm=c.weight_ppm
             )
             for c, rating in zip(job.candidates, below, strict=True)
         ),

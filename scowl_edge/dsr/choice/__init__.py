@@ -8,7 +8,6 @@ Importing it loads the compiler, where there is one: import it in the worker tha
 """
 
 from scowl_edge.dsr.choice.choose import Budget, Chosen, budget_for, choose, replan
-from scowl_edge.dsr.choice.courses import Horizon
 from scowl_edge.dsr.choice.expand import (
     BadInstance,
     Candidate,
@@ -23,6 +22,7 @@ from scowl_edge.dsr.choice.expand import (
 from scowl_edge.dsr.choice.limits import TooLarge
 from scowl_edge.dsr.choice.telling import Overload, Picked, Reason, overloads, picked, reason
 from scowl_edge.dsr.choice.water import fill
+from scowl_edge.dsr.slotted import Horizon
 
 __all__ = [
     "BadInstance",

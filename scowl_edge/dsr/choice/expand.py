@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scowl_edge.dsr.choice.board import I64, Board, held
-from scowl_edge.dsr.choice.courses import Horizon, slot_powers
+from scowl_edge.dsr.slotted import Horizon, slot_powers
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.flexibility import UNSET, WHOLE_PPM, Mode, Offer, OfferSet, Profile
 

@@ -251,7 +251,7 @@ def test_of_two_selections_the_later_one_is_expected() -> None:
     step = provider.answered(answer(fresh, {"e1": UTC + 4 * HOUR}), now(11_000))
     [later] = bodies(step, Select)
     told(provider, status(later, SelectionState.SCHEDULED), 12_000)
-    outlook = provider._outlook()
+    outlook = provider.outlook()
     assert outlook.expected("e1").power_w(UTC + 3 * HOUR + 1) == 0
     assert outlook.expected("e1").power_w(UTC + 4 * HOUR + 1) == 2_000
     assert outlook.reference("e1").power_w(UTC + HOUR) == 2_000

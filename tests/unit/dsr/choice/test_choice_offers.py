@@ -27,7 +27,7 @@ from scowl_edge.dsr.choice import (
     picked,
     reason,
 )
-from scowl_edge.dsr.choice.courses import slot_powers
+from scowl_edge.dsr.slotted import slot_powers
 from scowl_edge.dsr.choice.telling import powers
 from scowl_edge.model.flexibility import Cost, Element, Mode, Offer, OfferSet, Profile, ProfileKind
 
