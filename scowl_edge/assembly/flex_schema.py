@@ -43,6 +43,12 @@ class FlexPeer(Section):
         _EXAMPLE,
         shown="any that the authority issued",
     )
+    within: Annotated[str, Named("a rating")] | None = key(
+        None,
+        "The rating that this manager's appliances hang below: no plan of ours exceeds it.",
+        "feeder-b",
+        shown="that of `provider`",
+    )
 
 
 class FlexFailsafe(Section):

@@ -43,6 +43,7 @@ def _peers(structure: Structure) -> Iterator[Fault]:
     own = {part.node for part in (flex.manager, flex.provider) if part is not None}
     taken: dict[str, str] = {}
     for name, peer in flex.peers.items():
+        yield from _within(structure, ("flex", "peers", name, "within"), peer.within)
         path: Path = ("flex", "peers", name, "node")
         if path in structure.assumed:
             continue

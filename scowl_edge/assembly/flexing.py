@@ -34,7 +34,7 @@ def flex_part(section: Flex, ratings: Sequence[str]) -> FlexPart:
     """The site's part, from the section as it was read; `ratings` are the names of all, in order."""
     return FlexPart(
         manager=_manager(section, section.manager) if section.manager is not None else None,
-        provider=_provider(section.provider, ratings) if section.provider is not None else None,
+        provider=_provider(section, section.provider, ratings) if section.provider is not None else None,
     )
 
 
@@ -55,7 +55,7 @@ def _manager(section: Flex, manager: FlexManager) -> ManagerPart:
     )
 
 
-def _provider(provider: FlexProvider, ratings: Sequence[str]) -> ProviderPart:
+def _provider(section: Flex, provider: FlexProvider, ratings: Sequence[str]) -> ProviderPart:
     return ProviderPart(
         node=provider.node,
         failsafe_p_upper_w=provider.failsafe.import_,
@@ -69,4 +69,5 @@ def _provider(provider: FlexProvider, ratings: Sequence[str]) -> ProviderPart:
         level_w=provider.level,
         response=provider.mode == "response",
         rating=ratings.index(provider.within) if provider.within is not None else NONE,
+        below=tuple((p.node, ratings.index(p.within)) for p in section.peers.values() if p.within is not None),
     )

@@ -97,9 +97,10 @@ class Core:
             self.populations = [Population(declared) for declared in site.populations]
         self.flexible: Flexible | None = None
         if site.flex is not None:
+            from scowl_edge.control.flex_room import Rooms
             from scowl_edge.control.flexible import Flexible
 
-            self.flexible = Flexible(site.flex)
+            self.flexible = Flexible(site.flex, Rooms(site, {}))
 
     def step(self, inputs: Inputs) -> Plan:
         """One turn of all stages."""
@@ -124,7 +125,7 @@ class Core:
         self._seen, self._tick = seen, tick
         self._wait_for_first_values(tick)
         if self.flexible is not None:
-            self.flexible.enter(memory.book.offers, tick)
+            self.flexible.enter(memory.book.offers, tick, seen)
         reads = self.ledger.watch(seen, counts)
         grants.settle(self.site, memory, tick)
         grants.promise_lost(self.site, memory, self.ledger.lost(), seen)
@@ -181,7 +182,7 @@ class Core:
             self.ledger.outcome(event, counts)
         elif isinstance(event, Told | Answer):
             if self.flexible is not None:
-                self.flexible.told(event, tick) if isinstance(event, Told) else self.flexible.answer(event, tick)
+                self.flexible.told(event, tick) if isinstance(event, Told) else self.flexible.answer(event)
         elif isinstance(event, LinkChanged):
             self._link_changed(event, tick)
         elif isinstance(event, Order):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from scowl_edge.capacity import CallState, OfferCalls
 from scowl_edge.control import flex_orders, relief
 from scowl_edge.control.flex_portrait import FlexPortrait
+from scowl_edge.control.flex_room import Rooms
 from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.delivery import Finding
 from scowl_edge.dsr.goal import Terms
@@ -22,6 +23,7 @@ from scowl_edge.dsr.instant import Now, Restart
 from scowl_edge.dsr.limiting import Fallback
 from scowl_edge.dsr.planning import Job
 from scowl_edge.dsr.provider import Provider, ProviderError, Step
+from scowl_edge.dsr.room import EVERYWHERE, Room
 from scowl_edge.model.codec import decode, digest, encode
 from scowl_edge.model.effect import Ask, Effect, Send
 from scowl_edge.model.errors import ScowlError
@@ -33,6 +35,7 @@ from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
 from scowl_edge.model.profile import flat
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.tick import Tick
+from scowl_edge.tracker.observe import Observation
 
 PLAN_FAILED = declare("plan-failed", "offers were not planned: {}")
 PLANNED = declare("planned", "{} selections for goal {}: squared deviation {} instead of {}, gap {} ppm")
@@ -83,8 +86,14 @@ class Talks:
 class Flexible:
     """The site's part in flexibility. `fold` what came, then `step`."""
 
-    def __init__(self, part: FlexPart) -> None:
+    def __init__(self, part: FlexPart, rooms: Rooms | None = None) -> None:
+        """Without `rooms` no rating bounds what is planned."""
         self.part = part
+        self._rooms = rooms
+        self._seen: Observation | None = None
+        """Of this step."""
+        self._answers: list[Answer] = []
+        """They wait until the meters of this step were looked at."""
         self.talks = Talks()
         self.notes: list[tuple[str, Reason]] = []
         """(source, what) of this step."""
@@ -117,9 +126,12 @@ class Flexible:
         elif provider is not None and peer.startswith("cem:"):
             self._follow(provider.link(peer, up, now), now)
 
-    def answer(self, event: Answer, tick: Tick) -> None:
-        """Takes what a worker made of a job; only what still fits is asked for."""
-        now, provider = self._ready(tick), self.talks.provider
+    def answer(self, event: Answer) -> None:
+        """Takes what a worker made of a job; only what still fits is asked for, in this step."""
+        self._answers.append(event)
+
+    def _answered(self, event: Answer, now: Now) -> None:
+        provider = self.talks.provider
         if provider is None or event.job != JOB:
             return
         if event.proposal is None:
@@ -128,7 +140,7 @@ class Flexible:
             return
         job = provider.job
         try:
-            step = provider.answered(event.proposal, now)
+            step = provider.answered(event.proposal, now, self._room(provider, now))
         except ProviderError as error:
             self._plan_failed(str(error))
             return
@@ -159,11 +171,13 @@ class Flexible:
 
     # -- the region's ladder -----------------------------------------------------------------------------------------
 
-    def enter(self, offers: OfferCalls, tick: Tick) -> None:
-        """Carries into the book of commitments what became of the region's selections; before the tracker decides."""
+    def enter(self, offers: OfferCalls, tick: Tick, seen: Observation) -> None:
+        """Carries into the book of commitments what became of selections; before the tracker decides."""
         now, provider, part = self._ready(tick), self.talks.provider, self.part.provider
         if provider is None or part is None:
             return
+        self._seen = seen
+        self._carry_out(now)
         if relief.aims(provider) and relief.over(provider, now):
             self._rest(provider)
         self._cancel(provider, relief.follow(provider, offers, part.rating, now), now)
@@ -198,6 +212,7 @@ class Flexible:
         """What time brings, and all that is to be said."""
         now = self._ready(tick)
         talks = self.talks
+        self._carry_out(now)
         self._beat(now)
         if talks.cem is not None:
             self._say(talks.cem.advance(now), now)
@@ -205,7 +220,9 @@ class Flexible:
         if talks.provider is not None:
             self._follow(talks.provider.advance(now), now)
             self._aim(talks.provider, now)
-            job = talks.provider.question(now)
+            job = None
+            if talks.provider.planning_due(now):
+                job = talks.provider.question(now, self._room(talks.provider, now))
             if job is not None:
                 by_ms = tick.mono_ms + talks.provider.terms.job_ms
                 asks.append(Ask(job=JOB, revision=job.number, by_ms=by_ms))
@@ -216,7 +233,7 @@ class Flexible:
 
     def begin(self) -> None:
         """Forgets what the step before wanted to be noted."""
-        self.notes = []
+        self.notes, self._answers, self._seen = [], [], None
 
     def work(self, ask: Ask) -> Job | None:
         """What a worker is to work on; None if nobody waits for it any more."""
@@ -310,6 +327,18 @@ class Flexible:
         if talks.cem is not None and not talks.cem.up:
             self._join(now)
         return now
+
+    def _carry_out(self, now: Now) -> None:
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            self._answered(answer, now)
+
+    def _room(self, provider: Provider, now: Now) -> Room:
+        """What the ratings leave for appliances now."""
+        part, seen = self.part.provider, self._seen
+        if self._rooms is None or part is None or seen is None:
+            return EVERYWHERE
+        return self._rooms.room(part, provider, seen, now)
 
     def _join(self, now: Now) -> None:
         """No wire lies between manager and provider of one daemon: each reaches the other always."""

@@ -97,7 +97,7 @@ def follow(provider: Provider, offers: OfferCalls, rating: int, now: Now) -> lis
             promised_w = asked.account.promised.power_w(begins_ms) or 0
             if not offers.accepted(select_id, promised_w + call.relief_w, now.mono_ms):
                 refused.append(select_id)
-        call.reported_w = _reported_w(provider, call.esa_id, begins_ms)
+        call.reported_w = reported_w(provider, call.esa_id, begins_ms)
     for select_id in [s for s in offers.calls if s not in standing]:
         offers.ended(select_id)
     return refused
@@ -125,7 +125,7 @@ def _call(provider: Provider, asked: Asked, copy: Copy, rating: int, now: Now) -
     if found is None or found[0] > now.utc_ms + RELIEF_MS:
         return None
     begins_ms, ends_ms, relief_w = found
-    drawn_w = _reported_w(provider, asked.pick.esa_id, now.utc_ms - RECENT_MS)
+    drawn_w = reported_w(provider, asked.pick.esa_id, now.utc_ms - RECENT_MS)
     if drawn_w is not None and begins_ms <= now.utc_ms + RECENT_MS:
         # Who draws less than he meant to can give up no more than that.
         relief_w = min(relief_w, drawn_w - (asked.account.promised.power_w(begins_ms) or 0))
@@ -150,7 +150,7 @@ def _call(provider: Provider, asked: Asked, copy: Copy, rating: int, now: Now) -
     return call
 
 
-def _reported_w(provider: Provider, esa_id: str, since_ms: int) -> int | None:
+def reported_w(provider: Provider, esa_id: str, since_ms: int) -> int | None:
     """What an appliance last said that it drew in a slot that began since then; None if it said nothing."""
     readings = provider.portfolio.books.reported.get(esa_id)
     if readings is None or not readings.begins_ms or readings.begins_ms[-1] < since_ms:

@@ -15,7 +15,7 @@ from scowl_edge.dsr.member import BLIND
 from scowl_edge.dsr.mirror import Mirror, Wanted
 from scowl_edge.dsr.planning import Job, current
 from scowl_edge.dsr.provider_answer import ask, carry_out, take_back
-from scowl_edge.dsr.provider_question import question
+from scowl_edge.dsr.provider_question import planning_due, question
 from scowl_edge.dsr.provider_state import BY_HAND, ProviderError, ProviderState, Step
 from scowl_edge.dsr.readings import Source
 from scowl_edge.dsr.room import EVERYWHERE, Room
@@ -259,6 +259,10 @@ class Provider(ProviderState):
         return step
 
     # What is planned
+
+    def planning_due(self, now: Now) -> bool:
+        """Whether `question` has one now, if anybody can be chosen."""
+        return planning_due(self, now)
 
     def question(self, now: Now, room: Room = EVERYWHERE) -> Job | None:
         """A job for a worker, if one is due; the answer goes to `answered`. `room` is what ratings leave now."""

@@ -13,12 +13,17 @@ from scowl_edge.model.flexibility import OverrideScope, SelectionState
 _OUT = (OverrideScope.GRID, OverrideScope.ALL, OverrideScope.THIS)
 
 
+def planning_due(provider: ProviderState, now: Now) -> bool:
+    """Whether it is time for a plan."""
+    if provider.goal is None or provider.clock.read(now) is None or now.mono_ms < provider.plan_due_mono_ms:
+        return False
+    return provider.job is None or now.mono_ms - provider.job_mono_ms >= provider.terms.job_ms
+
+
 def question(provider: ProviderState, now: Now, room: Room) -> Job | None:
     """A job for a worker, if one is due; `room` is what the site's ratings leave now."""
     wall_ms, terms = provider.clock.read(now), provider.terms
-    if provider.goal is None or wall_ms is None or now.mono_ms < provider.plan_due_mono_ms:
-        return None
-    if provider.job is not None and now.mono_ms - provider.job_mono_ms < terms.job_ms:
+    if provider.goal is None or wall_ms is None or not planning_due(provider, now):
         return None
     provider.plan_due_mono_ms = now.mono_ms + terms.replan_ms
     candidates = _candidates(provider, now, wall_ms)

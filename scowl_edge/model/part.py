@@ -47,6 +47,8 @@ class ProviderPart:
     """Whether selections for it are RESPONSE."""
     rating: int = -1
     """Index of the rating below which the appliances are; -1: the site's first bus."""
+    below: tuple[tuple[str, int], ...] = ()
+    """Nodes (`cem:...` for all appliances of a manager) that are below another rating: (node id, index)."""
     accept_ms: int = 10_000
     """How long an appliance may take to answer a selection."""
     job_ms: int = 60_000

@@ -138,4 +138,4 @@ class FlexSite:
             job = self.flexible.work(ask)
             assert job is not None
             answer = Answer(job=ask.job, revision=ask.revision, proposal=propose(job))
-            self.flexible.answer(answer, self.tick)
+            self.flexible.answer(answer)
