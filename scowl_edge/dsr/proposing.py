@@ -34,7 +34,7 @@ def propose(job: Job) -> Proposal:
     revs = {c.esa_id: c.rev for c in job.candidates}
     picks: list[Pick] = []
     reasons: list[str] = []
-    for who in range(len(instance.offers)):
+    for who in range(len(instance.appliances)):
         found = picked(instance, chosen, who)
         if found.as_intended:
             continue

@@ -31,36 +31,29 @@ def slot_powers(
     delay as likely as any other. The sum of all powers is that of the elements' energy, rounded once. `setpoints_w`,
     one an element, go before the elements' own powers.
     """
-    powers = list(setpoints_w) or [e.p_nom_w for e in elements]
-    ends, energies, halves = [0], [0], [0]
-    end = energy = half = 0
-    for element, power in zip(elements, powers, strict=True):
-        dur = element.dur_s
-        # Twice the integral of the energy, so that the half of the square stays whole.
-        half += (2 * energy + power * dur) * dur
-        energy += power * dur
-        end += dur
-        ends.append(end)
-        energies.append(energy)
-        halves.append(half)
-    last = len(powers)
-    powers.append(0)
-    found, before, at, late_at = [], 0, 0, 0
+    # Changes of power: in full from `delay_s` after they begin on, before that growing evenly.
+    times, changes, end, before_w = [], [], 0, 0
+    for element, power in zip(elements, setpoints_w or [e.p_nom_w for e in elements], strict=True):
+        times.append(end)
+        changes.append(power - before_w)
+        end += element.dur_s
+        before_w = power
+    times.append(end)
+    changes.append(-before_w)
+    edges, twice = len(times), 2 * delay_s or 1
+    # Energy up to a time, times `twice`, of all changes that are in full: slope x time - base.
+    slope = base = full = before = 0
+    found = []
     for time_s in range(slot_s - offset_s, slot_s * -(-(offset_s + end + delay_s) // slot_s) - offset_s + 1, slot_s):
-        while at < last and ends[at + 1] <= time_s:
-            at += 1
-        x = time_s - ends[at]
-        if delay_s:
-            whole = halves[at] + (2 * energies[at] + powers[at] * x) * x
-            late_s = time_s - delay_s
-            if late_s > 0:
-                while late_at < last and ends[late_at + 1] <= late_s:
-                    late_at += 1
-                x = late_s - ends[late_at]
-                whole -= halves[late_at] + (2 * energies[late_at] + powers[late_at] * x) * x
-            mean = whole // (2 * delay_s) // slot_s
-        else:
-            mean = (energies[at] + powers[at] * x) // slot_s
+        while full < edges and times[full] + delay_s <= time_s:
+            slope += twice * changes[full]
+            base += changes[full] * (twice * times[full] + delay_s * delay_s)
+            full += 1
+        energy, growing = slope * time_s - base, full
+        while growing < edges and times[growing] < time_s:
+            energy += changes[growing] * (time_s - times[growing]) ** 2
+            growing += 1
+        mean = energy // (twice * slot_s)
         found.append(mean - before)
         before = mean
     return found

@@ -103,12 +103,15 @@ class Chosen:
 def objective_of(board: Board, course: Course) -> int:
     """Squared deviation from the target plus costs, exactly."""
     squares: list[int] = [r * r for r in course.residual.tolist()]
-    costs: list[int] = board.span_cost[course.span].tolist()
-    return sum(squares) + sum(costs)
+    costs = board.span_cost[course.span]
+    # Whole numbers of any size, where there are any.
+    return sum(squares) + (sum(costs.tolist()) if costs.any() else 0)
 
 
 def choose(board: Board, seed: int, budget: Budget, present: tuple[I64, I64] | None = None) -> Chosen:
     """The best plan that the budget finds; never worse than doing nothing, nor than the present plan (spans, starts).
+
+    Where no other plan is better than the present one, it stays.
 
     Raises:
         TooLarge: powers or costs do not fit into 64 bits.
@@ -117,15 +120,17 @@ def choose(board: Board, seed: int, budget: Budget, present: tuple[I64, I64] | N
     search = _Search(board, seed, budget)
     if not len(board.begin):
         return search.done(search.idle, exhaustive=True)
+    standing = None if present is None else course_of(board, *_still_there(board, *present))
+    if standing is not None:
+        search.stay(standing)
     looked = plans_but_last(board, budget.moves)
     if looked <= budget.moves:
         course = copied(search.idle)
         search.used += enumerate_plans(board, course)
         search.offer(course)
         return search.done(search.best, exhaustive=True)
-    if present is not None:
-        course = course_of(board, *_still_there(board, *present))
-        search.offer(copied(course))
+    if standing is not None:
+        course = copied(standing)
         search.used += descend(board, course, search.steep, search.left // 4, NOBODY)
         search.offer(course)
     course = copied(search.idle)
@@ -146,12 +151,19 @@ def replan(board: Board, before: Chosen, budget: Budget, changed: I64 | None = N
     `board` has the same appliances and spans as before, but other targets, ratings, costs, or starts. Whoever's choice
     is gone begins from doing nothing. With `changed` those appliances are looked at first, then all in turn.
     """
+    return improved(board, (before.span, before.at), budget, changed, before.prices)
+
+
+def improved(
+    board: Board, present: tuple[I64, I64], budget: Budget, changed: I64 | None = None, prices: Prices | None = None
+) -> Chosen:
+    """The same from any plan (spans, starts). Only what makes it better is changed."""
     check(board)
     search = _Search(board, 0, budget)
-    course = course_of(board, *_still_there(board, before.span, before.at))
-    search.offer(copied(course))
+    course = course_of(board, *_still_there(board, *present))
+    search.stay(copied(course))
     search.descend(course, NOBODY if changed is None else changed)
-    return search.done(search.best, prices=before.prices)
+    return search.done(search.best, prices=prices)
 
 
 def _still_there(board: Board, span: I64, at: I64) -> tuple[I64, I64]:
@@ -187,6 +199,12 @@ class _Search:
         """Keeps a plan if it is better than the best so far."""
         key = self._key(course)
         if key < self.key:
+            self.best, self.key = course, key
+
+    def stay(self, course: Course) -> None:
+        """Begins with a plan that stands, unless doing nothing is better."""
+        key = self._key(course)
+        if key <= self.key:
             self.best, self.key = course, key
 
     def descend(self, course: Course, first: I64 = NOBODY) -> None:

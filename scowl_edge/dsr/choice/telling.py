@@ -74,13 +74,13 @@ class Overload:
 def picked(instance: Instance, chosen: Chosen, who: int) -> Picked:
     """What an appliance, given by its position, is to run."""
     board = instance.board
-    esa_id, offer = instance.offers[who]
     span = int(chosen.span[who])
+    offer, number = instance.sources[span]
     turns = int(chosen.at[who]) - int(board.span_first[span])
     return Picked(
-        esa_id=esa_id,
+        esa_id=instance.appliances[who],
         offer_id=offer.offer_id,
-        profile_id=offer.profiles[instance.span_profile[span]].profile_id,
+        profile_id=offer.profiles[number].profile_id,
         start_ms=int(instance.span_start_ms[span]) + turns * instance.horizon.slot_s * 1000,
         as_intended=span == int(board.idle_span[who]),
     )

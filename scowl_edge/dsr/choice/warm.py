@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from scowl_edge.dsr.choice.choose import Budget, choose, replan
-from scowl_edge.dsr.choice.expand import Candidate, Instance, Question, SlotRating, expand
+from scowl_edge.dsr.choice.expand import Instance, expand
+from scowl_edge.dsr.choice.question import Candidate, Question, SlotRating
 from scowl_edge.dsr.choice.water import fill
 from scowl_edge.dsr.slotted import Horizon
 from scowl_edge.model.flexibility import Element, Mode, Offer, OfferSet, Profile, ProfileKind

@@ -51,8 +51,8 @@ def fill(instance: Instance, chosen: Chosen) -> dict[int, tuple[int, ...]]:
     found: dict[int, list[int]] = {}
     for k in np.flatnonzero(pieces.set_w).tolist():
         who, element = int(pieces.who[k]), elements[k]
-        offer = instance.offers[who][1]
-        expected = [e.p_nom_w for e in offer.profiles[instance.span_profile[int(chosen.span[who])]].elements]
+        offer, number = instance.sources[int(chosen.span[who])]
+        expected = [e.p_nom_w for e in offer.profiles[number].elements]
         found.setdefault(who, expected)[element] += int(pieces.set_w[k])
     return {who: tuple(powers) for who, powers in found.items()}
 
@@ -63,11 +63,12 @@ def _pieces(instance: Instance, chosen: Chosen) -> tuple[_Pieces, list[int], I64
     rows: list[tuple[int, int, int, int]] = []
     elements, starts, slots, shares = list[int](), [0], list[int](), list[int]()
     energy = np.zeros((len(board.begin), 2), np.int64)
-    for who, (_, offer) in enumerate(instance.offers):
+    for who in range(len(instance.appliances)):
         span, at = int(chosen.span[who]), int(chosen.at[who])
         if span == int(board.idle_span[who]):
             continue  # nobody asked it: nothing is set
-        profile = offer.profiles[instance.span_profile[span]]
+        offer, number = instance.sources[span]
+        profile = offer.profiles[number]
         start_ms = int(instance.span_start_ms[span]) + (at - int(board.span_first[span])) * horizon.slot_s * 1000
         from_s = horizon.offset_s(start_ms)
         used = sum(e.p_nom_w * e.dur_s for e in profile.elements)
@@ -79,11 +80,11 @@ def _pieces(instance: Instance, chosen: Chosen) -> tuple[_Pieces, list[int], I64
             min(0, least - used) if profile.e_min_wh is not None else -free,
             max(0, most - used) if profile.e_max_wh is not None else free,
         )
-        for number, element in enumerate(profile.elements):
+        for place, element in enumerate(profile.elements):
             until_s = from_s + element.dur_s
             if element.p_min_w < element.p_max_w and from_s >= 0 and until_s <= horizon.slots * horizon.slot_s:
                 rows.append((who, element.p_min_w - element.p_nom_w, element.p_max_w - element.p_nom_w, element.dur_s))
-                elements.append(number)
+                elements.append(place)
                 for slot in range(from_s // horizon.slot_s, -(-until_s // horizon.slot_s)):
                     covered = min(until_s, (slot + 1) * horizon.slot_s) - max(from_s, slot * horizon.slot_s)
                     slots.append(slot)

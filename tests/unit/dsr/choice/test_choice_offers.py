@@ -13,6 +13,7 @@ from scowl_edge.dsr.choice import (
     BadInstance,
     Budget,
     Candidate,
+    Expander,
     Horizon,
     Instance,
     Question,
@@ -27,8 +28,8 @@ from scowl_edge.dsr.choice import (
     picked,
     reason,
 )
-from scowl_edge.dsr.slotted import slot_powers
 from scowl_edge.dsr.choice.telling import powers
+from scowl_edge.dsr.slotted import slot_powers
 from scowl_edge.model.flexibility import Cost, Element, Mode, Offer, OfferSet, Profile, ProfileKind
 
 SLOT_S = 900
@@ -82,7 +83,8 @@ def starts(instance: Instance, who: int = 0) -> set[tuple[str, int]]:
     for span in range(int(board.span_start[who]), int(board.span_start[who + 1])):
         for turn in range(int(board.span_count[span])):
             start_ms = int(instance.span_start_ms[span]) + turn * int(board.span_step[span]) * SLOT_MS
-            found.add((instance.offers[who][1].profiles[instance.span_profile[span]].profile_id, start_ms))
+            chosen, number = instance.sources[span]
+            found.add((chosen.profiles[number].profile_id, start_ms))
     return found
 
 
@@ -141,13 +143,108 @@ def test_a_run_that_began_before_the_horizon_counts_with_what_is_left_of_it() ->
     assert powers(instance, 0, int(instance.present_at[0])).tolist() == [2_000] + [0] * (SLOTS - 1)
 
 
-def test_a_second_offer_of_the_same_appliance_counts_but_cannot_be_chosen_from() -> None:
-    second = replace(WASH, offer_id="later", start_earliest_ms=8 * SLOT_MS, start_latest_ms=12 * SLOT_MS)
-    asked = question(WASH)
-    both = replace(asked.candidates[0], offers=OfferSet(esa_id="esa-0", rev=1, offers=(second, WASH)))
-    instance = expand(replace(asked, candidates=(both,)))
-    assert [o.offer_id for _, o in instance.offers] == ["job", "later"]
-    assert starts(instance, 1) == {("wash", 8 * SLOT_MS)}
+def two_offers(**more: int) -> Question:
+    """A wash from slot 2 to 6, and a dry from 8 to 12, by one appliance."""
+    dry = replace(
+        offer(profile("dry", element(900, 3_000)), earliest=8, latest=12), offer_id="later", default_profile_id="dry"
+    )
+    asked = question(WASH, **more)  # type: ignore[arg-type]
+    both = replace(asked.candidates[0], offers=OfferSet(esa_id="esa-0", rev=1, offers=(dry, WASH)))
+    return replace(asked, candidates=(both,))
+
+
+def test_of_two_offers_of_an_appliance_one_is_selected_and_the_other_runs_as_intended() -> None:
+    instance = expand(two_offers())
+    assert len(instance.appliances) == 1
+    assert starts(instance) == {("wash", n * SLOT_MS) for n in range(2, 7)} | {
+        ("dry", n * SLOT_MS) for n in range(8, 13)
+    }
+    for span in range(len(instance.sources)):
+        drawn = powers(instance, span, int(instance.board.span_first[span])).tolist()
+        chosen, number = instance.sources[span]
+        name, slot = chosen.profiles[number].profile_id, int(instance.span_start_ms[span]) // SLOT_MS
+        wash, dry = (slot, 8) if name == "wash" else (2, slot)
+        expected = [0] * SLOTS
+        for at, power_w in ((wash, 2_000), (wash + 1, 2_000), (dry, 3_000)):
+            expected[at] += power_w
+        assert drawn == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({2: 2_000, 3: 2_000, 11: 3_000}, ("dry", 11)),
+        ({5: 2_000, 6: 2_000, 8: 3_000}, ("wash", 5)),
+        ({2: 2_000, 3: 2_000, 8: 3_000}, None),
+    ],
+)
+def test_the_choice_is_made_among_all_offers_of_an_appliance(
+    wanted: dict[int, int], expected: tuple[str, int] | None
+) -> None:
+    instance = expand(replace(two_offers(), target_w=tuple(wanted.get(slot, 0) for slot in range(SLOTS))))
+    chosen = choose(instance.board, 1, BUDGET)
+    found = picked(instance, chosen, 0)
+    assert chosen.objective == 0
+    assert (None if found.as_intended else (found.profile_id, found.start_ms // SLOT_MS)) == expected
+
+
+def test_what_stands_of_one_offer_is_where_the_search_begins_and_may_give_way_to_another() -> None:
+    stands = {("esa-0", "later"): Standing(profile_id="dry", start_ms=10 * SLOT_MS)}
+    instance = expand(replace(two_offers(), standing=stands))
+    span, at = int(instance.present_span[0]), int(instance.present_at[0])
+    assert powers(instance, span, at).tolist()[8:12] == [0, 0, 3_000, 0]
+    frozen = expand(replace(two_offers(), standing={k: replace(s, frozen=True) for k, s in stands.items()}))
+    assert starts(frozen) == {("dry", 10 * SLOT_MS)}
+    assert powers(frozen, 0, 0).tolist() == [0, 0, 2_000, 2_000, 0, 0, 0, 0, 0, 0, 3_000, 0, 0, 0, 0, 0]
+
+
+def test_nobody_draws_a_delay_for_what_it_intends_by_itself() -> None:
+    instance = expand(replace(question(WASH), delay_s=SLOT_S))
+    idle = powers(instance, int(instance.board.idle_span[0]), int(instance.board.idle_at[0]))
+    assert idle.tolist()[1:5] == [0, 2_000, 2_000, 0]
+    asked = powers(instance, 1, int(instance.board.span_first[1]))
+    assert asked.tolist()[1:6] == [0, 1_000, 2_000, 1_000, 0]
+
+
+def same(one: Instance, other: Instance) -> bool:
+    """Whether two instances have the same choices, whatever their banks look like."""
+    if one.board.span_start.tolist() != other.board.span_start.tolist() or one.sources != other.sources:
+        return False
+    spans = range(len(one.sources))
+    drawn = all(
+        powers(one, s, int(one.board.span_first[s])).tolist()
+        == powers(other, s, int(other.board.span_first[s])).tolist()
+        for s in spans
+    )
+    columns = ("span_first", "span_step", "span_count", "span_cost", "idle_span", "idle_at", "begin", "end", "rating")
+    return drawn and all(
+        getattr(one.board, name).tolist() == getattr(other.board, name).tolist()
+        for name in (*columns, "target", "highest", "lowest")
+    )
+
+
+@given(st.lists(st.integers(0, 3 * SLOT_S), min_size=1, max_size=4), st.integers(0, 1_200), st.booleans())
+def test_rows_that_are_kept_are_those_that_would_be_made_anew(gaps_s: list[int], delay_s: int, stands: bool) -> None:
+    late = replace(WASH, min_notice_s=700, valid_until_ms=5 * SLOT_MS)
+    soon = replace(WASH, valid_from_ms=SLOT_MS)
+    fixed = replace(WASH, profiles=(replace(WASH.profiles[0], start_fixed_ms=3 * SLOT_MS),), min_notice_s=60)
+    standing = {("esa-0", "job"): Standing(profile_id="wash", start_ms=4 * SLOT_MS)} if stands else {}
+    asked = replace(question(WASH, late, soon, fixed), delay_s=delay_s, standing=standing)
+    kept, now_ms = Expander(), 0
+    for gap_s in gaps_s:
+        now_ms += gap_s * 1000
+        present = replace(asked, now_ms=now_ms)
+        assert same(kept.expand(present)[0], expand(present))
+
+
+def test_only_what_changed_is_expanded_anew() -> None:
+    kept, asked = Expander(), question(WASH, WASH, WASH)
+    assert kept.expand(asked)[1].tolist() == [0, 1, 2]
+    assert kept.expand(replace(asked, target_w=(5,) * SLOTS))[1].tolist() == []
+    newer = replace(asked.candidates[1], offers=replace(asked.candidates[1].offers, rev=2))
+    gone = replace(asked, candidates=(asked.candidates[0], newer))
+    instance, fresh = kept.expand(gone)
+    assert fresh.tolist() == [1] and instance.appliances == ("esa-0", "esa-1")
 
 
 def test_faults_in_a_question_are_named() -> None:
