@@ -1,9 +1,9 @@
 """The choice among offers: one profile and start for each appliance, so that the sum follows a target under ratings.
 
-`expand` makes a board of offers (an `Expander` keeps what did not change), `choose` a plan with a certified gap, `replan`
-and `improved` keep one up to date (`hold`: an appliance can no longer be moved), `fill` sets what can be modulated, and
-`picked`, `reason` and `overloads` say what it means. All of it is integers: the same seed and budget give the same plan,
-compiled or not.
+`expand` makes a board of offers (an `Expander` keeps what did not change), `choose` a plan with a certified gap,
+`replan` and `improved` keep one up to date (`hold`: an appliance can no longer be moved), `fill` sets what can be
+modulated; `picked`, `reason` and `overloads` say what it means. All of it is integers: the same seed and budget give
+the same plan, compiled or not.
 
 Importing it loads the compiler, where there is one: import it in the worker that chooses.
 """
