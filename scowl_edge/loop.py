@@ -24,6 +24,9 @@ BARRIER_MS = 200
 REST, LONGEST_REST_S = 20, 0.25
 """After a step, drivers' events wait for so many times its length: a small region does not notice, and a large one goes
 on polling while they storm. Orders, a stop, and what is due at a time are not held up."""
+TALK_REST_S = 0.03
+"""Longest such rest where peers of flexibility wait for an answer: it is in the time to their acknowledgement, and what
+one step takes of them is bounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,9 @@ class Loop:
         self._urgent = asyncio.Event()
         self._rest_until_s = 0.0
         self._hurried = asyncio.Event()
-        turn.inbox.wake, turn.inbox.hurry = self._urgent.set, self._hurried.set
+        self._hearing: asyncio.TimerHandle | None = None
+        self._hear_from_s = 0.0
+        turn.inbox.wake, turn.inbox.hurry, turn.inbox.hear = self._urgent.set, self._hurried.set, self._hear
         turn.inbox.patient = True
 
     async def run(self) -> None:
@@ -125,7 +130,11 @@ class Loop:
             log.error("step_failed", step=plan.step, what=self.turn.failure)
         took_s = perf_counter() - started
         self.timing.steps.append(took_s)
-        self._rest_until_s = asyncio.get_running_loop().time() + min(REST * took_s, LONGEST_REST_S)
+        now_s = asyncio.get_running_loop().time()
+        self._rest_until_s = now_s + min(REST * took_s, LONGEST_REST_S)
+        self._hear_from_s = now_s + min(REST * took_s, TALK_REST_S)
+        if self.turn.inbox.spoken:
+            self._hear()
         durable = await self.turn.journal.barrier(BARRIER_MS)
         if durable is not self.turn.journal_ok:
             log.log(20 if durable else 40, "journal_durable" if durable else "journal_late", step=plan.step)
@@ -156,8 +165,21 @@ class Loop:
                 async with asyncio.timeout(rest_s):
                     await self._hurried.wait()
         await asyncio.sleep(0)
+        if self._hearing is not None:
+            self._hearing.cancel()
+            self._hearing = None
         self._hurried.clear()
         self._urgent.clear()
+
+    def _hear(self) -> None:
+        """A peer waits: the next step comes as soon as the last one's short rest is over."""
+        self._urgent.set()
+        if self._hearing is None and not self._hurried.is_set():
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._hear_from_s:
+                self._hurried.set()
+            else:
+                self._hearing = loop.call_at(self._hear_from_s, self._hurried.set)
 
     def _dispatch(self, effect: Effect) -> None:
         if isinstance(effect, Write):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from scowl_edge.dsr.appliance import Appliance
+from scowl_edge.dsr.attention import Attention, SiteBounds
 from scowl_edge.dsr.course import Course, together
 from scowl_edge.dsr.identity import identity
 from scowl_edge.dsr.instant import Now, Restart, WallClock
@@ -81,6 +82,7 @@ class Cem:
     """Reports that waited too long."""
     state_told: LimitState = LimitState.INIT
     """Of the site, as appliances on links know it."""
+    attention: Attention = field(default_factory=Attention)
     numbered: int = 0
 
     @staticmethod
@@ -101,6 +103,7 @@ class Cem:
             raise CemError(f"add appliance {esa_id}: the manager has one of this id; take the other one out first")
         member = self._member(esa_id)
         member.appliance, member.settings = appliance, settings or UserSettings()
+        self.attention.driven[esa_id] = True
         member.life.asked(appliance.register, now)
         member.life.authenticated(True, now)
         member.mirror.told(appliance.register, now)
@@ -156,7 +159,7 @@ class Cem:
 
     def courses(self, now: Now) -> dict[str, Course]:
         """What each device that the manager drives should do; call `advance` first."""
-        return {e: m.appliance.course(now) for e, m in sorted(self.members.items()) if m.appliance is not None}
+        return {a.esa_id: a.course(now) for _, a in self._driven()}
 
     # Messages
 
@@ -171,9 +174,8 @@ class Cem:
         was, self.up = self.up, up
         send: list[Message] = []
         if not up:
-            for member in self._all():
-                if member.appliance is not None:
-                    send += self._from(member, member.appliance.link_lost(now), now)
+            for member, appliance in self._driven():
+                send += self._from(member, appliance.link_lost(now), now)
         elif not was:
             send += self.resync(now)
         return send
@@ -210,11 +212,10 @@ class Cem:
     def heartbeats(self, now: Now) -> list[Message]:
         """Proof of life for the provider and for devices of the manager's own; links have heartbeats of their own."""
         send = self._to_provider(self._vital(), now)
-        for member in self._all():
-            if member.appliance is not None:
-                send += self._to(member, self._vital(), now)
-                member.limit_state = member.appliance.limiting.state
-                member.limits_refused()
+        for member, appliance in self._driven():
+            send += self._to(member, self._vital(), now)
+            member.limit_state = appliance.limiting.state
+            member.limits_refused()
         return [*send, *self._limits(now)]
 
     def advance(self, now: Now) -> list[Message]:
@@ -222,11 +223,15 @@ class Cem:
         self.clock.read(now)
         self.site.advance(now)
         send = self._state_told(now)
-        for member in self._all():
+        for esa_id in self.attention.overdue(now.mono_ms):
+            # Of thousands, few have a deadline.
+            member = self._known(esa_id)
             member.life.advance(now)
             member.mirror.advance(now)
-            if member.appliance is not None:
-                send += self._from(member, member.appliance.advance(now), now)
+        for member, appliance in self._driven():
+            member.life.advance(now)
+            member.mirror.advance(now)
+            send += self._from(member, appliance.advance(now), now)
         return [*send, *self._limits(now)]
 
     def concerns(self, now: Now) -> dict[str, tuple[Concern, ...]]:
@@ -244,6 +249,7 @@ class Cem:
         self.clock.restarted(restart)
         self.site.restarted(restart, now)
         self.up = False
+        self.attention.restarted(sorted(self.members))
         send: list[Message] = []
         for member in self._all():
             if member.appliance is None:
@@ -287,6 +293,7 @@ class Cem:
         member = self.members.get(getattr(body, "esa_id", ""))
         if member is None:
             return [self._ack(message, Code.UNKNOWN_ESA, now)]
+        self.attention.touch(member.esa_id)
         if isinstance(body, RegisterResult):
             return [self._ack(message, None, now)]
         if not isinstance(body, Select | Cancel | Init | Constraint | Limit | Deregister):
@@ -380,6 +387,7 @@ class Cem:
         if member_or_none is None or member_or_none.node != message.src:
             return [self._ack(message, Code.UNKNOWN_ESA, now)]
         member = member_or_none
+        self.attention.touch(esa_id)
         if isinstance(body, Heartbeat):
             member.limit_state = body.limit_state
             member.limits_refused()
@@ -433,21 +441,47 @@ class Cem:
         return self._from(member, answer.tell, now)
 
     def _limits(self, now: Now) -> list[Message]:
-        """Shares of the site's limits, and limits of each; only what changed."""
-        shares = self._shares(now)
+        """Shares of the site's limits, and limits of each; only what changed, looked for only where it may have."""
+        attention, bounds = self.attention, self._bounds(now)
+        looked_at = [self.members[esa_id] for esa_id in attention.take()]
+        for member in looked_at:
+            claim = member.claims()
+            if claim != member.claim:
+                member.claim, attention.moved = claim, True
+                # What it had was a share among others.
+                member.share = None
+        if attention.shares_due(bounds, len(self.members), now.mono_ms):
+            attention.share(bounds, now.mono_ms)
+            looked_at = self._all()
+            shares = self._shares(now)
+            for member in looked_at:
+                member.share = {k: (s[0].get(member.esa_id), s[1].get(member.esa_id)) for k, s in shares.items()}
         send: list[Message] = []
-        for member in self._all():
-            if not member.reachable:
-                continue
+        for member in looked_at:
+            send += self._limits_of(member, bounds, now)
+        return send
+
+    def _limits_of(self, member: Member, bounds: SiteBounds, now: Now) -> list[Message]:
+        send: list[Message] = []
+        share = member.share if bounds.any else dict.fromkeys(LimitClass, (None, None))
+        if member.reachable and share is not None:
             if member.limits_again_mono_ms is not None and now.mono_ms >= member.limits_again_mono_ms:
                 member.limits_again_mono_ms = None
                 member.sent.clear()
-            site = {k: (s[0].get(member.esa_id), s[1].get(member.esa_id)) for k, s in shares.items()}
-            if self.site.state in BLIND:
-                site[LimitClass.SAFETY] = narrowed(site[LimitClass.SAFETY], self._left_alone(member))
-            for limit in member.limits(site, now):
+            if bounds.state in BLIND:
+                share = {**share, LimitClass.SAFETY: narrowed(share[LimitClass.SAFETY], self._left_alone(member))}
+            for limit in member.limits(share, now):
                 send += self._to(member, limit, now)
+        if member.appliance is None:
+            self.attention.wait(member.esa_id, member.due_mono_ms())
         return send
+
+    def _bounds(self, now: Now) -> SiteBounds:
+        envelopes = self.site.envelopes(now)
+        each = (together(tuple(e for e in envelopes if e.klass is klass), False) for klass in LimitClass)
+        return SiteBounds(
+            state=self.site.state, other_w=self.other_w, bounds_w=tuple(w for lower_upper in each for w in lower_upper)
+        )
 
     def _left_alone(self, member: Member) -> tuple[int | None, int | None]:
         """(lower, upper) in W that an appliance keeps to while the site hears nobody who sets limits.
@@ -486,29 +520,21 @@ class Cem:
         return found
 
     def _claimants(self, *, upward: bool) -> list[Claimant]:
-        found = []
-        for member in self._all():
-            register, init = member.life.register, member.mirror.init
-            if register is None:
-                continue
-            most = max(0, register.p_max_w) if upward else max(0, -register.p_min_w)
-            blind = None
-            if not member.reachable:
-                blind = most
-                if init is not None and upward:
-                    blind = min(most, init.failsafe_p_upper_w)
-                elif init is not None and init.failsafe_p_lower_w is not None:
-                    blind = min(most, -init.failsafe_p_lower_w)
-            found.append(Claimant(esa_id=member.esa_id, most_w=most, blind_w=blind))
-        return found
+        claims = ((m.esa_id, m.claims()[0 if upward else 1]) for m in self._all())
+        return [Claimant(esa_id=e, most_w=c.most_w, blind_w=c.blind_w) for e, c in claims if c is not None]
 
     def _drawn_w(self) -> int:
-        return sum(m.appliance.p_now_w for m in self._all() if m.appliance is not None)
+        return sum(a.p_now_w for _, a in self._driven())
 
     def _own_init(self, register: Register) -> Init:
         """Settings until a provider sends his: blind, no more than its nameplate and what the site may then draw."""
         most_w = min(max(0, register.p_max_w), (self.each or self.site.fallback).failsafe_p_upper_w)
         return Init(esa_id=register.esa_id, failsafe_p_upper_w=max(0, most_w))
+
+    def _driven(self) -> list[tuple[Member, Appliance]]:
+        """Those that the manager drives itself, in order."""
+        driven = ((m, m.appliance) for m in (self.members[e] for e in sorted(self.attention.driven)))
+        return [(m, appliance) for m, appliance in driven if appliance is not None]
 
     def _all(self) -> list[Member]:
         return [self.members[e] for e in sorted(self.members)]
@@ -518,12 +544,14 @@ class Cem:
             self.members[esa_id] = Member(
                 esa_id=esa_id, life=Lifecycle(esa_id=esa_id), mirror=Mirror(esa_id=esa_id, asks=False)
             )
+        self.attention.touch(esa_id)
         return self.members[esa_id]
 
     def _known(self, esa_id: str) -> Member:
         member = self.members.get(esa_id)
         if member is None:
             raise CemError(f"appliance {esa_id}: {self.node} has none of this id; it has {len(self.members)} others")
+        self.attention.touch(esa_id)
         return member
 
     def _own(self, esa_id: str) -> tuple[Member, Appliance]:

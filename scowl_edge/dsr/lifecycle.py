@@ -164,6 +164,12 @@ class Lifecycle:
             self.code = Code.INIT_TIMEOUT
             self._enter(Life.REGISTERED, now)
 
+    def due_mono_ms(self) -> int | None:
+        """When `advance` has something to do next; None: never, as things stand."""
+        if self.life is Life.AUTHENTICATING:
+            return self.since_mono_ms + AUTHENTICATE_MS
+        return self.since_mono_ms + INIT_MS if self.life is Life.INITIALISING else None
+
     def concerns(self, report_every_s: int, now: Now) -> tuple[Concern, ...]:
         """What somebody should see; `report_every_s` is the interval of ACTUAL reports."""
         found = []

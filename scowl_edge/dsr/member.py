@@ -34,7 +34,22 @@ class Bound:
 
     def holds(self, now: Now) -> bool:
         """Whether its time is not over."""
-        return self.limit.dur_s is None or now.mono_ms - self.since_mono_ms < 1000 * self.limit.dur_s
+        ends = self.ends_mono_ms()
+        return ends is None or now.mono_ms < ends
+
+    def ends_mono_ms(self) -> int | None:
+        """None: until it is replaced."""
+        return None if self.limit.dur_s is None else self.since_mono_ms + 1000 * self.limit.dur_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """To a share of what a site may draw, or may feed back."""
+
+    most_w: int
+    """Nameplate of that direction, 0 or above."""
+    blind_w: int | None
+    """What it may take while nobody can tell it anything; None where it hears us."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +71,10 @@ class Member:
     limits_again_mono_ms: int | None = None
     """It did not take one: then all are told again."""
     limit_state: LimitState = LimitState.INIT
+    claim: tuple[Claim | None, Claim | None] = (None, None)
+    """To consumption and production, as its share follows from; None: it has no nameplate."""
+    share: dict[LimitClass, tuple[int | None, int | None]] | None = None
+    """Of the site's bounds, by class: (lower, upper) in W; None: not given since its claim changed."""
 
     @property
     def reachable(self) -> bool:
@@ -66,6 +85,28 @@ class Member:
             Life.DETACHED,
             Life.DEREGISTERED,
         )
+
+    def claims(self) -> tuple[Claim | None, Claim | None]:
+        """To consumption and to production, as things stand."""
+        register, init = self.life.register, self.mirror.init
+        if register is None:
+            return None, None
+        up_w, down_w = max(0, register.p_max_w), max(0, -register.p_min_w)
+        if self.reachable:
+            return Claim(most_w=up_w, blind_w=None), Claim(most_w=down_w, blind_w=None)
+        blind_up_w, blind_down_w = up_w, down_w
+        if init is not None:
+            blind_up_w = min(up_w, init.failsafe_p_upper_w)
+            if init.failsafe_p_lower_w is not None:
+                blind_down_w = min(down_w, -init.failsafe_p_lower_w)
+        return Claim(most_w=up_w, blind_w=blind_up_w), Claim(most_w=down_w, blind_w=blind_down_w)
+
+    def due_mono_ms(self) -> int | None:
+        """When time alone brings something for it next; None: never, as things stand."""
+        times = [self.life.due_mono_ms(), self.mirror.due_mono_ms()]
+        if self.reachable:
+            times += [self.limits_again_mono_ms, *(b.ends_mono_ms() for b in self.bounds.values())]
+        return min((t for t in times if t is not None), default=None)
 
     def limits_refused(self) -> None:
         """While it goes by values of its own it keeps to no limit that it was told: it is told anew."""

@@ -211,7 +211,7 @@ class Evening:
     def turns(self) -> None:
         self.once()
         for _ in range(20):
-            if not self.inbox._events:
+            if not self.inbox.waiting:
                 return
             self.now_ms += 1
             self.once()

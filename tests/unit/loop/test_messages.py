@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scowl_edge.inbox
 from scowl_edge.assembly import load
 from scowl_edge.control import Core
-from scowl_edge.inbox import MOST_MESSAGES, Inbox
+from scowl_edge.inbox import MESSAGES_A_STEP, MOST_MESSAGES, Inbox
 from scowl_edge.model.codec import decode, encode
 from scowl_edge.model.effect import Ask, Effect, Inputs, Plan, Send
-from scowl_edge.model.event import Event, Told
+from scowl_edge.model.event import Event, LinkChanged, Stopping, Told
 from scowl_edge.model.exchange import Ack, AckStatus, Heartbeat, Message
 from scowl_edge.model.flexibility import LimitState
 from scowl_edge.model.tick import Tick
@@ -74,8 +79,52 @@ def test_too_much_at_once_is_refused_where_it_comes_from() -> None:
     assert not inbox.message(told(0))
     assert inbox.refused_messages == 1
     tick = Tick(step=1, mono_ms=0, utc_ms=0, utc_ok=True, journal_ok=True, move_budget=1)
-    assert len(inbox.freeze(tick).events) == MOST_MESSAGES
+    assert len(inbox.freeze(tick).events) == MESSAGES_A_STEP
     assert inbox.message(told(0))
+
+
+@given(
+    st.lists(st.sampled_from(["told", "up", "stop"]), max_size=40),
+    st.lists(st.integers(0, 12), max_size=8),
+    st.integers(1, 5),
+)
+def test_what_is_too_much_for_one_step_is_taken_by_the_next_ones_in_order(
+    kinds: list[str], pauses: list[int], most: int
+) -> None:
+    """Whatever comes when: each step takes so much of what peers said, none of it is lost or overtaken by another, and
+    what people order waits for nobody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scowl_edge.inbox, "MESSAGES_A_STEP", most)
+        inbox, ordered = Inbox(0, [], [], []), 0
+        seen: list[int] = []
+        coming, steps = list(enumerate(kinds)), 0
+
+        def step() -> None:
+            nonlocal ordered
+            tick = Tick(step=1, mono_ms=0, utc_ms=0, utc_ok=True, journal_ok=True, move_budget=1)
+            events = inbox.freeze(tick).events
+            talk = [e.at_ms for e in events if isinstance(e, Told | LinkChanged)]
+            assert len(talk) <= most
+            seen.extend(talk)
+            ordered += sum(isinstance(e, Stopping) for e in events)
+
+        for pause in [*pauses, len(kinds)]:
+            for number, kind in coming[:pause]:
+                if kind == "told":
+                    assert inbox.message(told(number))
+                elif kind == "up":
+                    inbox.event(LinkChanged(link="cem:a", device="", up=True, at_ms=number, cause="up"))
+                else:
+                    inbox.event(Stopping(why=str(number)))
+            sent, coming = coming[:pause], coming[pause:]
+            before = ordered
+            step()
+            assert ordered - before == sum(kind == "stop" for _, kind in sent), "an order was held up"
+        while inbox.waiting:
+            steps += 1
+            assert steps <= len(kinds)
+            step()
+    assert seen == [number for number, kind in enumerate(kinds) if kind != "stop"]
 
 
 def test_the_journal_gives_back_what_was_told_and_asked() -> None:
