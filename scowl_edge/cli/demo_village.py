@@ -15,7 +15,7 @@ from simulators.plant import Plant
 MANAGER, PROVIDER = "cem:village", "dsrsp:village"
 NOTICE_S = 20
 """An appliance can be selected from when it has offered until so long before the first start; for each pace."""
-LEVEL_W = 5_000
+LEVEL_W = 6_000
 
 
 def pace_of(clock_rate: int) -> int:

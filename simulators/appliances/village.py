@@ -1,7 +1,7 @@
 """Appliances of the demo's six homes: cars, heat pumps, washing machines and freezers that have something to do always.
 
 Everything is small enough for a home's connection and short enough to be watched: a car comes within minutes, and
-leaves within the hour. `pace` stretches all of it, for a clock that runs fast.
+leaves within half an hour. `pace` stretches all of it, for a clock that runs fast.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ DAYS = 7
 """For how long cars come and machines are loaded."""
 FAILSAFE_W = 2_500
 """Each of them may take this much when nobody is heard: none takes more."""
-PROGRAMME = ((360, 1_900), (720, 150), (360, 1_700))
-STAY_MIN, AWAY_MIN = 55, 10
-WASH_EVERY_MIN = 50
+PROGRAMME = ((180, 1_900), (300, 150), (120, 1_700))
+STAY_MIN, AWAY_MIN = 28, 5
+NEEDS_WH = 500
+"""Of each stay, in a battery; for each pace."""
+WASH_EVERY_MIN = 25
 
 
 def village(now_ms: int, pace: int = 1) -> dict[str, tuple[Member, ...]]:
@@ -46,9 +48,9 @@ def village(now_ms: int, pace: int = 1) -> dict[str, tuple[Member, ...]]:
 
 
 def _car(home: str, comes_min: int, now_ms: int, pace: int) -> Member:
-    """Of 55 minutes at the plug it needs some 25, and comes again 10 minutes after it left."""
+    """It needs half of its stay at full power, or most of it at the least; and comes again soon after it left."""
     charger = Charger(esa_id=f"car-{home}", capacity_wh=40_000, phases=1, current_max_a=10)
-    needs_wh = 900 * pace
+    needs_wh = NEEDS_WH * pace
     minute_ms = pace * MINUTE_MS
     stays = []
     begin_ms = now_ms + comes_min * minute_ms
