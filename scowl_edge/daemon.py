@@ -62,8 +62,10 @@ class StartError(ScowlError):
 class Daemon:
     """One running site. Implements `web.published.Published`."""
 
-    def __init__(self, assembly: Assembly, *, clock_rate: int = 1) -> None:
+    def __init__(self, assembly: Assembly, *, clock_rate: int = 1, trust_clock: bool = False) -> None:
         """Opens the journal and brings the core to where it ended.
+
+        `trust_clock` is for simulations, whose devices and appliances all go by this machine's clock.
 
         Raises:
             JournalError: the journal cannot be opened or read.
@@ -74,7 +76,7 @@ class Daemon:
         self.assembly = assembly
         self.rate = clock_rate
         # A clock that runs ahead belongs to a simulation, and nothing outside of one can set it right.
-        system = SystemClock(trust=clock_rate != 1)
+        system = SystemClock(trust=trust_clock or clock_rate != 1)
         self.clock: Clock = system if clock_rate == 1 else RateClock(clock_rate, system)
         self.drivers = {link.name: _driver(link, self.clock, clock_rate) for link in assembly.links}
         self._modbus = {name: driver for name, driver in self.drivers.items() if isinstance(driver, ModbusDriver)}
@@ -332,6 +334,15 @@ class Daemon:
 
     # -- running -----------------------------------------------------------------------------------------------------
 
+    async def listen(self) -> None:
+        """Begins to listen for peers of flexibility, if that is configured.
+
+        Raises:
+            ScowlError: the address cannot be had.
+        """
+        if self.flex is not None:
+            await self.flex.listen()
+
     async def run(self, metrics: Metrics) -> None:
         """Drives links and loop until the stop is settled."""
         links = {name: Supervised(f"link {name}", lambda d=d: d.run(self.inbox)) for name, d in self.drivers.items()}  # type: ignore[misc]
@@ -431,6 +442,7 @@ def refuse_foreign(assembly: Assembly) -> None:
     proxies = [(link.name, link.proxy) for link in assembly.links if isinstance(link, ModbusLink)]
     for what, host in [
         ("http", assembly.http.host),
+        *([("flex: listen", assembly.flex.host)] if assembly.flex is not None and assembly.flex.host else []),
         *((f"link {link.name}", link.host) for link in assembly.links),
         *((f"the proxy of link {name}", proxy.host) for name, proxy in proxies if proxy is not None),
     ]:

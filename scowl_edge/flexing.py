@@ -93,6 +93,7 @@ class FlexLinks:
             for peer in settings.peers
             if peer.url
         }
+        self._listening = False
         self._reports: dict[str, None] = {}
         self._risen: set[str] = set()
         """Peers whose link came up: the resync that follows says nothing new."""
@@ -101,23 +102,37 @@ class FlexLinks:
 
     # -- running -----------------------------------------------------------------------------------------------------
 
+    async def listen(self) -> None:
+        """Begins to listen, if that is configured and not done yet.
+
+        Raises:
+            ScowlError: the address cannot be had.
+        """
+        if self.listener is not None and not self._listening:
+            await self.listener.start(self._settings.host, self._settings.port)
+            self._listening = True
+            _log.info("flex_listening", url=self.listener.url)
+
+    async def close(self) -> None:
+        """Listens no more."""
+        if self.listener is not None and self._listening:
+            self._listening = False
+            await self.listener.close()
+
     async def run(self) -> None:
         """Listens and dials until cancelled.
 
         Raises:
             ScowlError: the listener cannot begin; the others go on only with it.
         """
-        if self.listener is not None:
-            await self.listener.start(self._settings.host, self._settings.port)
-            _log.info("flex_listening", url=self.listener.url)
+        await self.listen()
         try:
             async with asyncio.TaskGroup() as group:
                 for dialer in self.dialers.values():
                     group.create_task(dialer.run(), name=f"flex link {dialer.link.name}")
                 await asyncio.Event().wait()
         finally:
-            if self.listener is not None:
-                await self.listener.close()
+            await self.close()
 
     def remember(self, answered: Iterable[Told]) -> None:
         """What peers said before a restart and were acknowledged: the same again is answered, and not done again."""

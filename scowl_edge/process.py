@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
 import structlog
@@ -33,7 +33,14 @@ STOP_SLACK_S = 20
 """What the service manager is asked to allow for an orderly end, beyond the time for devices to be released."""
 
 
-async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 1) -> None:
+async def run(
+    assembly: Assembly,
+    *,
+    http: str | None = None,
+    clock_rate: int = 1,
+    trust_clock: bool = False,
+    began: Callable[[Daemon], None] = lambda _: None,
+) -> None:
     """Runs a site until SIGTERM or SIGINT; prints where it listens on a line of its own.
 
     A service manager that started it (`NOTIFY_SOCKET`) is told when it is ready, how it does and when it stops.
@@ -42,6 +49,8 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
         assembly: the checked configuration.
         http: HOST:PORT instead of the configured one.
         clock_rate: how many times faster than the wall; loopback only.
+        trust_clock: the machine's clock is right by definition, as in a simulation.
+        began: called when it listens.
 
     Raises:
         ScowlError: what kept it from starting.
@@ -53,7 +62,7 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
     manager = Manager(os.environ)
     if assembly.site.populations:
         await warm_kernels(manager)
-    daemon = Daemon(assembly, clock_rate=clock_rate)
+    daemon = Daemon(assembly, clock_rate=clock_rate, trust_clock=trust_clock)
     feed = LiveFeed(daemon)
     metrics = Metrics(daemon, feed)
     stopped = False
@@ -68,6 +77,8 @@ async def run(assembly: Assembly, *, http: str | None = None, clock_rate: int = 
             )  # fmt: skip
             listener = await listen(app, host, port, tls=_tls_files(settings.tls))
             try:
+                await daemon.listen()
+                began(daemon)
                 print(listener.url, flush=True)
                 log.info("started", site=assembly.site.name, boot=daemon.loop.turn.boot, step=daemon.loop.turn.step)
                 async with _attended(manager, daemon):

@@ -102,6 +102,7 @@ class Household(Consumer):
         "_shed_until_ms",
         "deferrable_w",
         "demand_responsive_w",
+        "inside_w",
         "model",
         "overlong_sheds",
         "shed_w",
@@ -136,6 +137,8 @@ class Household(Consumer):
         self.model = model
         self.demand_responsive_w = demand_responsive_w
         self.deferrable_w = deferrable_w
+        self.inside_w = 0.0
+        """Of appliances in it that are simulated elsewhere, on top of all else."""
         self.shed_w = 0.0
         self.sheds = 0
         self.sheds_expired = 0
@@ -166,7 +169,7 @@ class Household(Consumer):
         if self._shape is not SHAPES["flat"]:
             level *= self._height(now_ms)
         self.deferrable_w = deferrable = self._deferrable_base_w * level
-        wanted = self._base_w * level * (1.0 + self._noise * self._drift.at(now_ms)) + deferrable
+        wanted = self._base_w * level * (1.0 + self._noise * self._drift.at(now_ms)) + deferrable + self.inside_w
         if wanted > self.rated_w:
             wanted = self.rated_w
         self.wanted_w = wanted

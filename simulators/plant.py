@@ -245,6 +245,17 @@ class Plant:
             raise SimulationError(f"{device} is no consumer, so it has no load of its own; name a consumer")
         machine.fraction = fraction
 
+    def set_inside(self, device: int | str, power_w: float) -> None:
+        """Power of appliances in a home or building that are simulated elsewhere, on top of its own load.
+
+        Raises:
+            SimulationError: it is neither.
+        """
+        machine = self._machines.get(self.index(device))
+        if not isinstance(machine, Household):
+            raise SimulationError(f"{device} is no home or building, so no appliances are in it; name one")
+        machine.inside_w = power_w
+
     def set_unmetered(self, rating: str, power_w: float) -> None:
         """Load below a rating that no device accounts for.
 

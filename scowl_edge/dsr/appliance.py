@@ -390,6 +390,9 @@ class Appliance:
             or not 0 <= init.random_offset_max_s <= CAP_S
         ):
             return InitDone(esa_id=self.esa_id, code=Code.OUT_OF_BOUNDS)
+        if self.init is not None and (self.init.slot_s, self.init.horizon_s) != (init.slot_s, init.horizon_s):
+            # What was offered begins on another grid than the one that is planned on.
+            self.offers_due = True
         self.init = init
         self.limiting.fallback = Fallback(
             failsafe_p_upper_w=init.failsafe_p_upper_w,

@@ -116,8 +116,9 @@ class Cem:
         result = member.life.authenticated(good, now)
         send = [self._message(member.node, result, now)]
         if result.outcome is Outcome.ACCEPTED and member.life.register is not None:
-            send += self._upward(member, member.life.register, now)
+            # Own settings first: the provider may answer at once, and his go before them.
             send += self._initialise(member, self._own_init(member.life.register), now)
+            send += self._upward(member, member.life.register, now)
         return send
 
     def offers(self, offer_set: OfferSet, now: Now) -> list[Message]:

@@ -290,6 +290,7 @@ class Provider(ProviderState):
             esa_id=register.esa_id,
             failsafe_p_upper_w=self.terms.failsafe_p_upper_w,
             report_actual_s=self.terms.report_actual_s,
+            horizon_s=self.terms.slots * self.terms.slot_ms // 1000,
             slot_s=self.terms.slot_ms // 1000,
             random_offset_max_s=self.terms.random_offset_max_s,
         )

@@ -101,9 +101,9 @@ class Neighbourhood:
         for number, household in enumerate(households):
             manager = managers[number % len(managers)]
             for member in household.members:
-                tls = _certified(issuer, f"esa:{member.adapter.esa_id}", authority / "authority.pem", folder)
+                tls = certified(issuer, f"esa:{member.adapter.esa_id}", authority / "authority.pem", folder)
                 self.appliances[member.adapter.esa_id] = WiredAppliance(
-                    _appliance(member, midnight_ms, utc_ms, mono_ms, failsafe_w, tls),
+                    grown_up(member, midnight_ms, utc_ms, mono_ms, failsafe_w, tls),
                     manager.node,
                     manager.url,
                     tls,
@@ -174,9 +174,18 @@ class Neighbourhood:
         return nearest(self._base.energy_quanta(self.begun_ms, utc_ms), 2 * NANO)
 
 
-def _appliance(
-    member: Member, midnight_ms: int, utc_ms: int, mono_ms: int, failsafe_w: int, tls: FlexTls
+def grown_up(
+    member: Member,
+    midnight_ms: int,
+    utc_ms: int,
+    mono_ms: int,
+    failsafe_w: int,
+    tls: FlexTls,
+    *,
+    valid_s: int = 300,
+    min_notice_s: int = 60,
 ) -> SimulatedAppliance[Any]:
+    """An appliance as it is now, having lived by itself since midnight; powers in W, lengths in s."""
     adapter = member.adapter
     return SimulatedAppliance(
         adapter,
@@ -185,10 +194,13 @@ def _appliance(
         Fallback(failsafe_p_upper_w=failsafe_w, failsafe_p_lower_w=-failsafe_w),
         Now(mono_ms=mono_ms, utc_ms=utc_ms, utc_ok=True),
         events=[event for event in member.events if event[0] > utc_ms],
+        valid_s=valid_s,
+        min_notice_s=min_notice_s,
     )
 
 
-def _certified(issuer: Issuer, node: str, authority: Path, folder: Path) -> FlexTls:
+def certified(issuer: Issuer, node: str, authority: Path, folder: Path) -> FlexTls:
+    """A certificate for a node, good for two days, in a folder."""
     stem = node.replace(":", "-")
     tls = FlexTls(ca=authority, certificate=folder / f"{stem}.pem", key=folder / f"{stem}.key")
     issuer.issue(node, (), tls.certificate, tls.key, node=node, days=2)

@@ -92,6 +92,7 @@ class SimulatedAppliance(Generic[S]):
         seed: int = 0,
         events: Sequence[tuple[int, S]] = (),
         valid_s: int = 300,
+        min_notice_s: int = 60,
     ) -> None:
         """An appliance that starts for the first time.
 
@@ -104,6 +105,7 @@ class SimulatedAppliance(Generic[S]):
             seed: Of the random delays.
             events: (UTC ms, state) by time: a vehicle that comes, a machine that is loaded.
             valid_s: How long a set of offers stands at least.
+            min_notice_s: Least time from a selection to its start.
         """
         self.adapter = adapter
         self.state = state
@@ -119,7 +121,7 @@ class SimulatedAppliance(Generic[S]):
         """What the user complained of."""
         self._now = now
         self._events = list(events)
-        self._valid_s = valid_s
+        self._valid_s, self._min_notice_s = valid_s, min_notice_s
         self.over_ms = 0
         """For how long it has been above a limit in force."""
         self.longest_over_ms = 0
@@ -249,6 +251,7 @@ class SimulatedAppliance(Generic[S]):
             rev=self.esa.rev + 1,
             horizon_s=settings.horizon_s,
             slot_s=settings.slot_s,
+            min_notice_s=self._min_notice_s,
             valid_s=self._valid_s,
         )
         standing = self.esa.offer_set
