@@ -25,6 +25,15 @@ def test_it_counts_each_direction_by_itself() -> None:
     assert meter.read(Table.INPUT, 0, 2) == [0xFFFF, 0x10000 - 3_500]
 
 
+def test_each_part_shows_its_own_power() -> None:
+    meter = FeederMeter(parts_w=(7_000, -2))
+    words = meter.read(Table.INPUT, WORDS, 4)
+    assert struct.unpack(">2i", struct.pack(">4H", *words)) == (7_000, -2)
+    assert meter.read(Table.INPUT, WORDS + 2, 2) == [0xFFFF, 0xFFFE]
+    with pytest.raises(ModbusException):
+        meter.read(Table.INPUT, WORDS, 6)
+
+
 @pytest.mark.parametrize(("table", "address", "count"), [(Table.INPUT, 21, 2), (Table.HOLDING, 0, 1)])
 def test_there_is_nothing_else(table: Table, address: int, count: int) -> None:
     with pytest.raises(ModbusException) as refused:
