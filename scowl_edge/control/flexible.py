@@ -95,7 +95,7 @@ class Flexible:
         """`site` has the devices that take part themselves; without it there are none."""
         self.part = part
         own = part.manager.devices if part.manager is not None and site is not None else ()
-        self.devices = FlexDevices(site, own) if site is not None and own else None
+        self.devices = FlexDevices(site, own) if site is not None else None
         """Those of the site itself."""
         self.talks = Talks()
         self.notes: list[tuple[str, Reason]] = []
@@ -213,7 +213,9 @@ class Flexible:
     def drive(self, memory: Memory, seen: Observation, closed: Sequence[bool], tick: Tick) -> None:
         """Watches and steers the site's own devices, after the region has decided."""
         now, cem = self._ready(tick), self.talks.cem
-        if self.devices is not None and cem is not None:
+        if self.devices is None or cem is None:
+            return
+        if self.devices.parts or self.talks.devices:
             self._say(self.devices.drive(cem, self.talks.devices, memory, seen, closed, tick), now)
 
     def claim(self, site: Site, offered: list[list[Claim]], guarded: list[list[Claim]]) -> None:
