@@ -131,6 +131,8 @@ def _site(configuration: Configuration, rows: PointRows, fingerprint: str) -> tu
                 storages.append(storage(wiring, index, name, role, wiring.next_tree(role.tree)))
             case _:
                 pass
+    # Before the signals are counted: devices of flexibility bind more of them.
+    flex = flex_part(configuration, ratings, wiring) if configuration.flex is not None else None
     site = Site(
         name=configuration.site.id,
         policy=_policy(configuration),
@@ -149,7 +151,7 @@ def _site(configuration: Configuration, rows: PointRows, fingerprint: str) -> tu
             _population(name, section, configuration.region.margin)
             for name, section in configuration.populations.items()
         ),
-        flex=flex_part(configuration.flex, ratings) if configuration.flex is not None else None,
+        flex=flex,
         fingerprint=fingerprint,
     )
     return site, wiring

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scowl_edge.assembly.build import per_phase_va
 from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
+from scowl_edge.assembly.flex_device_fit import FITTING, failsafe_w
 from scowl_edge.assembly.flex_schema import FlexAutonomous, FlexFailsafe
 from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, StorageRole
@@ -91,6 +92,18 @@ def _appliances_w(structure: Structure, rating: str, direction: str) -> tuple[in
     return manager.appliances, max(part.import_ if direction == IMPORT else part.export for part in alone)
 
 
+def _of_flex_w(structure: Structure, name: str, direction: str) -> int | None:
+    """Most power of a device that takes part in flexibility while it hears nobody; None if it does not take part."""
+    flex = structure.configuration.flex
+    manager = flex.manager if flex is not None else None
+    if manager is None or name not in manager.devices:
+        return None
+    device, section = structure.configuration.devices[name], manager.devices[name]
+    if not isinstance(device.role, FITTING[section.kind]):
+        return None
+    return failsafe_w(structure.configuration, manager, section, device)[0 if direction == IMPORT else 1]
+
+
 def _fallback_w(role: PowerRole, direction: str) -> int | None:
     """Most power that a device takes (import) or gives (export) when left alone; None if it cannot do so at all."""
     given = role.failsafe
@@ -148,7 +161,12 @@ def _excess(structure: Structure, name: str, rating: RatingSection, direction: s
         if ("devices", device_name, "role", "rated") in structure.assumed:
             return None
         fallback_w = _fallback_w(role, direction)
-        declared = declared or role.failsafe is not None
+        named = role.failsafe is not None
+        of_flex_w = _of_flex_w(structure, device_name, direction)
+        if of_flex_w is not None:
+            # While the daemon lives it keeps to this; with the daemon gone, to what is set in the device.
+            fallback_w, named = max(of_flex_w, (fallback_w or 0) if named else 0), True
+        declared = declared or named
         if not fallback_w:
             continue
         phases = phases_of(role, configuration.ratings.get(role.on or ""))
@@ -156,7 +174,7 @@ def _excess(structure: Structure, name: str, rating: RatingSection, direction: s
         share_va = -(-fallback_w * PPM // (role.power_factor * len(phases)))
         for letter in phases if rating.phases == 3 else "a":
             load_va[letter] += share_va
-        shown = "rated" if role.failsafe is None else "fail-safe"
+        shown = "fail-safe" if named else "rated"
         terms.append((share_va, f"{device_name} {APPARENT.show(share_va)} ({shown})"))
     many, each_w = _appliances_w(structure, name, direction)
     if many and each_w:

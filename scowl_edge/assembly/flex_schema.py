@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from scowl_edge.assembly.flex_device_schema import FlexDevice
 from scowl_edge.assembly.kinds import Choice, Flag, Listen, Named, Text, Whole
 from scowl_edge.assembly.section import Magnitude, Name, Positive, Section, Source, duration, key
 from scowl_edge.model.quantity import POWER, TIME
@@ -93,6 +94,9 @@ class FlexManager(Section):
     within: Annotated[str, Named("a rating")] | None = key(
         None, "The rating that the appliances hang below.", "grid", shown="none"
     )
+    devices: dict[Name, FlexDevice] = key(
+        {}, "Devices of this site that take part themselves, by their names.", "{battery: {...}}", shown="none"
+    )
 
 
 class FlexProvider(Section):
@@ -142,7 +146,12 @@ class Flex(Section):
     listen: Annotated[str, Listen("127.0.0.1:8443")] | None = key(
         None, "Address to listen on for peers. Port 0 takes any free one.", "0.0.0.0:8443", shown="nobody can connect"
     )
-    tls: FlexTls = key(..., "Certificates.", "{certificate: {...}, key: {...}, authority: {...}}")
+    tls: FlexTls | None = key(
+        None,
+        "Certificates; needed for every link.",
+        "{certificate: {...}, key: {...}, authority: {...}}",
+        shown="none, without links",
+    )
     peers: dict[Name, FlexPeer] = key({}, "Other nodes, by name.", "{grid-co: {...}}", shown="none")
     manager: FlexManager | None = key(
         None, "This site as an energy manager.", "{node: cem:house-4, ...}", shown="it is none"

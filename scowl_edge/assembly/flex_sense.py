@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scowl_edge.assembly.flex_device_sense import device_faults
 from scowl_edge.assembly.kinds import split_listen, suggest
 from scowl_edge.assembly.port_sense import source_faults
 from scowl_edge.assembly.structure import Structure
@@ -16,7 +17,12 @@ def flex_faults(structure: Structure) -> Iterator[Fault]:
     if flex is None:
         return
     fault = structure.document.fault
-    for key in ("certificate", "authority", "key"):
+    linked = {"listen", "peers"} & set(structure.names("flex"))
+    if flex.tls is None and linked and "tls" not in structure.names("flex"):
+        what = "`flex` lacks its key `tls`, which its links need"
+        todo = "add `tls: {certificate: {...}, key: {...}, authority: {...}}`, or take out `listen` and `peers`"
+        yield fault(("flex",), what, todo, at_key=True)
+    for key in ("certificate", "authority", "key") if flex.tls is not None else ():
         yield from source_faults(structure, ("flex", "tls", key), getattr(flex.tls, key))
     if flex.listen is not None and split_listen(flex.listen)[1] > 65535:
         port = split_listen(flex.listen)[1]
@@ -24,7 +30,8 @@ def flex_faults(structure: Structure) -> Iterator[Fault]:
     if flex.manager is None and flex.provider is None and not {"manager", "provider"} & set(structure.names("flex")):
         what = "`flex` names neither `manager` nor `provider`, so this site has no part in it"
         yield fault(("flex",), what, "name at least one of them", at_key=True)
-    if flex.provider is not None and flex.listen is None and "listen" not in structure.names("flex"):
+    own = flex.manager is not None and flex.provider is not None and flex.manager.provider == flex.provider.node
+    if flex.provider is not None and not own and flex.listen is None and "listen" not in structure.names("flex"):
         what = "a provider without `listen` can be reached by no manager"
         yield fault(("flex", "provider"), what, "add `listen: 0.0.0.0:8443`", at_key=True)
     yield from _peers(structure)
@@ -33,6 +40,7 @@ def flex_faults(structure: Structure) -> Iterator[Fault]:
     if flex.manager is not None:
         yield from _within(structure, ("flex", "manager", "within"), flex.manager.within)
         yield from _manager(structure)
+        yield from device_faults(structure, flex.manager)
 
 
 def _peers(structure: Structure) -> Iterator[Fault]:

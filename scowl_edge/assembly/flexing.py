@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 from scowl_edge.assembly.assembly import FlexPeerSettings, FlexSettings
 from scowl_edge.assembly.declare import secret
+from scowl_edge.assembly.flex_devices import device_parts
 from scowl_edge.assembly.flex_schema import Flex, FlexManager, FlexProvider
 from scowl_edge.assembly.kinds import split_listen
-from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
+from scowl_edge.assembly.schema import Configuration
+from scowl_edge.assembly.wiring import Wiring
+from scowl_edge.model.part import DevicePart, FlexPart, ManagerPart, ProviderPart
 from scowl_edge.model.site import NONE
 
 
-def flex_settings(section: Flex) -> FlexSettings:
-    """Links of the section as it was read."""
+def flex_settings(section: Flex) -> FlexSettings | None:
+    """Links of the section as it was read; None if there are none."""
+    if section.tls is None:
+        return None
     host, port = split_listen(section.listen) if section.listen is not None else ("", 0)
     return FlexSettings(
         host=host,
@@ -30,15 +35,18 @@ def flex_settings(section: Flex) -> FlexSettings:
     )
 
 
-def flex_part(section: Flex, ratings: Sequence[str]) -> FlexPart:
-    """The site's part, from the section as it was read; `ratings` are the names of all, in order."""
+def flex_part(configuration: Configuration, ratings: Sequence[str], wiring: Wiring) -> FlexPart:
+    """The site's part, from a section that is there; `ratings` are the names of all, in order."""
+    section = configuration.flex
+    assert section is not None, "called only where there is such a section"
+    own = device_parts(configuration, section.manager, wiring) if section.manager is not None else ()
     return FlexPart(
-        manager=_manager(section, section.manager) if section.manager is not None else None,
+        manager=_manager(section, section.manager, own) if section.manager is not None else None,
         provider=_provider(section, section.provider, ratings) if section.provider is not None else None,
     )
 
 
-def _manager(section: Flex, manager: FlexManager) -> ManagerPart:
+def _manager(section: Flex, manager: FlexManager, own: tuple[DevicePart, ...]) -> ManagerPart:
     peer = section.peers.get(manager.provider or "")
     autonomous = manager.autonomous
     return ManagerPart(
@@ -52,6 +60,7 @@ def _manager(section: Flex, manager: FlexManager) -> ManagerPart:
         autonomous_p_lower_w=-autonomous.export if autonomous is not None else None,
         autonomous_unlimited=manager.unlimited,
         random_offset_max_s=manager.random_offset // 1000,
+        devices=own,
     )
 
 

@@ -17,6 +17,7 @@ from scowl_edge.assembly.device_schema import (
     ModbusDeviceSection,
     OpcuaDeviceSection,
 )
+from scowl_edge.assembly.flex_device_schema import FlexDevice, FlexDeviceFailsafe
 from scowl_edge.assembly.flex_schema import (
     Flex,
     FlexAutonomous,
@@ -94,6 +95,8 @@ _SECTIONS: Sequence[tuple[str, type[Section]]] = (
     ("flex.manager", FlexManager),
     ("flex.manager.failsafe, flex.provider.failsafe", FlexFailsafe),
     ("flex.manager.autonomous", FlexAutonomous),
+    ("flex.manager.devices.NAME", FlexDevice),
+    ("flex.manager.devices.NAME.failsafe", FlexDeviceFailsafe),
     ("flex.provider", FlexProvider),
     ("populations.NAME", PopulationSection),
     ("populations.NAME.statistics", StatisticsSection),

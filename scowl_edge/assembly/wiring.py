@@ -80,6 +80,18 @@ class Wiring:
         self._trees += 1
         return given if given is not None else self._trees
 
+    def further(self, index: int, name: str, point: str, factor: float) -> int:
+        """Index of a signal that is a point itself, whatever that is for a role; `factor` quanta to a base unit."""
+        at = self._at(name, point)
+        signal = self._signal_of_point.get(at, NONE)
+        if signal != NONE and self.signal_bindings[signal].gain == factor:
+            return signal
+        row = self._rows[at]
+        self._signal_of_point.setdefault(at, len(self.signals))
+        self.signals.append(Signal(device=index, name=row.name, fresh_ms=row.fresh_ms, hold_ms=row.hold_ms))
+        self.signal_bindings.append(SignalBinding(point=at, gain=factor, rounding=Rounding.NEAREST))
+        return len(self.signals) - 1
+
     def bind(self, index: int, name: str, device: DeviceSection) -> None:
         """Binds all signals of one device: those of its role, and those of a meter where a rating names it as one."""
         kinds = [] if device.role is None else [kind_of(device.role)]

@@ -100,7 +100,8 @@ class Core:
             from scowl_edge.control.flex_room import Rooms
             from scowl_edge.control.flexible import Flexible
 
-            self.flexible = Flexible(site.flex, Rooms(site, {}))
+            own = site.flex.manager.devices if site.flex.manager is not None else ()
+            self.flexible = Flexible(site.flex, site, Rooms(site, {d.esa_id: d.device for d in own}))
 
     def step(self, inputs: Inputs) -> Plan:
         """One turn of all stages."""
@@ -137,6 +138,8 @@ class Core:
                     memory.reasons[d.device] = d.reason
             if self.flexible is not None and situation.mode.mode == RegionMode.AUTO:
                 self.flexible.relieve(memory.book.offers, steering.want_offers_w, steering.cancel_offers, tick)
+        if self.flexible is not None:
+            self.flexible.drive(memory, seen, self.ledger.closed(tick.mono_ms), tick)
         effects = self._act(seen, tick, reads)
         effects += self._populations_step(inputs)
         if self.flexible is not None:
@@ -290,17 +293,18 @@ class Core:
             for i in range(len(self.site.actuators))
         ]
         vetoed = frozenset(memory.people.vetoes)
+        reserved = self.flexible.reserved() if self.flexible is not None else frozenset()
         if situation.mode.mode == RegionMode.ADVISORY:
             # What it would do from here: nothing of it is remembered, because nothing of it happens.
             region, book = copy.deepcopy(memory.region), copy.deepcopy(memory.book)
             steering, self._forest = self.tracker.step(
-                region, book, seen, usable, situation.utc_day, tick.move_budget, vetoed
+                region, book, seen, usable, situation.utc_day, tick.move_budget, vetoed, reserved
             )
             memory.region.tree = region.tree
             memory.region.rung = region.rung
             return steering
         steering, self._forest = self.tracker.step(
-            memory.region, memory.book, seen, usable, situation.utc_day, tick.move_budget, vetoed
+            memory.region, memory.book, seen, usable, situation.utc_day, tick.move_budget, vetoed, reserved
         )
         self._steered = True
         return steering
@@ -361,6 +365,8 @@ class Core:
         else:
             offered = claims.of_tracker(self.site, memory, self.tracker, seen)
         guarded = claims.of_devices(self.site, memory, seen, self._commanded())
+        if self.flexible is not None and situation.stopping_at < 0:
+            self.flexible.claim(self.site, offered, guarded)
         wanted: list[tuple[int, int, Reason, bool, int] | None] = []
         may_write: list[bool] = []
         for i, a in enumerate(self.site.actuators):

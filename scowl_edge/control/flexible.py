@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from scowl_edge.capacity import CallState, OfferCalls
 from scowl_edge.control import flex_orders, relief
+from scowl_edge.control.arbiter import Claim
+from scowl_edge.control.flex_devices import Driven, FlexDevices
+from scowl_edge.control.flex_devices_claims import joined
 from scowl_edge.control.flex_portrait import FlexPortrait
 from scowl_edge.control.flex_room import Rooms
+from scowl_edge.control.memory import Memory
 from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.delivery import Finding
 from scowl_edge.dsr.goal import Terms
@@ -35,8 +39,9 @@ from scowl_edge.model.flexibility import LimitClass, Mode
 from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
 from scowl_edge.model.profile import flat
 from scowl_edge.model.reason import Reason, declare
+from scowl_edge.model.site import Site
 from scowl_edge.model.tick import Tick
-from scowl_edge.tracker.observe import Observation
+from scowl_edge.tracker import Observation
 
 PLAN_FAILED = declare("plan-failed", "offers were not planned: {}")
 PLANNED = declare("planned", "{} selections for goal {}: squared deviation {} instead of {}, gap {} ppm")
@@ -84,14 +89,19 @@ class Talks:
     """Nodes whose link is down -> since when."""
     findings: list[Finding] = field(default_factory=list)
     """The latest about deliveries, oldest first."""
+    devices: dict[str, Driven] = field(default_factory=dict)
+    """Of the site itself, by appliance."""
 
 
 class Flexible:
     """The site's part in flexibility. `fold` what came, then `step`."""
 
-    def __init__(self, part: FlexPart, rooms: Rooms | None = None) -> None:
-        """Without `rooms` no rating bounds what is planned."""
+    def __init__(self, part: FlexPart, site: Site | None = None, rooms: Rooms | None = None) -> None:
+        """`site` has the devices that take part themselves, `rooms` the ratings that bound what is planned."""
         self.part = part
+        own = part.manager.devices if part.manager is not None and site is not None else ()
+        self.devices = FlexDevices(site, own) if site is not None else None
+        """Those of the site itself."""
         self._rooms = rooms
         self._seen: Observation | None = None
         """Of this step."""
@@ -209,6 +219,29 @@ class Flexible:
             if asked is not None and not asked.cancelling:
                 self._follow(provider.cancel(select_id, now, CancelAt.NOW), now)
 
+    # -- the site's own devices --------------------------------------------------------------------------------------
+
+    def reserved(self) -> frozenset[int]:
+        """Devices that the region leaves alone unless its ladder needs them."""
+        return self.devices.reserved(self.talks.devices) if self.devices is not None else frozenset()
+
+    def drive(self, memory: Memory, seen: Observation, closed: Sequence[bool], tick: Tick) -> None:
+        """Watches and steers the site's own devices, after the region has decided."""
+        now, cem = self._ready(tick), self.talks.cem
+        if self.devices is None or cem is None:
+            return
+        if self.devices.parts or self.talks.devices:
+            self._say(self.devices.drive(cem, self.talks.devices, memory, seen, closed, tick), now)
+
+    def claim(self, site: Site, offered: list[list[Claim]], guarded: list[list[Claim]]) -> None:
+        """Adds what flexibility wants of actuators to what the region offers, and its bounds to what always holds."""
+        if self.devices is None:
+            return
+        for i, claims in self.devices.wishes.items():
+            offered[i] = joined(site.actuators[i], offered[i], claims)
+        for i, claims in self.devices.bounds.items():
+            guarded[i] = guarded[i] + claims
+
     # -- the step ----------------------------------------------------------------------------------------------------
 
     def step(self, tick: Tick) -> list[Effect]:
@@ -252,6 +285,8 @@ class Flexible:
                 # A safety limit leaves before it is durable: what was lost with the last boot may have used numbers.
                 part.numbered = max(part.numbered, boot << NUMBERS_BITS)
         self.talks.lost_mono_ms = dict.fromkeys(self._outside(), now.mono_ms)
+        for driven in self.talks.devices.values():
+            driven.restarted(shift_ms)
         if self.talks.cem is not None:
             self._say(self.talks.cem.restarted(restart, now), now)
         if self.talks.provider is not None:
@@ -287,6 +322,7 @@ class Flexible:
                 encode([talks.cem.numbered, talks.cem.dropped, len(talks.cem.members), len(talks.cem.waiting)])
             )
             found.update(encode(talks.cem.site))
+            found.update(encode(talks.devices))
             for key in _block(talks.cem.members, step):
                 found.update(encode(talks.cem.members[key]))
         if talks.provider is not None:
@@ -314,6 +350,7 @@ class Flexible:
                 setattr(self.talks, attribute, copy.deepcopy(getattr(old.talks, attribute)))
         self.talks.refused = dict(old.talks.refused)
         self.talks.aim = old.talks.aim
+        self.talks.devices = copy.deepcopy(old.talks.devices)
         self._configure()
 
     # -- within ------------------------------------------------------------------------------------------------------
@@ -323,9 +360,7 @@ class Flexible:
         now, talks = Now.of(tick), self.talks
         manager, provider = self.part.manager, self.part.provider
         if manager is not None and talks.cem is None:
-            talks.cem = Cem.first(
-                manager.node, manager.provider, _fallback(manager, manager.appliances), now, seed=SEED
-            )
+            talks.cem = Cem.first(manager.node, manager.provider, _of_site(manager), now, seed=SEED)
             talks.cem.each = _fallback(manager, 1)
             if manager.provider and (provider is None or manager.provider != provider.node):
                 talks.lost_mono_ms[manager.provider] = now.mono_ms
@@ -376,7 +411,7 @@ class Flexible:
     def _configure(self) -> None:
         manager, provider = self.part.manager, self.part.provider
         if manager is not None and self.talks.cem is not None:
-            self.talks.cem.site.fallback = _fallback(manager, manager.appliances)
+            self.talks.cem.site.fallback = _of_site(manager)
             self.talks.cem.each = _fallback(manager, 1)
             self.talks.cem.provider = manager.provider
         if provider is not None and self.talks.provider is not None:
@@ -388,7 +423,8 @@ class Flexible:
         if cem is not None and message.dst == cem.node:
             part = self.part.manager
             esa_id = body.esa_id if isinstance(body, Register) else ""
-            if part is not None and esa_id and esa_id not in cem.members and len(cem.members) >= part.appliances:
+            linked = sum(m.appliance is None for m in cem.members.values())
+            if part is not None and esa_id and esa_id not in cem.members and linked >= part.appliances:
                 self._note(message.src, Reason(NO_ROOM, (esa_id, part.appliances)))
                 self._refuse(message, Code.BUSY, now)
                 return
@@ -509,6 +545,24 @@ def _fallback(part: ManagerPart, times: int) -> Fallback:
         autonomous_p_upper_w=all_of(part.autonomous_p_upper_w),
         autonomous_p_lower_w=all_of(part.autonomous_p_lower_w),
         autonomous_unlimited=part.autonomous_unlimited,
+    )
+
+
+def _of_site(part: ManagerPart) -> Fallback:
+    """Of all appliances that may connect, and of the site's own devices."""
+    linked = _fallback(part, part.appliances)
+    upper_w = sum(d.failsafe_p_upper_w for d in part.devices)
+    lower_w = sum(d.failsafe_p_lower_w for d in part.devices)
+
+    def more(value_w: int | None, own_w: int) -> int | None:
+        return None if value_w is None else value_w + own_w
+
+    return replace(
+        linked,
+        failsafe_p_upper_w=linked.failsafe_p_upper_w + upper_w,
+        failsafe_p_lower_w=linked.failsafe_p_lower_w + lower_w,
+        autonomous_p_upper_w=more(linked.autonomous_p_upper_w, upper_w),
+        autonomous_p_lower_w=more(linked.autonomous_p_lower_w, lower_w),
     )
 
 

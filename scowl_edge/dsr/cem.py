@@ -28,6 +28,7 @@ from scowl_edge.model.exchange import (
     Code,
     Constraint,
     Deregister,
+    DeregisterReason,
     Heartbeat,
     Init,
     InitDone,
@@ -108,7 +109,29 @@ class Cem:
         member.life.authenticated(True, now)
         member.mirror.told(appliance.register, now)
         send = self._upward(member, appliance.register, now)
-        return [*send, *self._initialise(member, self._own_init(appliance.register), now)]
+        return [*send, *self._initialise(member, self._own_init(appliance.register, appliance), now)]
+
+    def revise(self, register: Register, ceiling: Fallback, settings: UserSettings, now: Now) -> list[Message]:
+        """An appliance that the manager drives is another one from now on, or its user wants something else.
+
+        What it offered before is not true any more; what runs goes on.
+        """
+        member, appliance = self._own(register.esa_id)
+        appliance.register, appliance.ceiling, appliance.offers_due = register, ceiling, True
+        member.settings = settings
+        member.life.asked(register, now)
+        member.life.authenticated(True, now)
+        member.mirror.told(register, now)
+        init = member.mirror.init or self._own_init(register, appliance)
+        return [*self._upward(member, register, now), *self._initialise(member, init, now)]
+
+    def drop(self, esa_id: str, now: Now) -> list[Message]:
+        """Gives up an appliance, its own or one behind a link; the provider is told, and what was selected ends."""
+        member, leaves = self._known(esa_id), Deregister(esa_id=esa_id, reason=DeregisterReason.END_OF_LIFE)
+        send = self._to(member, leaves, now)
+        send += self._upward(member, leaves, now)
+        del self.members[esa_id]
+        return send
 
     def authenticated(self, esa_id: str, good: bool, now: Now) -> list[Message]:
         """The link checked the certificate of an appliance that registered."""
@@ -346,14 +369,12 @@ class Cem:
 
     def _initialise(self, member: Member, init: Init, now: Now) -> list[Message]:
         """Hands on settings, with the delay that the user wants, and never above what the site's own words allow."""
-        if member.appliance is not None:
-            most_w = member.appliance.ceiling.failsafe_p_upper_w
-            init = replace(init, failsafe_p_upper_w=min(init.failsafe_p_upper_w, most_w))
-        if self.each is not None:
-            lower_w = self.each.failsafe_p_lower_w
+        own = self.each if member.appliance is None else member.appliance.ceiling
+        if own is not None:
+            lower_w = own.failsafe_p_lower_w
             init = replace(
                 init,
-                failsafe_p_upper_w=min(init.failsafe_p_upper_w, self.each.failsafe_p_upper_w),
+                failsafe_p_upper_w=min(init.failsafe_p_upper_w, own.failsafe_p_upper_w),
                 failsafe_p_lower_w=lower_w
                 if init.failsafe_p_lower_w is None
                 else max(lower_w, init.failsafe_p_lower_w),
@@ -469,7 +490,9 @@ class Cem:
 
     def _limits_of(self, member: Member, bounds: SiteBounds, now: Now) -> list[Message]:
         send: list[Message] = []
-        share = member.share if bounds.any else dict.fromkeys(LimitClass, (None, None))
+        share: dict[LimitClass, tuple[int | None, int | None]] | None = dict.fromkeys(LimitClass, (None, None))
+        if bounds.any:
+            share = member.share
         if member.reachable and share is not None:
             if member.limits_again_mono_ms is not None and now.mono_ms >= member.limits_again_mono_ms:
                 member.limits_again_mono_ms = None
@@ -532,9 +555,10 @@ class Cem:
     def _drawn_w(self) -> int:
         return sum(a.p_now_w for _, a in self._driven())
 
-    def _own_init(self, register: Register) -> Init:
+    def _own_init(self, register: Register, appliance: Appliance | None = None) -> Init:
         """Settings until a provider sends his: blind, no more than its nameplate and what the site may then draw."""
-        most_w = min(max(0, register.p_max_w), (self.each or self.site.fallback).failsafe_p_upper_w)
+        own = (self.each or self.site.fallback) if appliance is None else appliance.ceiling
+        most_w = min(max(0, register.p_max_w), own.failsafe_p_upper_w)
         return Init(esa_id=register.esa_id, failsafe_p_upper_w=max(0, most_w))
 
     def _driven(self) -> list[tuple[Member, Appliance]]:

@@ -141,8 +141,9 @@ TIME = Family(
     },
     "500 ms",
 )
+TEMPERATURE = Family("a temperature", "m°C", {"degC": Decimal(1_000)}, "20 degC")
 SIZE = Family("a size", "B", _metric("B", "-kMG"), "500 MB")
-FAMILIES = (POWER, APPARENT, REACTIVE, ENERGY, CURRENT, VOLTAGE, FREQUENCY, RAMP, FRACTION, TIME, SIZE)
+FAMILIES = (POWER, APPARENT, REACTIVE, ENERGY, CURRENT, VOLTAGE, FREQUENCY, RAMP, FRACTION, TIME, TEMPERATURE, SIZE)
 
 
 class PointUnit(NamedTuple):

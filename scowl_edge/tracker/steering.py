@@ -43,6 +43,8 @@ class Steering:
     utc_day: int
     vetoed: frozenset[int] = frozenset()
     """Devices that their users do not want to be made use of."""
+    reserved: frozenset[int] = frozenset()
+    """Devices that run what somebody selected: only a shortage, or too much for a rating, goes before that."""
     slack_w: dict[int, int] = field(default_factory=dict)
     """Of the trees on separate buses: load that each could carry on top; it cannot give up more than that."""
     feed_w: list[int] = field(default_factory=list)

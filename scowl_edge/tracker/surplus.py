@@ -122,7 +122,7 @@ def stop_discharge(steering: Steering, scope: Scope, batch_w: int, free_w: int) 
     for s in scope.storages:
         sto = steering.site.storages[s]
         given = max(0, -steering.expected_w(sto.device))
-        if given == 0 or not steering.can(sto.do_setpoint):
+        if given == 0 or not steering.can(sto.do_setpoint) or sto.device in steering.reserved:
             continue
         # What it gives less, everything around it imports more.
         room = steering.seen.ratings.room_import_w(sto.rating, steering.storage_member(s))
@@ -215,7 +215,7 @@ def tend_storage(steering: Steering, scope: Scope, spare_w: int, left_w: int, ri
     paced = state.trimmed_at < 0 or steering.now_ms - state.trimmed_at >= policy.restore_every_ms
     for s in scope.storages:
         sto = steering.site.storages[s]
-        if not steering.can(sto.do_setpoint):
+        if not steering.can(sto.do_setpoint) or sto.device in steering.reserved:
             continue
         soc = steering.seen.soc_ppm(s, for_discharge=True)
         expected = steering.expected_w(sto.device)

@@ -94,6 +94,7 @@ class Tracker:
         utc_day: int,
         move_budget: int,
         vetoed: frozenset[int] = frozenset(),
+        reserved: frozenset[int] = frozenset(),
     ) -> tuple[Steering, Forest]:
         """Decides. Changes `state` and `book`; returns what was decided and the trees.
 
@@ -105,8 +106,9 @@ class Tracker:
             utc_day: number of the day, for limits a day.
             move_budget: most feeds that may move between living trees.
             vetoed: devices that are not to be asked to shed, and are disconnected last of their class.
+            reserved: stores that run what somebody selected: left alone but where something lacks or is too much.
         """
-        steering = Steering(self.site, self.rating_tree, state, book, seen, usable, utc_day, vetoed)
+        steering = Steering(self.site, self.rating_tree, state, book, seen, usable, utc_day, vetoed, reserved)
         steering.offers_rating = self._offers_rating
         before = len(steering.decisions)
         self._promises.settle(steering)
