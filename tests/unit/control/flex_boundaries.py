@@ -216,9 +216,9 @@ def chosen(job: Job) -> Proposal:
         Pick(
             esa_id=c.esa_id,
             rev=c.rev,
-            offer_id=c.offer.offer_id,
+            offer_id=c.offers[0].offer_id,
             profile_id="md",
-            start_ms=c.offer.start_earliest_ms if c.present is None else c.present.start_ms,
+            start_ms=c.offers[0].start_earliest_ms if c.present is None else c.present.start_ms,
         )
         for c in job.candidates
     )

@@ -82,8 +82,10 @@ def test_plans_that_fail_again_and_again() -> None:
     failed = Answer(job="selection", revision=1, proposal=None, failure="the worker died")
     for _ in range(2):
         site.flexible.answer(failed)
+        site.step()
     assert alarms(site) == {}
     site.flexible.answer(failed)
+    site.step()
     assert alarms(site) == {"flex-plans-fail": "3 plans in a row failed, the last: the worker died"}
     assert site.flexible.view(site.tick).plans_failed == 3
 
