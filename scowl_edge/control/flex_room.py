@@ -1,10 +1,10 @@
 """What the ratings of the site leave for appliances: their limits less all that is no appliance, as it is now.
 
 Where a meter shows what flows, everything else is taken to stay as it is (persistence): the flow less what appliances
-take. What an appliance takes now is said by its meter or report and by what is expected of it; of the two it is the
-one that leaves less room. Where the meter is silent, it is the worse of its last word and of all that is declared to
-hang there. Where there is none, the devices below are added up, each at its own meter, or at its rating if that is
-silent; appliances that connect are in no such sum.
+take. That is what their own meters show, or what they last reported; one that does not run takes nothing, and one that
+runs and reports nothing may take what is expected of it, or nothing. Where the meter is silent, it is the worse of its
+last word and of all that is declared to hang there. Where there is none, the devices below are added up, each at its
+own meter, or at its rating if that is silent; appliances that connect are in no such sum.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from scowl_edge.capacity import RatingTree
 from scowl_edge.capacity.ratings import PhaseLoad, spread_va
 from scowl_edge.control.relief import ALL_PHASES, RECENT_MS, reported_w
+from scowl_edge.dsr.forecast import Outlook
 from scowl_edge.dsr.instant import Now
 from scowl_edge.dsr.provider import Provider
 from scowl_edge.dsr.room import EVERYWHERE, UNBOUNDED_W, Place, Room
+from scowl_edge.model.exchange import Running
 from scowl_edge.model.part import ProviderPart
 from scowl_edge.model.site import NONE, PPM, Site
 from scowl_edge.tracker.observe import Observation
@@ -70,6 +72,7 @@ class Rooms:
                 for s in site.storages
             ),
         ]  # fmt: skip
+        self._power = {hanging.device: hanging.power for hanging in self._hanging}
         self._at = {hanging.device: hanging.rating for hanging in self._hanging}
         own = set(driven.values())
         self._others: list[list[_Hanging]] = [[] for _ in site.ratings]
@@ -109,33 +112,26 @@ class Rooms:
             )
         return Room(places=tuple(places), below=shape.below, rest=shape.rest)
 
-    def _taken(
-        self, room: Room, provider: Provider, seen: Observation, now: Now
-    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Least and most that appliances below each rating take now: (of the site's own devices, of all others)."""
-        ratings = range(len(room.places))
-        least, most = [[0, 0] for _ in ratings], [[0, 0] for _ in ratings]
+    def _taken(self, room: Room, provider: Provider, seen: Observation, now: Now) -> tuple[list[int], list[int]]:
+        """Least and most W that the appliances below each rating may take now."""
+        least, most = [0] * len(room.places), [0] * len(room.places)
         wall_ms = provider.clock.read(now)
         utc_ms = now.utc_ms if wall_ms is None else wall_ms
         outlook = provider.outlook()
         for esa_id, place in provider.places(room).items():
             if place == NONE:
                 continue
-            expected_w = outlook.expected(esa_id).power_w(utc_ms) or 0
             device = self.driven.get(esa_id, NONE)
-            metered = device != NONE and seen.received_ms(self._power(device)) >= 0
-            shown_w = seen.net_w(device) if metered else reported_w(provider, esa_id, utc_ms - RECENT_MS) or 0
+            if device != NONE and seen.received_ms(self._power[device]) >= 0:
+                low_w = high_w = seen.net_w(device)
+            else:
+                low_w, high_w = _told(provider, outlook, esa_id, utc_ms)
             for rating in room.chain(place):
-                least[rating][device == NONE] += min(expected_w, shown_w)
-                most[rating][device == NONE] += max(expected_w, shown_w)
-        return [(a, b) for a, b in least], [(a, b) for a, b in most]
+                least[rating] += low_w
+                most[rating] += high_w
+        return least, most
 
-    def _power(self, device: int) -> int:
-        return next((h.power for h in self._hanging if h.device == device), NONE)
-
-    def _else(
-        self, rating: int, seen: Observation, least_w: tuple[int, int], most_w: tuple[int, int]
-    ) -> tuple[PhaseLoad, PhaseLoad]:
+    def _else(self, rating: int, seen: Observation, least_w: int, most_w: int) -> tuple[PhaseLoad, PhaseLoad]:
         """Most and least that flows through a rating for all that is no appliance, in VA on each phase."""
         r = self.site.ratings[rating]
         meters = [s for s in (r.power, *r.currents) if s != NONE]
@@ -144,7 +140,7 @@ class Rooms:
             return _plus(most, _spread(r.residue_w, r.phases)), _plus(least, _spread(r.residue_w, r.phases))
         flow = seen.ratings.load_va[rating]
         if all(seen.known(s) for s in meters):
-            return _plus(flow, _spread(-sum(least_w), r.phases)), _plus(flow, _spread(-sum(most_w), r.phases))
+            return _plus(flow, _spread(-least_w, r.phases)), _plus(flow, _spread(-most_w, r.phases))
         most, least = self._declared(rating, None)
         if any(seen.received_ms(s) >= 0 for s in meters):
             most = [max(pair) for pair in zip(most, flow, strict=True)]
@@ -169,6 +165,17 @@ class Rooms:
             return UNBOUNDED_W
         phases = self.tree.phase_range(rating)
         return min(limit_va - flow_va[p] for p in phases) * len(phases) * OFFER_POWER_FACTOR_PPM // PPM
+
+
+def _told(provider: Provider, outlook: Outlook, esa_id: str, utc_ms: int) -> tuple[int, int]:
+    """Least and most that an appliance takes now, by its own word."""
+    if provider.mirrors[esa_id].running is not Running.RUNNING:
+        return 0, 0
+    said_w = reported_w(provider, esa_id, utc_ms - RECENT_MS)
+    if said_w is not None:
+        return said_w, said_w
+    expected_w = outlook.expected(esa_id).power_w(utc_ms) or 0
+    return min(0, expected_w), max(0, expected_w)
 
 
 def _spread(power_w: int, phases: int) -> PhaseLoad:

@@ -35,7 +35,7 @@ from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import Answer, FlexAim, FlexOrder, Told
 from scowl_edge.model.exchange import Ack, CancelAt, Code, Heartbeat, Limit, Message, Register
 from scowl_edge.model.flex_view import FlexApplianceView, FlexView
-from scowl_edge.model.flexibility import LimitClass, Mode
+from scowl_edge.model.flexibility import LimitClass, Mode, Proposal
 from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
 from scowl_edge.model.profile import flat
 from scowl_edge.model.reason import Reason, declare
@@ -105,7 +105,7 @@ class Flexible:
         self._rooms = rooms
         self._seen: Observation | None = None
         """Of this step."""
-        self._answers: list[Answer] = []
+        self._answers: list[Proposal] = []
         """They wait until the meters of this step were looked at."""
         self.talks = Talks()
         self.notes: list[tuple[str, Reason]] = []
@@ -141,9 +141,6 @@ class Flexible:
 
     def answer(self, event: Answer) -> None:
         """Takes what a worker made of a job; only what still fits is asked for, in this step."""
-        self._answers.append(event)
-
-    def _answered(self, event: Answer, now: Now) -> None:
         provider = self.talks.provider
         if provider is None or event.job != JOB:
             return
@@ -151,15 +148,18 @@ class Flexible:
             self._plan_failed(event.failure)
             provider.job = None
             return
+        self._answers.append(event.proposal)
+
+    def _carry_out(self, provider: Provider, proposal: Proposal, now: Now) -> None:
         job = provider.job
         try:
-            step = provider.answered(event.proposal, now, self._room(provider, now))
+            step = provider.answered(proposal, now, self._room(provider, now))
         except ProviderError as error:
             self._plan_failed(str(error))
             return
         self.talks.failed_in_a_row = 0
-        if job is not None and event.proposal.picks and provider.last is event.proposal:
-            p = event.proposal
+        if job is not None and proposal.picks and provider.last is proposal:
+            p = proposal
             figures = (len(p.picks), job.goal, p.objective, p.idle_objective, -1 if p.gap_ppm is None else p.gap_ppm)
             self._note("", Reason(PLANNED, figures))
         self._follow(step, now)
@@ -190,7 +190,7 @@ class Flexible:
         if provider is None or part is None:
             return
         self._seen = seen
-        self._carry_out(now)
+        self._take_answers(provider, now)
         if relief.aims(provider) and relief.over(provider, now):
             self._rest(provider)
         self._cancel(provider, relief.follow(provider, offers, part.rating, now), now)
@@ -248,7 +248,8 @@ class Flexible:
         """What time brings, and all that is to be said."""
         now = self._ready(tick)
         talks = self.talks
-        self._carry_out(now)
+        if talks.provider is not None:
+            self._take_answers(talks.provider, now)
         self._beat(now)
         if talks.cem is not None:
             self._say(talks.cem.advance(now), now)
@@ -370,10 +371,10 @@ class Flexible:
             self._join(now)
         return now
 
-    def _carry_out(self, now: Now) -> None:
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            self._answered(answer, now)
+    def _take_answers(self, provider: Provider, now: Now) -> None:
+        proposals, self._answers = self._answers, []
+        for proposal in proposals:
+            self._carry_out(provider, proposal, now)
 
     def _room(self, provider: Provider, now: Now) -> Room:
         """What the ratings leave for appliances now."""

@@ -1,51 +1,123 @@
 """The worker's side: a job becomes an instance of the choice among offers, and its plan becomes picks.
 
+What the last job left behind saves time, and nothing else: offers that are known are not expanded anew, and where
+something stands it is improved, unless what that proves is not good enough; then all is chosen from nothing.
+
 Importing it loads the compiler, where there is one: import it in the worker that chooses.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scowl_edge.dsr.choice import (
     Budget,
     Candidate,
+    Chosen,
+    Expander,
     Horizon,
+    Instance,
     Question,
     SlotRating,
     Standing,
     choose,
-    expand,
     fill,
+    improved,
     overloads,
     picked,
     reason,
 )
 from scowl_edge.dsr.planning import Job
-from scowl_edge.model.flexibility import OfferSet, Pick, Proposal
+from scowl_edge.model.flexibility import WHOLE_PPM, OfferSet, Pick, Proposal
 
 MOST_REASONS = 200
 """So many picks are given their reason in words; with more, a person asks for one by one."""
+GOOD_PPM = 20_000
+"""A gap that is good enough whatever a choice from nothing would find."""
+WORSE_PPM = 100_000
+"""An improved plan may be proven so much less well than the last that was chosen from nothing."""
+WORTH_PPM = 5_000
+"""What stands is changed only for a plan whose objective is better by this share."""
+FEW_PPM = 200_000
+"""With more of the appliances changed than this, all is chosen from nothing."""
+SWEEPS = 4
+
+
+class Planner:
+    """Answers one job after the other."""
+
+    def __init__(self) -> None:
+        self._expander = Expander()
+        self._gap_ppm: int | None = None
+        """Of the last plan that was chosen from nothing."""
+        self.warm = self.cold = 0
+        """Plans, by how they were made."""
+
+    def propose(self, job: Job) -> Proposal:
+        """The best plan that the job's budget finds; certified whichever way it was found."""
+        instance, fresh = self._expander.expand(_question(job))
+        people = len(instance.appliances)
+        present = (instance.present_span, instance.present_at)
+        chosen: Chosen | None = None
+        if (self.warm or self.cold) and len(fresh) * WHOLE_PPM <= people * FEW_PPM:
+            budget = Budget(moves=min(job.moves, SWEEPS * people), bound_moves=job.moves // 4)
+            chosen = improved(instance.board, present, budget, fresh)
+        if chosen is not None and self._enough(chosen):
+            self.warm += 1
+        else:
+            start = present if chosen is None else (chosen.span, chosen.at)
+            budget = Budget(moves=job.moves, bound_moves=job.moves // 4)
+            chosen = choose(instance.board, job.seed, budget, start)
+            self._gap_ppm = chosen.gap_ppm
+            self.cold += 1
+        stays = _as_it_stands(job, instance, chosen)
+        return _proposal(job, instance, chosen if stays is None else stays, stays is not None)
+
+    def _enough(self, chosen: Chosen) -> bool:
+        gap = chosen.gap_ppm
+        if gap is None:
+            return False
+        return gap <= GOOD_PPM or (
+            self._gap_ppm is not None and gap <= self._gap_ppm + self._gap_ppm * WORSE_PPM // WHOLE_PPM
+        )
 
 
 def propose(job: Job) -> Proposal:
     """The best plan that the job's budget finds: a function of the job alone, to be run wherever there is time."""
-    instance = expand(_question(job))
-    chosen = choose(instance.board, job.seed, Budget(moves=job.moves, bound_moves=job.moves // 4))
-    setpoints_w = fill(instance, chosen)
-    revs = {c.esa_id: c.rev for c in job.candidates}
+    return Planner().propose(job)
+
+
+def _as_it_stands(job: Job, instance: Instance, chosen: Chosen) -> Chosen | None:
+    """What was selected before, as a plan, if another one would hardly be better; it is not worth asking anybody."""
+    if all(c.present is None for c in job.candidates):
+        return None
+    stands = improved(instance.board, (instance.present_span, instance.present_at), Budget(moves=0))
+    worth = stands.objective - chosen.objective
+    if stands.excess_w > chosen.excess_w or worth * WHOLE_PPM > stands.objective * WORTH_PPM:
+        return None
+    return replace(stands, bound=chosen.bound, prices=chosen.prices)
+
+
+def _proposal(job: Job, instance: Instance, chosen: Chosen, stays: bool) -> Proposal:
+    setpoints_w = {} if stays else fill(instance, chosen)
+    known = {c.esa_id: c for c in job.candidates}
     picks: list[Pick] = []
     reasons: list[str] = []
     for who in range(len(instance.appliances)):
         found = picked(instance, chosen, who)
         if found.as_intended:
             continue
+        candidate = known[found.esa_id]
+        before = candidate.present
+        powers_w = before.setpoints_w if stays and before is not None else setpoints_w.get(who, ())
         picks.append(
             Pick(
                 esa_id=found.esa_id,
-                rev=revs[found.esa_id],
+                rev=candidate.rev,
                 offer_id=found.offer_id,
                 profile_id=found.profile_id,
                 start_ms=found.start_ms,
-                setpoints_w=setpoints_w.get(who, ()),
+                setpoints_w=powers_w,
             )
         )
         if len(reasons) < MOST_REASONS:

@@ -15,7 +15,7 @@ import numpy as np
 from scowl_edge.dsr.choice.bank import Bank
 from scowl_edge.dsr.choice.board import I64, Board, held
 from scowl_edge.dsr.choice.question import Candidate, Question, Standing, check_question
-from scowl_edge.dsr.choice.rows import Row, RowMaker, Source
+from scowl_edge.dsr.choice.rows import Choice, Row, RowMaker, Source, is_frozen, standing_of
 from scowl_edge.dsr.slotted import Horizon
 
 _UNUSED = 4
@@ -65,19 +65,43 @@ class Expander:
         frame = (question.horizon, question.mode, question.emergency, question.delay_s, question.rates)
         if frame != self._frame or len(self._bank) > _UNUSED * sum(len(row.profile) for _, row in self._rows.values()):
             self._begin(frame)
-        rows, known, fresh = list[Row](), dict[str, tuple[_Key, Row]](), list[int]()
+        rows, present, fresh = list[Row](), list[Choice](), list[int]()
+        known: dict[str, tuple[_Key, Row]] = {}
         for who, candidate in enumerate(question.candidates):
-            esa_id, key = candidate.offers.esa_id, _key(question, candidate)
+            esa_id = candidate.offers.esa_id
             before = self._rows.get(esa_id)
-            if before is not None and before[0] == key and before[1].from_ms <= question.now_ms <= before[1].until_ms:
-                row = before[1]
-            else:
-                row = self._maker.row(question, candidate)
+            found = None if before is None else self._kept(question, candidate, *before)
+            if before is None or found is None:
+                before = self._made(question, candidate)
+                # What stands of an offer that is closed by now is not among the choices.
+                found = self._kept(question, candidate, *before) or before[1].present or before[1].idle
                 fresh.append(who)
-            rows.append(row)
-            known[esa_id] = (key, row)
+            known[esa_id] = before
+            rows.append(before[1])
+            present.append(found)
         self._rows = known
-        return _instance(question, rows, self._bank), np.asarray(fresh, np.int64)
+        return _instance(question, rows, present, self._bank), np.asarray(fresh, np.int64)
+
+    def _made(self, question: Question, candidate: Candidate) -> tuple[_Key, Row]:
+        row = self._maker.row(question, candidate)
+        return _key(candidate, None if row.present is None else standing_of(question, candidate)[1]), row
+
+    def _kept(self, question: Question, candidate: Candidate, key: _Key, row: Row) -> Choice | None:
+        """What stands, in a row made before; None if the row is not that of the question."""
+        if not row.from_ms <= question.now_ms <= row.until_ms:
+            return None
+        offer, standing = standing_of(question, candidate)
+        if key == _key(candidate, None) and row.present is None:
+            if offer is None or standing is None:
+                return row.idle
+            if is_frozen(question, offer, standing):
+                return None
+            return row.find(offer.offer_id, standing, question.horizon.slot_s * 1000)
+        if standing is None or offer is None or row.present is None or key != _key(candidate, standing):
+            return None
+        # With its only choice left, it is what it does in any case.
+        was_frozen = row.present == row.idle
+        return row.present if was_frozen == is_frozen(question, offer, standing) else None
 
 
 def expand(question: Question) -> Instance:
@@ -96,18 +120,13 @@ def hold(instance: Instance, who: int, span: int, at: int) -> Instance:
     return replace(instance, board=held(instance.board, who, span, at), span_start_ms=start_ms)
 
 
-def _key(question: Question, candidate: Candidate) -> _Key:
+def _key(candidate: Candidate, standing: Standing | None) -> _Key:
     """All that a row depends on, but for the time; an offer never changes."""
     offers = candidate.offers
-    names = tuple(o.offer_id for o in offers.offers)
-    standing = None
-    if question.standing:
-        found = (question.standing.get((offers.esa_id, name)) for name in names)
-        standing = next((s for s in found if s is not None), None)
-    return offers.rev, names, candidate.trust_ppm, standing
+    return offers.rev, tuple(o.offer_id for o in offers.offers), candidate.trust_ppm, standing
 
 
-def _instance(question: Question, rows: list[Row], bank: Bank) -> Instance:
+def _instance(question: Question, rows: list[Row], present: list[Choice], bank: Bank) -> Instance:
     def column(values: Iterable[int]) -> I64:
         return np.asarray(list(values), np.int64)
 
@@ -154,7 +173,7 @@ def _instance(question: Question, rows: list[Row], bank: Bank) -> Instance:
         appliances=tuple(c.offers.esa_id for c in question.candidates),
         sources=tuple(chain.from_iterable(row.source for row in rows)),
         span_start_ms=joined("start_ms"),
-        present_span=own + column(row.present[0] for row in rows),
-        present_at=column(row.present[1] for row in rows),
+        present_span=own + column(span for span, _ in present),
+        present_at=column(at for _, at in present),
         ratings=tuple(r.name for r in question.ratings),
     )

@@ -41,11 +41,21 @@ class Row:
     source: tuple[Source, ...]
     idle: Choice
     """Doing nothing."""
-    present: Choice
-    """What was selected before, else doing nothing."""
+    present: Choice | None
+    """What was selected before, where it has a span of its own: it is none of the starts that may be chosen."""
     from_ms: int
     until_ms: int
     """At all times between these, both included, the same question has the same row."""
+
+    def find(self, offer_id: str, standing: Standing, slot_ms: int) -> Choice | None:
+        """Where a selection is among the starts that may be chosen; None if it is not."""
+        for span, (offer, number) in enumerate(self.source):
+            turn, rest = divmod(standing.start_ms - self.start_ms[span], slot_ms * self.step[span])
+            if rest or not 0 <= turn < self.count[span] or span == self.idle[0]:
+                continue
+            if offer.offer_id == offer_id and offer.profiles[number].profile_id == standing.profile_id:
+                return span, self.first[span] + turn * self.step[span]
+        return None
 
 
 class RowMaker:
@@ -72,21 +82,13 @@ class _Draft:
 
     def row(self) -> Row:
         question = self.question
-        standing, stands = None, None
-        for offer in self.offers:
-            found = question.standing.get((self.candidate.offers.esa_id, offer.offer_id))
-            if found is not None and offer.profile(found.profile_id) is not None:
-                standing, stands = found, offer
         idle: Choice | None = None
         present: Choice | None = None
-        if standing is not None and stands is not None:
-            reachable_ms = self._reachable_ms(stands)
-            if standing.frozen or standing.start_ms < reachable_ms:
-                source = (stands, _number(stands, standing.profile_id))
-                idle = present = self._one(source, standing.start_ms, 0, self._beside(stands))
-            else:
-                self._holds_until(standing.start_ms - 1000 * stands.min_notice_s)
-        if idle is None:
+        stands, standing = standing_of(question, self.candidate)
+        if stands is not None and standing is not None and is_frozen(question, stands, standing):
+            source = (stands, _number(stands, standing.profile_id))
+            idle = present = self._one(source, standing.start_ms, 0, self._beside(stands))
+        else:
             idle = self._intended()
             for offer in self.offers:
                 present = self._choices(offer, standing if offer is stands else None) or present
@@ -99,7 +101,7 @@ class _Draft:
             start_ms=tuple(self.start_ms),
             source=tuple(self.source),
             idle=idle,
-            present=present or idle,
+            present=present,
             from_ms=question.now_ms,
             until_ms=self.until_ms,
         )
@@ -120,7 +122,7 @@ class _Draft:
         return len(self.profile) - 1, 0
 
     def _choices(self, offer: Offer, standing: Standing | None) -> Choice | None:
-        """Adds what may be selected of an offer; where the standing selection is among it."""
+        """Adds what may be selected of an offer; the span of the standing selection, if it needs one of its own."""
         question = self.question
         now_ms, horizon = question.now_ms, question.horizon
         if now_ms < offer.valid_from_ms:
@@ -146,9 +148,9 @@ class _Draft:
                 latest = min(latest, offer.end_latest_ms - profile.length_s * 1000)
             if earliest <= latest:
                 self._many(source, earliest, latest, cost, beside)
-            if standing is not None and profile.profile_id == standing.profile_id:
-                present = self._find(before, standing.start_ms)
-                present = present or self._one(source, standing.start_ms, cost, beside)
+            stands = standing is not None and profile.profile_id == standing.profile_id
+            if stands and standing is not None and not self._among(before, standing.start_ms):
+                present = self._one(source, standing.start_ms, cost, beside)
         return present
 
     def _many(self, source: Source, earliest_ms: int, latest_ms: int, cost: int, beside: list[int] | None) -> None:
@@ -229,14 +231,14 @@ class _Draft:
         offer, number = source
         return slot_powers(offer.profiles[number].elements, within_s, self.question.horizon.slot_s, delay_s)
 
-    def _find(self, first: int, start_ms: int) -> Choice | None:
-        """Where a start is among the spans from `first` on."""
+    def _among(self, first: int, start_ms: int) -> bool:
+        """Whether a start is among the spans from `first` on."""
         slot_ms = self.question.horizon.slot_s * 1000
         for span in range(first, len(self.profile)):
             turn, rest = divmod(start_ms - self.start_ms[span], slot_ms * self.step[span])
             if rest == 0 and 0 <= turn < self.count[span]:
-                return span, self.first[span] + turn * self.step[span]
-        return None
+                return True
+        return False
 
     def _add(
         self, powers: list[int], first: int, step: int, count: int, cost: int, start_ms: int, source: Source
@@ -248,6 +250,21 @@ class _Draft:
         self.cost.append(cost)
         self.start_ms.append(start_ms)
         self.source.append(source)
+
+
+def standing_of(question: Question, candidate: Candidate) -> tuple[Offer | None, Standing | None]:
+    """What stands of an appliance, and of which of its offers."""
+    if question.standing:
+        for offer in candidate.offers.offers:
+            found = question.standing.get((candidate.offers.esa_id, offer.offer_id))
+            if found is not None and offer.profile(found.profile_id) is not None:
+                return offer, found
+    return None, None
+
+
+def is_frozen(question: Question, offer: Offer, standing: Standing) -> bool:
+    """Whether what stands can no longer be changed."""
+    return standing.frozen or standing.start_ms < question.now_ms + offer.min_notice_s * 1000
 
 
 def _number(offer: Offer, profile_id: str) -> int:
