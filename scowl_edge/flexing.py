@@ -59,6 +59,7 @@ class FlexLinks:
             ca=_path(settings.authority, "authority"),
             certificate=_path(settings.certificate, "certificate"),
             key=_path(settings.key, "key"),
+            revoked=_path(settings.revoked, "revoked") if settings.revoked is not None else None,
         )
         try:
             # Once before anything begins: a daemon that can talk to nobody should say so at its start.

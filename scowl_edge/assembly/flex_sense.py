@@ -18,6 +18,7 @@ def flex_faults(structure: Structure) -> Iterator[Fault]:
     fault = structure.document.fault
     for key in ("certificate", "authority", "key"):
         yield from source_faults(structure, ("flex", "tls", key), getattr(flex.tls, key))
+    yield from source_faults(structure, ("flex", "tls", "revoked"), flex.tls.revoked)
     if flex.listen is not None and split_listen(flex.listen)[1] > 65535:
         port = split_listen(flex.listen)[1]
         yield fault(("flex", "listen"), f"port {port} does not exist", "write a port from 0 to 65535")
@@ -48,6 +49,11 @@ def _peers(structure: Structure) -> Iterator[Fault]:
             continue
         if peer.node in own:
             yield fault(path, f"peer {name} is this node itself", "take it out, or correct its node id")
+        if peer.node.startswith("cem:") and peer.node not in own and not peer.url and flex.listen is not None:
+            if flex.manager is not None and flex.provider is not None:
+                speaks = f"its listener speaks as {flex.manager.node}"
+                todo = "give the provider a configuration, a node id and a daemon of its own, without `manager`"
+                yield fault(path, f"{peer.node} would connect to the provider of this site, but {speaks}", todo)
         first = taken.setdefault(peer.node, name)
         if first != name:
             yield fault(path, f"peers {first} and {name} are both {peer.node}", "correct one of them")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scowl_edge.capacity import CallState, OfferCalls
 from scowl_edge.control import flex_orders, relief
@@ -19,7 +19,9 @@ from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.delivery import Finding
 from scowl_edge.dsr.goal import Terms
 from scowl_edge.dsr.instant import Now, Restart
+from scowl_edge.dsr.lifecycle import Life
 from scowl_edge.dsr.limiting import Fallback
+from scowl_edge.dsr.member import UserSettings
 from scowl_edge.dsr.planning import Job
 from scowl_edge.dsr.provider import Provider, ProviderError, Step
 from scowl_edge.model.codec import decode, digest, encode
@@ -343,8 +345,27 @@ class Flexible:
             self.talks.cem.site.fallback = _fallback(manager, manager.appliances)
             self.talks.cem.each = _fallback(manager, 1)
             self.talks.cem.provider = manager.provider
+            for esa_id, member in self.talks.cem.members.items():
+                wanted, had = self._settings(esa_id), member.settings
+                if member.appliance is None and wanted != had:
+                    member.settings = wanted
+                    init = member.mirror.init
+                    if init is not None and wanted.random_offset_max_s is not None:
+                        # Told when its link is there again.
+                        member.mirror.initialise(replace(init, random_offset_max_s=wanted.random_offset_max_s))
         if provider is not None and self.talks.provider is not None:
             self.talks.provider.terms = _terms(provider)
+
+    def _settings(self, esa_id: str) -> UserSettings:
+        """What the user of an appliance lets others do, as it is configured."""
+        part = self.part.manager
+        for user in part.users if part is not None else ():
+            if user.esa_id == esa_id:
+                allowed = ((Mode.ROUTINE, user.routine), (Mode.RESPONSE, user.response))
+                return UserSettings(
+                    modes=tuple(mode for mode, yes in allowed if yes), random_offset_max_s=user.random_offset_max_s
+                )
+        return UserSettings()
 
     def _deliver(self, message: Message, now: Now) -> None:
         cem, provider = self.talks.cem, self.talks.provider
@@ -357,8 +378,10 @@ class Flexible:
                 self._refuse(message, Code.BUSY, now)
                 return
             self._say(cem.receive(message, now), now)
-            if esa_id and message.src == f"esa:{esa_id}" and esa_id in cem.members:
+            member = cem.members.get(esa_id) if message.src == f"esa:{esa_id}" else None
+            if member is not None and member.life.life is Life.AUTHENTICATING:
                 # The link let nobody speak for whom its certificate does not name.
+                member.settings = self._settings(esa_id)
                 self._say(cem.authenticated(esa_id, True, now), now)
         elif provider is not None and message.dst == provider.node:
             self._follow(provider.receive(message, now), now)

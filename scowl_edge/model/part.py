@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserPart:
+    """What the user of one appliance lets others do."""
+
+    esa_id: str
+    routine: bool
+    """Whether it may be selected for ROUTINE."""
+    response: bool
+    random_offset_max_s: int | None
+    """None: as for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerPart:
     """An energy manager (CEM)."""
 
@@ -25,6 +37,7 @@ class ManagerPart:
     autonomous_p_lower_w: int | None = None
     autonomous_unlimited: bool = False
     random_offset_max_s: int = 600
+    users: tuple[UserPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
