@@ -49,11 +49,11 @@ def _peers(structure: Structure) -> Iterator[Fault]:
             continue
         if peer.node in own:
             yield fault(path, f"peer {name} is this node itself", "take it out, or correct its node id")
-        if peer.node.startswith("cem:") and peer.node not in own and not peer.url and flex.listen is not None:
-            if flex.manager is not None and flex.provider is not None:
-                speaks = f"its listener speaks as {flex.manager.node}"
-                todo = "give the provider a configuration, a node id and a daemon of its own, without `manager`"
-                yield fault(path, f"{peer.node} would connect to the provider of this site, but {speaks}", todo)
+        both = flex.manager is not None and flex.provider is not None and flex.listen is not None
+        if both and flex.manager is not None and peer.node.startswith("cem:") and peer.node not in own and not peer.url:
+            speaks = f"its listener speaks as {flex.manager.node}"
+            todo = "give the provider a configuration, a node id and a daemon of its own, without `manager`"
+            yield fault(path, f"{peer.node} would connect to the provider of this site, but {speaks}", todo)
         first = taken.setdefault(peer.node, name)
         if first != name:
             yield fault(path, f"peers {first} and {name} are both {peer.node}", "correct one of them")
