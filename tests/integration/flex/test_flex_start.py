@@ -72,5 +72,6 @@ def test_a_revocation_list_has_to_be_one(tmp_path: Path) -> None:
     listed.write_text("no list")
     with pytest.raises(FlexError, match=r"revoked\.pem"):
         links(tmp_path, text)
+    listed.unlink()
     issuer.revoke([], listed)
     assert links(tmp_path, text).url == ""
