@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ from scowl_edge.drivers.flex.delivery import FlexLinkChanged
 from scowl_edge.drivers.flex.dialer import FlexDialer
 from scowl_edge.drivers.flex.link import Link
 from scowl_edge.drivers.flex.link_tls import FlexTls, client_context
-from scowl_edge.drivers.flex.listener import FlexListener
+from scowl_edge.drivers.flex.listener import LOOK_AGAIN_S, FlexListener
 from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_seen import digest
 from scowl_edge.drivers.flex.session_timing import Now, Timers
@@ -60,6 +61,7 @@ class FlexLinks:
             ca=_path(settings.authority, "authority"),
             certificate=_path(settings.certificate, "certificate"),
             key=_path(settings.key, "key"),
+            revoked=_path(settings.revoked, "revoked") if settings.revoked is not None else None,
         )
         try:
             # Once before anything begins: a daemon that can talk to nobody should say so at its start.
@@ -68,6 +70,7 @@ class FlexLinks:
             raise FlexError(
                 f"flex: tls: {error}; `scowl-edge pki authority` and `pki issue` make what is needed"
             ) from error
+        self._tls = tls
         own, role = _self(part)
         self._manager = part.manager.node if part.manager is not None else ""
         pins = {peer.node: peer.fingerprint for peer in settings.peers if peer.fingerprint}
@@ -131,9 +134,24 @@ class FlexLinks:
             async with asyncio.TaskGroup() as group:
                 for dialer in self.dialers.values():
                     group.create_task(dialer.run(), name=f"flex link {dialer.link.name}")
+                if self.dialers:
+                    group.create_task(self._look(), name="flex certificates of those whom this site dials")
                 await asyncio.Event().wait()
         finally:
             await self.close()
+
+    async def _look(self) -> None:
+        """Where files of TLS changed, whoever this site dialled is judged anew; listeners look by themselves."""
+        seen: object = None
+        while True:
+            # While a file is being replaced it may be missing: the next look finds all.
+            with contextlib.suppress(OSError):
+                stamp = await asyncio.to_thread(self._tls.stamp)
+                if seen is not None and stamp != seen:
+                    for dialer in self.dialers.values():
+                        dialer.link.drop("certificates changed; connecting again")
+                seen = stamp
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     def remember(self, past: Iterable[Answered], floor_ms: int, late: Iterable[tuple[Told, Ack]]) -> None:
         """What was answered before a restart: the same again is answered again, and not done again.

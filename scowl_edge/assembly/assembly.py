@@ -108,6 +108,8 @@ class FlexSettings:
     authority: Secret
     key: Secret
     peers: tuple[FlexPeerSettings, ...]
+    revoked: Secret | None = None
+    """Revocation list; None: nobody is revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from scowl_edge.assembly.flex_device_schema import FlexDevice
-from scowl_edge.assembly.kinds import Choice, Flag, Listen, Named, Text, Whole
+from scowl_edge.assembly.kinds import Choice, Choices, Flag, Listen, Named, Text, Whole
 from scowl_edge.assembly.section import Magnitude, Name, Positive, Section, Source, duration, key
 from scowl_edge.model.quantity import POWER, TIME
 
@@ -25,6 +25,13 @@ class FlexTls(Section):
     )
     authority: Source = key(
         ..., "Certificates in PEM of whoever may issue those of peers.", "{file: /etc/scowl-edge/authority.pem}"
+    )
+    revoked: Source | None = key(
+        None,
+        "Revocation list in PEM of the authority; whom it names is not let in. `scowl-edge pki revoke` makes one; when "
+        "the file changes, all connect anew.",
+        "{file: /etc/scowl-edge/revoked.pem}",
+        shown="nobody is",
     )
     key: Source = key(..., "Its private key in PEM, without a password.", "{credential: flex-key}")
 
@@ -69,6 +76,19 @@ class FlexAutonomous(Section):
     export: Magnitude = key(..., "Most that may be fed back.", "2 kW")
 
 
+class FlexUser(Section):
+    """What the user of one appliance lets others do."""
+
+    modes: Annotated[tuple[str, ...], Choices(("routine", "response"))] = key(
+        ("routine", "response"),
+        "Services that it may be selected for; with none its offers are kept back.",
+        "[routine]",
+    )
+    random_offset: Annotated[int, duration("0 s", "1800 s")] | None = key(
+        None, "Longest delay that is drawn for its routine starts.", "120 s", shown="as for all"
+    )
+
+
 class FlexManager(Section):
     """This site manages a customer's energy (CEM): it passes on its appliances' offers and what is selected of them."""
 
@@ -96,6 +116,9 @@ class FlexManager(Section):
     )
     devices: dict[Name, FlexDevice] = key(
         {}, "Devices of this site that take part themselves, by their names.", "{battery: {...}}", shown="none"
+    )
+    users: dict[Name, FlexUser] = key(
+        {}, "What users of appliances want, by the id of the appliance.", "{9b2e5f31: {modes: [routine]}}", shown="none"
     )
 
 

@@ -22,7 +22,7 @@ def flex_faults(structure: Structure) -> Iterator[Fault]:
         what = "`flex` lacks its key `tls`, which its links need"
         todo = "add `tls: {certificate: {...}, key: {...}, authority: {...}}`, or take out `listen` and `peers`"
         yield fault(("flex",), what, todo, at_key=True)
-    for key in ("certificate", "authority", "key") if flex.tls is not None else ():
+    for key in ("certificate", "authority", "key", "revoked") if flex.tls is not None else ():
         yield from source_faults(structure, ("flex", "tls", key), getattr(flex.tls, key))
     if flex.listen is not None and split_listen(flex.listen)[1] > 65535:
         port = split_listen(flex.listen)[1]
@@ -57,6 +57,11 @@ def _peers(structure: Structure) -> Iterator[Fault]:
             continue
         if peer.node in own:
             yield fault(path, f"peer {name} is this node itself", "take it out, or correct its node id")
+        both = flex.manager is not None and flex.provider is not None and flex.listen is not None
+        if both and flex.manager is not None and peer.node.startswith("cem:") and peer.node not in own and not peer.url:
+            speaks = f"its listener speaks as {flex.manager.node}"
+            todo = "give the provider a configuration, a node id and a daemon of its own, without `manager`"
+            yield fault(path, f"{peer.node} would connect to the provider of this site, but {speaks}", todo)
         first = taken.setdefault(peer.node, name)
         if first != name:
             yield fault(path, f"peers {first} and {name} are both {peer.node}", "correct one of them")

@@ -11,7 +11,7 @@ from scowl_edge.assembly.flex_schema import Flex, FlexManager, FlexProvider
 from scowl_edge.assembly.kinds import split_listen
 from scowl_edge.assembly.schema import Configuration
 from scowl_edge.assembly.wiring import Wiring
-from scowl_edge.model.part import DevicePart, FlexPart, ManagerPart, ProviderPart
+from scowl_edge.model.part import DevicePart, FlexPart, ManagerPart, ProviderPart, UserPart
 from scowl_edge.model.site import NONE
 
 
@@ -26,6 +26,7 @@ def flex_settings(section: Flex) -> FlexSettings | None:
         certificate=secret(section.tls.certificate),
         authority=secret(section.tls.authority),
         key=secret(section.tls.key),
+        revoked=secret(section.tls.revoked) if section.tls.revoked is not None else None,
         peers=tuple(
             FlexPeerSettings(
                 name=name, node=peer.node, url=peer.url or "", fingerprint=(peer.fingerprint or "").lower()
@@ -61,6 +62,15 @@ def _manager(section: Flex, manager: FlexManager, own: tuple[DevicePart, ...]) -
         autonomous_unlimited=manager.unlimited,
         random_offset_max_s=manager.random_offset // 1000,
         devices=own,
+        users=tuple(
+            UserPart(
+                esa_id=esa_id,
+                routine="routine" in user.modes,
+                response="response" in user.modes,
+                random_offset_max_s=user.random_offset // 1000 if user.random_offset is not None else None,
+            )
+            for esa_id, user in sorted(manager.users.items())
+        ),
     )
 
 

@@ -319,6 +319,33 @@ class Numbers(Kind):
         return {"anyOf": [{"type": "array", "items": number}, number]}
 
 
+class Choices(Kind):
+    """A list of words, each at most once."""
+
+    label = "list of words"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._word = Choice(words)
+        self.bounds = self._word.bounds
+
+    def accept(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise Wrong(f"is {found(value)}", f"write a list of some of: {self.bounds}")
+        try:
+            taken = tuple(self._word.accept(part) for part in value)
+        except Wrong as wrong:
+            raise Wrong(f"holds what {wrong.what}", wrong.todo) from None
+        if len(set(taken)) != len(taken):
+            raise Wrong("names a word twice", "name each once")
+        return taken
+
+    def show(self, value: Any) -> str:
+        return "[" + ", ".join(value) + "]"
+
+    def json(self) -> dict[str, Any]:
+        return {"type": "array", "items": self._word.json(), "uniqueItems": True}
+
+
 def is_host(text: str) -> bool:
     """Whether text is a host name or an address, IPv6 also in brackets."""
     if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):

@@ -342,3 +342,17 @@ def pki_issue(
     from scowl_edge.cli import authority as command
 
     command.issue(folder, node, host or [], days)
+
+
+@pki.command("revoke", epilog="Example: scowl-edge pki revoke cem:house-4")
+def pki_revoke(
+    node: Annotated[
+        str,
+        typer.Argument(metavar="NODE|FILE", show_default=False, help="A node id, or the file of its certificate."),
+    ],
+    folder: AuthorityFolder = Path("scowl-edge-authority"),
+) -> None:
+    """Revoke the certificate of a node of flexibility: writes the list that `flex: tls: revoked` names."""
+    from scowl_edge.cli import authority as command
+
+    command.revoke(folder, node)

@@ -1,4 +1,4 @@
-"""`scowl-edge pki authority` and `issue`: a small authority for nodes of flexibility, for tests and small sites."""
+"""`scowl-edge pki authority`, `issue` and `revoke`: a small authority for nodes of flexibility."""
 
 from __future__ import annotations
 
@@ -62,3 +62,30 @@ def issue(folder: Path, node: str, hosts: list[str], days: int) -> None:
     typer.echo(f"they go, with {folder / 'authority.pem'}, to the machine of {node}:")
     typer.echo(f"  flex: {{tls: {{certificate: {{file: {certificate}}}, key: {{file: {key}}}, ", nl=False)
     typer.echo(f"authority: {{file: {folder / 'authority.pem'}}}}}}}")
+
+
+def revoke(folder: Path, node: str) -> None:
+    """Adds the certificate of one node to the authority's revocation list.
+
+    Raises:
+        PkiError: no such authority or node, or the folder cannot be written.
+    """
+    require_library()
+    from scowl_edge.issuing import Issuer
+
+    given = Path(node)
+    certificate = given if given.is_file() else folder / f"{node.replace(':', '-')}.pem"
+    if not (folder / "authority.key").exists():
+        raise PkiError(f"there is no authority in {folder}; name its folder with --authority")
+    if not certificate.is_file():
+        raise PkiError(
+            f"there is no certificate of {node} in {folder}; give its node id, such as cem:house-4, or its file"
+        )
+    listed = folder / "revoked.pem"
+    try:
+        Issuer(folder / "authority.pem", folder / "authority.key").revoke([certificate], listed)
+    except (OSError, ValueError) as error:
+        raise PkiError(f"{node} cannot be revoked in {folder}: {error}") from error
+    typer.echo(f"revoked {certificate}")
+    typer.echo(f"list    {listed}   (goes to every node, in place of the one before)")
+    typer.echo(f"  flex: {{tls: {{revoked: {{file: {listed}}}}}}}")

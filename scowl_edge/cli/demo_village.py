@@ -13,9 +13,9 @@ from simulators.appliances.village import FAILSAFE_W, village
 from simulators.plant import Plant
 
 MANAGER, PROVIDER = "cem:village", "dsrsp:village"
-NOTICE_S = 20
-"""An appliance can be selected from when it has offered until so long before the first start; for each pace."""
-LEVEL_W = 6_000
+VALID_S, NOTICE_S = 30, 10
+"""How long offers stand at least, and how long before its first start a selection has to come; for each pace."""
+LEVEL_W = 8_000
 
 
 def pace_of(clock_rate: int) -> int:
@@ -51,11 +51,12 @@ flex:
     node: "{PROVIDER}"
     failsafe: {{import: {FAILSAFE_W} W, export: 0 W}}
     level: {LEVEL_W} W
+    mode: response
     within: feeder-b
     slot: {pace} min
     horizon: {pace} h
     replan: {20 * pace} s
-    answer: {5 * pace} s
+    answer: {2 * pace} s
     plan_within: {60 * pace} s
 """
 
@@ -77,6 +78,6 @@ def moved_in(daemon: Daemon, plant: Plant, folder: Path) -> Indoors:
         failsafe_w=FAILSAFE_W,
         rate=daemon.rate,
         timers=timers_at(daemon.rate),
-        valid_s=NOTICE_S * pace,
+        valid_s=VALID_S * pace,
         min_notice_s=NOTICE_S * pace,
     )

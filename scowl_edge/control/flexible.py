@@ -26,6 +26,7 @@ from scowl_edge.dsr.goal import Terms
 from scowl_edge.dsr.instant import Now, Restart
 from scowl_edge.dsr.lifecycle import Life
 from scowl_edge.dsr.limiting import Fallback
+from scowl_edge.dsr.member import UserSettings
 from scowl_edge.dsr.planning import Job
 from scowl_edge.dsr.provider import Provider, ProviderError, Step
 from scowl_edge.dsr.room import EVERYWHERE, Room
@@ -415,8 +416,27 @@ class Flexible:
             self.talks.cem.site.fallback = _of_site(manager)
             self.talks.cem.each = _fallback(manager, 1)
             self.talks.cem.provider = manager.provider
+            for esa_id, member in self.talks.cem.members.items():
+                wanted, had = self._settings(esa_id), member.settings
+                if member.appliance is None and wanted != had:
+                    member.settings = wanted
+                    init = member.mirror.init
+                    if init is not None and wanted.random_offset_max_s is not None:
+                        # Told when its link is there again.
+                        member.mirror.initialise(replace(init, random_offset_max_s=wanted.random_offset_max_s))
         if provider is not None and self.talks.provider is not None:
             self.talks.provider.terms = _terms(provider)
+
+    def _settings(self, esa_id: str) -> UserSettings:
+        """What the user of an appliance lets others do, as it is configured."""
+        part = self.part.manager
+        for user in part.users if part is not None else ():
+            if user.esa_id == esa_id:
+                allowed = ((Mode.ROUTINE, user.routine), (Mode.RESPONSE, user.response))
+                return UserSettings(
+                    modes=tuple(mode for mode, yes in allowed if yes), random_offset_max_s=user.random_offset_max_s
+                )
+        return UserSettings()
 
     def _deliver(self, message: Message, now: Now) -> None:
         cem, provider = self.talks.cem, self.talks.provider
@@ -430,9 +450,10 @@ class Flexible:
                 self._refuse(message, Code.BUSY, now)
                 return
             self._say(cem.receive(message, now), now)
-            member = cem.members.get(esa_id)
-            if member is not None and message.src == f"esa:{esa_id}" and member.life.life is Life.AUTHENTICATING:
+            member = cem.members.get(esa_id) if message.src == f"esa:{esa_id}" else None
+            if member is not None and member.life.life is Life.AUTHENTICATING:
                 # The link let nobody speak for whom its certificate does not name.
+                member.settings = self._settings(esa_id)
                 self._say(cem.authenticated(esa_id, True, now), now)
         elif provider is not None and message.dst == provider.node:
             self._follow(provider.receive(message, now), now)

@@ -133,6 +133,18 @@ class DevicePart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserPart:
+    """What the user of one appliance lets others do."""
+
+    esa_id: str
+    routine: bool
+    """Whether it may be selected for ROUTINE."""
+    response: bool
+    random_offset_max_s: int | None
+    """None: as for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerPart:
     """An energy manager (CEM)."""
 
@@ -154,6 +166,7 @@ class ManagerPart:
     random_offset_max_s: int = 600
     devices: tuple[DevicePart, ...] = ()
     """Of the site itself, beside those `appliances` that connect."""
+    users: tuple[UserPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

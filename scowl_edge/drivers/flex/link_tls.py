@@ -118,12 +118,14 @@ def _context(kind: int, tls: FlexTls) -> ssl.SSLContext:
         context.load_cert_chain(tls.certificate, tls.key, password=_no_passphrase)
     except ssl.SSLError as error:
         reason = "the key is not that of the certificate" if error.reason == "KEY_VALUES_MISMATCH" else error.reason
+        listed = "" if tls.revoked is None else f", or {tls.revoked} is no revocation list"
         raise NotAdmitted(
-            f"flex TLS: {tls.ca}, {tls.certificate} and {tls.key} are not an issuer, a certificate and its key in PEM "
-            f"({reason or error})"
+            f"flex TLS: {tls.ca}, {tls.certificate} and {tls.key} are not an issuer, a certificate and its key in PEM"
+            f"{listed} ({reason or error})"
         ) from None
     except OSError as error:
-        which = error.filename or f"{tls.ca}, {tls.certificate} or {tls.key}"
+        files = (tls.ca, tls.certificate, tls.key, *([] if tls.revoked is None else [tls.revoked]))
+        which = error.filename or " or ".join(str(path) for path in files if not path.exists()) or tls.key
         raise NotAdmitted(f"flex TLS: {which} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         raise NotAdmitted(f"flex TLS: {error}") from None

@@ -71,3 +71,18 @@ def test_an_authority_is_not_made_twice_and_one_that_is_not_there_issues_nothing
     status, text = run(tmp_path / "a", "authority")
     assert status != 0 and "move it away first" in text
     assert (tmp_path / "a" / "authority.key").read_bytes() == before
+
+
+def test_revoking_adds_to_the_list_and_says_where_it_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "authority"
+    assert "there is no authority" in run(folder, "revoke", "cem:house-4")[1]
+    run(folder, "authority")
+    for node in ("cem:house-4", "cem:house-5"):
+        run(folder, "issue", node)
+    assert "no certificate of cem:house-6" in run(folder, "revoke", "cem:house-6")[1]
+    status, text = run(folder, "revoke", "cem:house-4")
+    assert status == 0 and f"revoked: {{file: {folder / 'revoked.pem'}}}" in text
+    assert run(folder, "revoke", str(folder / "cem-house-5.pem"))[0] == 0
+    listed = {one.serial_number for one in x509.load_pem_x509_crl((folder / "revoked.pem").read_bytes())}
+    made = [x509.load_pem_x509_certificate((folder / f"cem-house-{n}.pem").read_bytes()) for n in (4, 5)]
+    assert listed == {one.serial_number for one in made}

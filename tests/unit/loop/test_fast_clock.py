@@ -30,5 +30,20 @@ def test_what_is_not_on_this_machine_is_refused_by_name(host: str, proxy: str, n
         refuse_foreign(assemble(SITE.format(host=host, proxy=proxy), "site.yaml"))
 
 
+FLEX = """
+flex:
+  listen: {listen}
+  tls: {{certificate: {{file: a}}, key: {{file: b}}, authority: {{file: c}}}}
+  provider: {{node: dsrsp:fast, failsafe: {{import: 4 kW, export: 0 W}}}}
+"""
+
+
+def test_a_port_for_flexibility_that_others_reach_is_refused() -> None:
+    text = SITE.format(host="127.0.0.1", proxy="[::1]:1502")
+    with pytest.raises(StartError, match=r"flex: listen is on 0\.0\.0\.0"):
+        refuse_foreign(assemble(text + FLEX.format(listen="0.0.0.0:8443"), "site.yaml"))
+    refuse_foreign(assemble(text + FLEX.format(listen="127.0.0.1:0"), "site.yaml"))
+
+
 def test_a_site_on_loopback_may_run_fast() -> None:
     refuse_foreign(assemble(SITE.format(host="127.0.0.1", proxy="[::1]:1502"), "site.yaml"))
