@@ -60,7 +60,7 @@ def _opcua_line(link: OpcuaLink, round_trip_ms: float) -> str:
         nodes += f" in at least {cost.sessions} sessions"
     return (
         f"link {link.name}: {nodes}, {asked}, at "
-        f"{round_trip_ms:g} ms a request, a silent server delays its devices by at most {_seconds(cost.worst_delay_ms)}"
+        f"{round_trip_ms:g} ms a request, a silent server delays its devices by at most {seconds(cost.worst_delay_ms)}"
     )
 
 
@@ -107,8 +107,8 @@ def _modbus_line(link: ModbusLink, round_trip_ms: float) -> str:
     if units < 2:
         return f"{line}, one unit, so a silent one delays no other"
     return (
-        f"{line}, silent units delay a healthy one by at most {_seconds(cost.worst_delay_ms)} and are asked again "
-        f"within {_seconds(cost.next_probe_ms)}"
+        f"{line}, silent units delay a healthy one by at most {seconds(cost.worst_delay_ms)} and are asked again "
+        f"within {seconds(cost.next_probe_ms)}"
     )
 
 
@@ -121,13 +121,13 @@ def pace_words(link: ModbusLink, round_trip_ms: float) -> str:
 
 def reaction_line(reaction: Reaction) -> str:
     """`rating NAME: detection and reaction at most 7.5 s (...)`."""
-    listed = " + ".join(f"{term.what} {_seconds(term.ms)}" for term in reaction.terms)
+    listed = " + ".join(f"{term.what} {seconds(term.ms)}" for term in reaction.terms)
     if not reaction.controllable:
         return (
-            f"rating {reaction.rating}: detection at most {_seconds(reaction.total_ms)} ({listed}), "
+            f"rating {reaction.rating}: detection at most {seconds(reaction.total_ms)} ({listed}), "
             "nothing below it can be commanded"
         )
-    return f"rating {reaction.rating}: detection and reaction at most {_seconds(reaction.total_ms)} ({listed})"
+    return f"rating {reaction.rating}: detection and reaction at most {seconds(reaction.total_ms)} ({listed})"
 
 
 def reaction_ms(assembly: Assembly, rating_name: str) -> Reaction:
@@ -219,5 +219,6 @@ def _reaction(assembly: Assembly, member: _Member, timeout_ms: dict[str, int]) -
     return tuple(terms)
 
 
-def _seconds(ms: int) -> str:
+def seconds(ms: int) -> str:
+    """`7.5 s`."""
     return f"{ms / 1_000:g} s"

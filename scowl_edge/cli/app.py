@@ -135,7 +135,7 @@ def check(
     file: ConfigFile,
     cost: Annotated[
         bool,
-        typer.Option("--cost", help="Also print the load of each link and the reaction time of each rating."),
+        typer.Option("--cost", help="Also print the load of each link and the reaction time of each rating and of flexibility."),
     ] = False,
 ) -> None:
     """Check a configuration without touching a device.

@@ -13,6 +13,7 @@ import typer
 
 from scowl_edge.cli.run import on_fastest_loop
 from scowl_edge.clocks import RateClock, SystemClock
+from scowl_edge.dsr.limiting import SILENCE_MS
 from scowl_edge.flexing import timers_at
 from scowl_edge.model.errors import ScowlError
 from simulators.appliances.feeder_meter import MeterServer
@@ -77,7 +78,7 @@ async def _serve(street: Neighbourhood, meter: str | None, control: str | None) 
                 continue
             host, _, port = address.rpartition(":")
             host = host.strip("[]")
-            server = MeterServer(street.meter) if what == "meter" else StreetControl(street)
+            server = MeterServer(street.meters) if what == "meter" else StreetControl(street)
             try:
                 opened = await server.start(host, int(port))
             except OSError as error:
@@ -87,7 +88,10 @@ async def _serve(street: Neighbourhood, meter: str | None, control: str | None) 
             closing.append(server)
             scheme = "modbus-tcp" if what == "meter" else "http"
             typer.echo(f"{what}: {scheme}://{f'[{host}]' if ':' in host else host}:{opened}")
-        typer.echo(f"reaction: {street.reaction_ms // 1000} s from the loss of the provider to fail-safe power")
+        typer.echo(
+            f"reaction: at most {street.reaction_ms / 1000:g} s from the last word of a manager to fail-safe power "
+            f"(silence {SILENCE_MS / 1000:g} s + step of the physics {street.look_ms / 1000:g} s)"
+        )
         living = asyncio.create_task(
             street.run(lambda: typer.echo(f"appliances: {len(street.appliances)}")), name="street"
         )

@@ -10,6 +10,7 @@ import typer
 from scowl_edge.assembly import Assembly, load
 from scowl_edge.assembly.cost import cost_lines
 from scowl_edge.assembly.findings import warnings
+from scowl_edge.assembly.flex_cost import flex_reactions
 from scowl_edge.config import ConfigError
 
 FAULTY = 2
@@ -18,7 +19,7 @@ FAULTY = 2
 def check(
     file: Annotated[Path, typer.Argument(help="The configuration (YAML)", show_default=False)],
     cost: Annotated[
-        bool, typer.Option("--cost", help="Show load and worst delay of each link, reaction time of each rating")
+        bool, typer.Option("--cost", help="Show load and worst delay of each link, reaction time of each rating and of flexibility")
     ] = False,
 ) -> None:
     """Check the configuration FILE without touching a device.
@@ -37,6 +38,8 @@ def check(
     if cost:
         for line in cost_lines(assembly):
             typer.echo(line)
+        for reaction in flex_reactions(assembly):
+            typer.echo(reaction.line())
     typer.echo(summary(assembly, file))
 
 

@@ -1,13 +1,14 @@
-"""The meter of a feeder on Modbus TCP: what flows to the homes below, and what has flowed.
+"""Meters of a street on Modbus TCP: what flows to all homes, and to the appliances of each manager.
 
 ```
-input registers, unit 1, big-endian
-0   int32   power, W; + is towards the homes
-2   uint64  energy towards the homes, W·ms
-6   uint64  energy from the homes, W·ms
-10  uint64  the meter's own clock, ms since 1970
-14  uint64  end of the latest quarter of an hour, ms since 1970; 0: none yet
-18  int64   energy at that moment: towards the homes less from the homes, W·ms
+input registers, big-endian; unit 1: the feeder, all homes; units 2, 3, ...: the appliances of each manager in turn
+0    int32   power, W; + is towards the homes
+2    uint64  energy towards the homes, W·ms
+6    uint64  energy from the homes, W·ms
+10   uint64  the meter's own clock, ms since 1970
+14   uint64  end of the latest quarter of an hour, ms since 1970; 0: none yet
+18   int64   energy at that moment: towards the homes less from the homes, W·ms
+100  int32   power of each appliance of that manager, in the order of their ids, W; unit 1 has none
 ```
 
 All of a read is of one moment.
@@ -16,6 +17,7 @@ All of a read is of one moment.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,6 +30,8 @@ from simulators.wire.intake import Intake
 
 UNIT = 1
 WORDS = 22
+PARTS_AT = 100
+"""Address of the first appliance's power."""
 _LAYOUT = struct.Struct(">iQQQQq")
 _NO_SUCH_UNIT = 0x0B
 
@@ -42,6 +46,8 @@ class FeederMeter:
     utc_ms: int = 0
     quarter_ms: int = 0
     quarter_wms: int = 0
+    parts_w: tuple[int, ...] = ()
+    """Power of each of its parts, W."""
 
     def show(self, power_w: int, energy_wms: int, utc_ms: int) -> None:
         """Takes the present power, and the energy since the last call (+ is towards the homes)."""
@@ -61,12 +67,20 @@ class FeederMeter:
         Raises:
             ModbusException: 2, there is nothing at these addresses.
         """
-        if table is not Table.INPUT or address + count > WORDS:
+        if table is not Table.INPUT:
             raise ModbusException(ILLEGAL_ADDRESS)
-        data = _LAYOUT.pack(
-            self.power_w, self.import_wms, self.export_wms, self.utc_ms, self.quarter_ms, self.quarter_wms
-        )
-        return list(struct.unpack(f">{WORDS}H", data))[address : address + count]
+        if address < PARTS_AT:
+            data = _LAYOUT.pack(
+                self.power_w, self.import_wms, self.export_wms, self.utc_ms, self.quarter_ms, self.quarter_wms
+            )
+            begin = address
+        else:
+            data = struct.pack(f">{len(self.parts_w)}i", *self.parts_w)
+            begin = address - PARTS_AT
+        words = struct.unpack(f">{len(data) // 2}H", data)
+        if begin + count > len(words):
+            raise ModbusException(ILLEGAL_ADDRESS)
+        return list(words[begin : begin + count])
 
     def write(self, table: Table, address: int, words: list[int]) -> None:
         """A meter takes nothing. Raises ModbusException: 2."""
@@ -74,10 +88,10 @@ class FeederMeter:
 
 
 class MeterServer:
-    """Serves one meter."""
+    """Serves meters, each as a unit of its own."""
 
-    def __init__(self, meter: FeederMeter) -> None:
-        self.meter = meter
+    def __init__(self, meters: Mapping[int, FeederMeter]) -> None:
+        self.meters = meters
         self._listener = TcpListener(self._accept)
 
     async def start(self, host: str, port: int) -> int:
@@ -89,14 +103,14 @@ class MeterServer:
         await self._listener.close()
 
     def _accept(self, end: End) -> Session:
-        return _Client(self.meter, end)
+        return _Client(self.meters, end)
 
 
 class _Client:
     """One connection."""
 
-    def __init__(self, meter: FeederMeter, end: End) -> None:
-        self._meter, self._end = meter, end
+    def __init__(self, meters: Mapping[int, FeederMeter], end: End) -> None:
+        self._meters, self._end = meters, end
         self._intake = Intake(Framing.TCP, self._taken)
 
     def received(self, data: bytes) -> None:
@@ -112,10 +126,11 @@ class _Client:
             self._intake.stop()
             return
         try:
-            if piece.unit != UNIT:
+            meter = self._meters.get(piece.unit)
+            if meter is None:
                 raise ModbusException(_NO_SUCH_UNIT)
             # It has all that functions ask of a unit.
-            pdu = carry_out(cast(Unit, self._meter), piece.pdu, serial=False)
+            pdu = carry_out(cast(Unit, meter), piece.pdu, serial=False)
             reply = Frame(piece.unit, pdu, piece.transaction)
         except ModbusException as refused:
             reply = exception(piece, refused.code)

@@ -19,7 +19,7 @@ from scowl_edge.issuing import Issuer
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.exchange import Override
 from scowl_edge.model.profile import NANO, nearest
-from simulators.appliances.feeder_meter import FeederMeter
+from simulators.appliances.feeder_meter import UNIT, FeederMeter
 from simulators.appliances.households import DAY_MS, Member, base_load, street
 from simulators.appliances.simulated import QUARTER_MS, SimulatedAppliance, grown, registration
 from simulators.appliances.wired import WiredAppliance
@@ -27,7 +27,6 @@ from simulators.appliances.wired import WiredAppliance
 LIVE_S = 0.5
 """Real seconds between two looks at the physics; messages are taken at once."""
 DAYS = 2
-HEARTBEAT_S = 30
 CLOCKS_APART_MS = 1_000
 
 
@@ -81,6 +80,8 @@ class Neighbourhood:
         """
         self.clock = clock
         self.meter = FeederMeter()
+        self.meters = {UNIT: self.meter, **{UNIT + 1 + i: FeederMeter() for i in range(len(managers))}}
+        """By unit: the feeder's, then one above the appliances of each manager."""
         # One moment for all: the time that making them takes must not lie between their clocks.
         utc_ms, mono_ms = clock.utc_ms(), clock.mono_ms()
         if not managers:
@@ -111,12 +112,19 @@ class Neighbourhood:
                     rate=rate,
                     timers=timers,
                 )
+        self._below = {
+            UNIT + 1 + i: [one for _, one in sorted(self.appliances.items()) if one.manager == manager.node]
+            for i, manager in enumerate(managers)
+        }
         self.begun_ms = self._counted_ms = utc_ms
         self._counted_wms = 0
+        self._manager_wms = dict.fromkeys(self._below, 0)
         self.base_wms = 0
         """What cannot be moved, since the start."""
-        self.reaction_ms = SILENCE_MS + 1_000 * HEARTBEAT_S
-        """Longest time from the loss of whoever sets limits to fail-safe power everywhere."""
+        self.look_ms = round(1_000 * LIVE_S * rate)
+        """Between two looks at the physics, by the street's clock."""
+        self.reaction_ms = SILENCE_MS + self.look_ms
+        """Longest time from a manager's last word to fail-safe power, the machine's own pauses aside."""
 
     @property
     def power_w(self) -> int:
@@ -165,10 +173,17 @@ class Neighbourhood:
         if quarter_ms > max(self.begun_ms, self.meter.quarter_ms):
             flexible_wms = sum(one.appliance.quarters_wms[quarter_ms] for one in self.appliances.values())
             self.meter.quarter(quarter_ms, flexible_wms + self._base_until(quarter_ms))
+            for unit, below in self._below.items():
+                self.meters[unit].quarter(quarter_ms, sum(one.appliance.quarters_wms[quarter_ms] for one in below))
         self.base_wms, self._counted_ms = self._base_until(utc_ms), utc_ms
         total_wms = self.base_wms + sum(one.appliance.energy_wms for one in self.appliances.values())
         self.meter.show(self.power_w, total_wms - self._counted_wms, utc_ms)
         self._counted_wms = total_wms
+        for unit, below in self._below.items():
+            self.meters[unit].parts_w = tuple(one.power_w for one in below)
+            counted_wms = sum(one.appliance.energy_wms for one in below)
+            self.meters[unit].show(sum(self.meters[unit].parts_w), counted_wms - self._manager_wms[unit], utc_ms)
+            self._manager_wms[unit] = counted_wms
 
     def _base_until(self, utc_ms: int) -> int:
         return nearest(self._base.energy_quanta(self.begun_ms, utc_ms), 2 * NANO)

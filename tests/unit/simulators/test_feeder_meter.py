@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from scowl_edge.devices.declaration import Table
-from simulators.appliances.feeder_meter import WORDS, FeederMeter
+from simulators.appliances.feeder_meter import PARTS_AT, WORDS, FeederMeter
 from simulators.unit import ModbusException
 
 
@@ -23,6 +23,15 @@ def test_it_counts_each_direction_by_itself() -> None:
     meter.quarter(1_500, -9)
     assert registers(meter) == (-3_500, 5 << 40, 7, 2_000, 1_500, -9)
     assert meter.read(Table.INPUT, 0, 2) == [0xFFFF, 0x10000 - 3_500]
+
+
+def test_each_part_shows_its_own_power() -> None:
+    meter = FeederMeter(parts_w=(7_000, -2))
+    words = meter.read(Table.INPUT, PARTS_AT, 4)
+    assert struct.unpack(">2i", struct.pack(">4H", *words)) == (7_000, -2)
+    assert meter.read(Table.INPUT, PARTS_AT + 2, 2) == [0xFFFF, 0xFFFE]
+    with pytest.raises(ModbusException):
+        meter.read(Table.INPUT, PARTS_AT, 6)
 
 
 @pytest.mark.parametrize(("table", "address", "count"), [(Table.INPUT, 21, 2), (Table.HOLDING, 0, 1)])
