@@ -135,7 +135,7 @@ def check(
     file: ConfigFile,
     cost: Annotated[
         bool,
-        typer.Option("--cost", help="Also print the load of each link and the reaction time of each rating and of flexibility."),
+        typer.Option("--cost", help="Also print the load of each link, and how fast ratings and flexibility react."),
     ] = False,
 ) -> None:
     """Check a configuration without touching a device.

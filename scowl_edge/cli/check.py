@@ -19,7 +19,10 @@ FAULTY = 2
 def check(
     file: Annotated[Path, typer.Argument(help="The configuration (YAML)", show_default=False)],
     cost: Annotated[
-        bool, typer.Option("--cost", help="Show load and worst delay of each link, reaction time of each rating and of flexibility")
+        bool,
+        typer.Option(
+            "--cost", help="Show load and worst delay of each link, and how fast ratings and flexibility react"
+        ),
     ] = False,
 ) -> None:
     """Check the configuration FILE without touching a device.

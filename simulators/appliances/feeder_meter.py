@@ -8,7 +8,7 @@ input registers, big-endian; unit 1: the feeder, all homes; units 2, 3, ...: the
 10   uint64  the meter's own clock, ms since 1970
 14   uint64  end of the latest quarter of an hour, ms since 1970; 0: none yet
 18   int64   energy at that moment: towards the homes less from the homes, W·ms
-100  int32   power of each appliance of that manager, in the order of their ids, W; unit 1 has none
+22   int32   power of each appliance of that manager, in the order of their ids, W; unit 1 has none
 ```
 
 All of a read is of one moment.
@@ -30,8 +30,7 @@ from simulators.wire.intake import Intake
 
 UNIT = 1
 WORDS = 22
-PARTS_AT = 100
-"""Address of the first appliance's power."""
+"""Registers before those of the parts."""
 _LAYOUT = struct.Struct(">iQQQQq")
 _NO_SUCH_UNIT = 0x0B
 
@@ -67,20 +66,13 @@ class FeederMeter:
         Raises:
             ModbusException: 2, there is nothing at these addresses.
         """
-        if table is not Table.INPUT:
-            raise ModbusException(ILLEGAL_ADDRESS)
-        if address < PARTS_AT:
-            data = _LAYOUT.pack(
-                self.power_w, self.import_wms, self.export_wms, self.utc_ms, self.quarter_ms, self.quarter_wms
-            )
-            begin = address
-        else:
-            data = struct.pack(f">{len(self.parts_w)}i", *self.parts_w)
-            begin = address - PARTS_AT
+        data = _LAYOUT.pack(
+            self.power_w, self.import_wms, self.export_wms, self.utc_ms, self.quarter_ms, self.quarter_wms
+        ) + struct.pack(f">{len(self.parts_w)}i", *self.parts_w)
         words = struct.unpack(f">{len(data) // 2}H", data)
-        if begin + count > len(words):
+        if table is not Table.INPUT or address + count > len(words):
             raise ModbusException(ILLEGAL_ADDRESS)
-        return list(words[begin : begin + count])
+        return list(words[address : address + count])
 
     def write(self, table: Table, address: int, words: list[int]) -> None:
         """A meter takes nothing. Raises ModbusException: 2."""

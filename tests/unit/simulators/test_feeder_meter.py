@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from scowl_edge.devices.declaration import Table
-from simulators.appliances.feeder_meter import PARTS_AT, WORDS, FeederMeter
+from simulators.appliances.feeder_meter import WORDS, FeederMeter
 from simulators.unit import ModbusException
 
 
@@ -27,11 +27,11 @@ def test_it_counts_each_direction_by_itself() -> None:
 
 def test_each_part_shows_its_own_power() -> None:
     meter = FeederMeter(parts_w=(7_000, -2))
-    words = meter.read(Table.INPUT, PARTS_AT, 4)
+    words = meter.read(Table.INPUT, WORDS, 4)
     assert struct.unpack(">2i", struct.pack(">4H", *words)) == (7_000, -2)
-    assert meter.read(Table.INPUT, PARTS_AT + 2, 2) == [0xFFFF, 0xFFFE]
+    assert meter.read(Table.INPUT, WORDS + 2, 2) == [0xFFFF, 0xFFFE]
     with pytest.raises(ModbusException):
-        meter.read(Table.INPUT, PARTS_AT, 6)
+        meter.read(Table.INPUT, WORDS, 6)
 
 
 @pytest.mark.parametrize(("table", "address", "count"), [(Table.INPUT, 21, 2), (Table.HOLDING, 0, 1)])
