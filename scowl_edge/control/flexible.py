@@ -19,6 +19,7 @@ from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.delivery import Finding
 from scowl_edge.dsr.goal import Terms
 from scowl_edge.dsr.instant import Now, Restart
+from scowl_edge.dsr.lifecycle import Life
 from scowl_edge.dsr.limiting import Fallback
 from scowl_edge.dsr.planning import Job
 from scowl_edge.dsr.provider import Provider, ProviderError, Step
@@ -357,7 +358,8 @@ class Flexible:
                 self._refuse(message, Code.BUSY, now)
                 return
             self._say(cem.receive(message, now), now)
-            if esa_id and message.src == f"esa:{esa_id}" and esa_id in cem.members:
+            member = cem.members.get(esa_id)
+            if member is not None and message.src == f"esa:{esa_id}" and member.life.life is Life.AUTHENTICATING:
                 # The link let nobody speak for whom its certificate does not name.
                 self._say(cem.authenticated(esa_id, True, now), now)
         elif provider is not None and message.dst == provider.node:

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 from flex_evening import CEM, DSRSP, FAILSAFE_W, MIN, MOST, Evening, config, core_of, flexible
+from flex_site import FlexSite
 
 from scowl_edge.dsr.cem import LIMIT_AGAIN_MS
+from scowl_edge.model.effect import Send
 from scowl_edge.model.event import Told
 from scowl_edge.model.exchange import (
     Cancel,
@@ -15,7 +17,9 @@ from scowl_edge.model.exchange import (
     LimitStatus,
     Message,
     OfferWithdraw,
+    Outcome,
     Register,
+    RegisterResult,
     Report,
     WithdrawReason,
 )
@@ -86,6 +90,16 @@ def test_more_appliances_than_there_is_room_for() -> None:
     noted = [str(e.text) for e in world.core.memory.events if "one appliance too many" in str(e.text)]
     assert len(noted) == len(left_out) and "`appliances` is 2" in noted[0]
     assert world.replayed().identical
+
+
+def test_an_appliance_that_comes_back_is_told_once_that_it_is_taken() -> None:
+    site = FlexSite()
+    site.join("a")
+    site.step()
+    site.join("a")
+    site.step()
+    told = [s.message.body for s in site.said if isinstance(s, Send)]
+    assert [body.outcome for body in told if isinstance(body, RegisterResult)] == [Outcome.ACCEPTED]
 
 
 def strangers(world: Evening) -> list[Message]:
