@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -112,6 +113,8 @@ class Flexible:
         self.notes: list[tuple[str, Reason]] = []
         """(source, what) of this step."""
         self._sends: list[Send] = []
+        self._unsaid: deque[Message] = deque()
+        self._saying = False
         self._portrait = FlexPortrait()
 
     # -- what comes in -----------------------------------------------------------------------------------------------
@@ -475,18 +478,29 @@ class Flexible:
         self._say(step.send, now)
 
     def _say(self, messages: Iterable[Message], now: Now) -> None:
-        """To peers as effects; to the other part of this daemon at once."""
-        talks = self.talks
-        own = [part.node for part in (talks.cem, talks.provider) if part is not None]
-        for message in messages:
-            body = message.body
-            if isinstance(body, Ack) and body.code is not None:
-                talks.refused[body.code.value] = talks.refused.get(body.code.value, 0) + 1
-            if message.dst in own:
-                self._deliver(message, now)
-            else:
-                safety = isinstance(body, Limit) and body.klass is LimitClass.SAFETY
-                self._sends.append(Send(link=message.dst, message=message, safety=safety))
+        """To peers as effects; to the other part of this daemon at once.
+
+        What that answers comes after all that was said before: else a consequence would overtake its cause.
+        """
+        self._unsaid.extend(messages)
+        if self._saying:
+            return
+        self._saying = True
+        try:
+            while self._unsaid:
+                self._say_one(self._unsaid.popleft(), now)
+        finally:
+            self._saying = False
+
+    def _say_one(self, message: Message, now: Now) -> None:
+        talks, body = self.talks, message.body
+        if isinstance(body, Ack) and body.code is not None:
+            talks.refused[body.code.value] = talks.refused.get(body.code.value, 0) + 1
+        if message.dst in [part.node for part in (talks.cem, talks.provider) if part is not None]:
+            self._deliver(message, now)
+        else:
+            safety = isinstance(body, Limit) and body.klass is LimitClass.SAFETY
+            self._sends.append(Send(link=message.dst, message=message, safety=safety))
 
     def _aim(self, provider: Provider, now: Now) -> None:
         """An ordered aim, else the configured level: a goal that is set anew before it ends."""

@@ -7,6 +7,7 @@ not acknowledged it tells again after a link comes back, as a session does.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ from scowl_edge.journal.replay import ReplayReport, replay
 from scowl_edge.model.codec import encode
 from scowl_edge.model.effect import Ask, Effect, Send
 from scowl_edge.model.event import Answer, LinkChanged, Told
-from scowl_edge.model.exchange import Ack, AckStatus, Body, Heartbeat, Message
+from scowl_edge.model.exchange import Ack, AckStatus, Body, Heartbeat, Limit, Message
 from scowl_edge.model.flexibility import LimitState, Proposal
 from scowl_edge.turn import Clocks, Turn, resume
 from simulators.appliances.households import street
@@ -107,6 +108,8 @@ class Evening:
         self.acked: dict[str, Message] = {}
         """What the core acknowledged."""
         self.refused: dict[str, Ack] = {}
+        self.limits: Counter[str] = Counter()
+        """Node -> limits that it was told."""
         self.on_boundary: Callable[[str], None] | None = None
         fallback = Fallback(failsafe_p_upper_w=8_000, failsafe_p_lower_w=-8_000)
         self.homes: dict[str, Home] = {}
@@ -256,6 +259,7 @@ class Evening:
             elif said is not None:
                 self.acked[message.corr] = said
             return
+        self.limits[message.dst] += isinstance(message.body, Limit)
         self._say(home, home.appliance.hear(message.body, self.now))
 
     def _say(self, home: Home, bodies: tuple[Body, ...]) -> None:

@@ -45,8 +45,9 @@ def test_manager_and_provider_of_one_daemon_keep_an_evening_to_its_level(evening
     assert len(evening.provider.mirrors) == len(evening.homes)
     started = [a for a in evening.provider.portfolio.asked.values() if a.booked]
     assert started, "nothing was ever granted"
-    # By themselves two vehicles alone take more than three times as much.
-    assert 5_000 < max(highest_w[-30:]) <= 7_000
+    # By themselves two vehicles alone take more than three times as much. The level is 6 kW, and what runs comes in
+    # steps: a charger on three phases takes 4.14 kW at least, the heat pump of that house 2.2 kW, freezers 0.2 kW.
+    assert 6_000 < max(highest_w[-30:]) <= 6_600
     assert flexible(evening.core).talks.plans_failed == 0
     assert flexible(evening.core).talks.refused == {}
     assert all(not home.appliance.complaints for home in evening.homes.values())
@@ -102,6 +103,15 @@ def test_an_appliance_that_comes_back_is_told_once_that_it_is_taken() -> None:
     assert [body.outcome for body in told if isinstance(body, RegisterResult)] == [Outcome.ACCEPTED]
 
 
+def test_limits_of_one_step_leave_in_the_order_in_which_they_came_to_be() -> None:
+    world = Evening(1, start_h=17)
+    world.run_for(MIN)
+    assert world.cem.site.state is LimitState.UNLIMITED
+    for home in world.homes.values():
+        # First that nobody is heard, then that the provider sets none: within one step.
+        assert home.appliance.esa.limiting.state is LimitState.UNLIMITED, home.appliance.esa.limiting
+
+
 def strangers(world: Evening) -> list[Message]:
     """Messages that are well formed and that nobody should act upon."""
     first = next(iter(world.homes.values()))
@@ -152,7 +162,7 @@ def test_an_appliance_that_refuses_every_limit_is_not_answered_without_end() -> 
     home = next(iter(world.homes.values()))
     world.run_for(5 * MIN)
     world.cem.members[home.appliance.esa_id].sent.clear()
-    limits_told = 0
+    world.limits.clear()
     for n in range(50):
         body = LimitStatus(
             limit_id=f"00000000-0000-4000-9000-{n:012}",
@@ -165,11 +175,10 @@ def test_an_appliance_that_refuses_every_limit_is_not_answered_without_end() -> 
             id=f"00000000-0000-4000-8000-{n:012}", ts_ms=world.now.utc_ms, src=home.node, dst=CEM, body=body
         )
         world.inbox.message(Told(link=home.node, message=message, at_ms=world.now_ms))
-        before = world.cem.numbered
         world.once()
-        limits_told += world.cem.numbered - before > 2
         world.now_ms += 1
-    assert limits_told <= 2, f"told {limits_told} times within {LIMIT_AGAIN_MS} ms"
+    assert LIMIT_AGAIN_MS > 50
+    assert world.limits[home.node] == 1
 
 
 def test_a_configuration_that_changes_keeps_who_is_the_same_and_takes_its_new_words() -> None:
