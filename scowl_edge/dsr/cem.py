@@ -513,6 +513,11 @@ class Cem:
             if register is None:
                 continue
             most = max(0, register.p_max_w) if upward else max(0, -register.p_min_w)
+            if self.site.state in BLIND:
+                # Nobody needs a share of more than it may take when left alone.
+                lower_w, upper_w = self._left_alone(member)
+                alone_w = upper_w if upward else None if lower_w is None else -lower_w
+                most = most if alone_w is None else min(most, alone_w)
             blind = None
             if not member.reachable:
                 blind = most

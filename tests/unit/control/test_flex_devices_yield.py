@@ -18,7 +18,7 @@ from scowl_edge.model.event import (
     ValueOrder,
     Veto,
 )
-from scowl_edge.model.exchange import Running, SlotQuality
+from scowl_edge.model.exchange import Running
 from scowl_edge.model.flexibility import LimitClass, LimitState, Mode, OverrideScope, ProfileKind
 
 
@@ -187,8 +187,8 @@ def test_power_that_nobody_knows_is_a_missing_slot_and_a_level_that_nobody_knows
     house.bad.add(("battery", "soc"))
     house.run(5 * MINUTE)
     readings = house.provider.portfolio.books.reported["house.battery"]
-    qualities = [readings.by_begin[b].quality for b in readings.begins_ms]
-    assert SlotQuality.OK in qualities and qualities[-1] is not SlotQuality.OK
+    powers = [readings.by_begin[b].power_w for b in readings.begins_ms]
+    assert powers[0] is not None and powers[-1] is None
     offered = house.appliance("battery").offer_set
     assert offered is not None and not offered.offers, "what is not known is not offered"
     house.bad.clear()
