@@ -36,6 +36,9 @@ COLDEST_MILLI, HOTTEST_MILLI = -100_000, 200_000
 RUNS_FROM_PPM = 20_000
 """Of its nameplate: a machine that takes less than this stands still."""
 
+STARTING_MS = 60_000
+"""A machine that starts as soon as it is loaded is stopped again, unless it goes on for so long."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Watched:
@@ -118,8 +121,9 @@ def watch(
         case WasherPart() as p:
             if _turned(watched, seen, p.loaded, wall_ms):
                 watched.progress_ms = 0
-            most_w = max(power_w for _, power_w in p.programme)
-            if watched.present and power_w is not None and power_w >= max(1, most_w * RUNS_FROM_PPM // WHOLE_PPM):
+            least_w = max(1, max(w for _, w in p.programme) * RUNS_FROM_PPM // WHOLE_PPM)
+            begun = watched.progress_ms > 0 or wall_ms - watched.since_ms >= STARTING_MS
+            if watched.present and begun and power_w is not None and power_w >= least_w:
                 length_ms = 1_000 * sum(seconds for seconds, _ in p.programme)
                 watched.progress_ms = min(length_ms, watched.progress_ms + dur_ms)
         case _:

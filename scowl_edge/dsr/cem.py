@@ -549,8 +549,20 @@ class Cem:
         return found
 
     def _claimants(self, *, upward: bool) -> list[Claimant]:
-        claims = ((m.esa_id, m.claims()[0 if upward else 1]) for m in self._all())
-        return [Claimant(esa_id=e, most_w=c.most_w, blind_w=c.blind_w) for e, c in claims if c is not None]
+        found = []
+        for member in self._all():
+            claim = member.claims()[0 if upward else 1]
+            if claim is None:
+                continue
+            most_w = claim.most_w
+            if self.site.state in BLIND:
+                # Nobody needs a share of more than it may take when left alone.
+                lower_w, upper_w = self._left_alone(member)
+                alone_w = upper_w if upward else None if lower_w is None else -lower_w
+                most_w = most_w if alone_w is None else min(most_w, alone_w)
+            blind_w = None if claim.blind_w is None else min(claim.blind_w, most_w)
+            found.append(Claimant(esa_id=member.esa_id, most_w=most_w, blind_w=blind_w))
+        return found
 
     def _drawn_w(self) -> int:
         return sum(a.p_now_w for _, a in self._driven())
