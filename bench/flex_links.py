@@ -1,8 +1,17 @@
-"""Many links of `scowl-flex/1` with mutual TLS on one core, their peers on the other: memory, latency, a burst.
+"""Thousands of links of `scowl-flex/1` with mutual TLS at one manager, on one core; all its peers on the other.
 
-`python -m bench.flex_links --links 5000` prints a table. "Stored" is said there in the turn of the event loop after a
-message arrived. With `--daemon` the measured process is a whole provider's daemon: each message goes through the core
-and its journal on disk before it is acknowledged.
+What is measured: a whole daemon, manager of N appliances, each with a link of its own. A provider sends selections over
+its one link, at a pace or all at once. Each is read, journaled on the disk and decided, then acknowledged to the
+provider and handed to its appliance, which accepts it; that goes back through journal and core to the provider.
+
+- `ack`: from the provider's selection to the acknowledgement, which is said when it is durable;
+- `accept`: from the provider's selection to the appliance's acceptance, back at the provider;
+- `state`: from an appliance's message to its acknowledgement, all N at once;
+- `late`: how much after its time a turn of the control loop began; it is to stay below the period, a second;
+- `again`: all links are broken at once; until all are up again.
+
+`--only relay` is the reference: the same links and messages in one process without core and journal, each message
+passed on in the turn of the event loop after it came. `python -m bench.flex_links` runs both and prints a table.
 """
 
 from __future__ import annotations
@@ -10,210 +19,101 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import io
 import json
 import os
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from typing import IO, Protocol, cast
 
+import structlog
 import uvloop
 
+from bench.flex_peers import MANAGER, PROVIDER, BenchClock, Peer, appliances, esa_id, selecting, tls_of, until
 from bench.machine import cpu_s, describe, many_files, on_core, quantile, resident_mb
 from scowl_edge.assembly import assemble
-from scowl_edge.clocks import boottime_ms, wall_ms
 from scowl_edge.daemon import Daemon
-from scowl_edge.drivers.flex.delivery import FlexLinkChanged
-from scowl_edge.drivers.flex.dialer import FlexDialer
 from scowl_edge.drivers.flex.link import Link
-from scowl_edge.drivers.flex.link_tls import FlexTls
 from scowl_edge.drivers.flex.listener import FlexListener
-from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.issuing import Issuer
 from scowl_edge.metrics import Metrics
-from scowl_edge.model.exchange import Ack, Body, Heartbeat, Message, NodeRole, Register, Running, Select, State
-from scowl_edge.model.flexibility import Control, EsaType, Mode, OverrideScope
+from scowl_edge.model.exchange import Body, NodeRole
 
-PROVIDER = "dsrsp:bench"
-_AT_ONCE = 50
-"""Connections begun at a time, so that the queue of the port holds them."""
+Figures = dict[str, float]
 
-
-class _Clock:
-    """Both processes read the same clocks."""
-
-    def mono_ms(self) -> int:
-        return boottime_ms()
-
-    def utc_ms(self) -> int:
-        return wall_ms()
-
-    def utc_ok(self) -> bool:
-        return True
+SITE = """
+site: {{id: bench}}
+http: {{listen: 127.0.0.1:0}}
+journal: {{path: {folder}/bench.db}}
+telemetry: {{enabled: false}}
+flex:
+  listen: 127.0.0.1:0
+  tls: {{certificate: {{file: {tls.certificate}}}, key: {{file: {tls.key}}}, authority: {{file: {tls.ca}}}}}
+  peers: {{grid: {{node: "{provider}"}}}}
+  manager: {{node: "{node}", provider: grid, failsafe: {{import: 4.2 kW, export: 0 W}}, appliances: {links}}}
+"""
 
 
-class _Sink:
-    """Stores at once; notes when messages were answered."""
+class Measured(Protocol):
+    """What has the links."""
 
-    def __init__(self, find: Callable[[str], Link]) -> None:
-        self.find = find
-        self.up: set[str] = set()
-        self.began: dict[str, float] = {}
-        self.took_ms: list[float] = []
-        self.failed = 0
+    async def start(self) -> str:
+        """Begins; its URL."""
 
-    def message(self, link: str, message: Message) -> None:
-        if not isinstance(message.body, Heartbeat):
-            asyncio.get_running_loop().call_soon(self._store, link, message.id)
+    def links(self) -> Iterator[Link]:
+        """All of them."""
 
-    def _store(self, link: str, message_id: str) -> None:
-        self.find(link).stored(message_id)
+    def turns(self) -> Figures:
+        """Of its control loop, since the last look."""
 
-    def answered(self, link: str, message_id: str, ack: Ack | None, cause: str) -> None:
-        self.took_ms.append((time.perf_counter() - self.began.pop(message_id)) * 1_000)
-        self.failed += ack is None or ack.code is not None
-
-    def link_changed(self, changed: FlexLinkChanged) -> None:
-        if changed.state is LinkState.UP:
-            self.up.add(changed.link)
-        elif changed.state is LinkState.DOWN:
-            self.up.discard(changed.link)
-
-    def resync(self, link: str, cause: str) -> None:
-        pass
-
-    def send(self, link: Link, body: Body) -> None:
-        """One message, its time taken."""
-        message = Message(id=str(uuid4()), ts_ms=wall_ms(), src=link.session.node, dst=link.session.peer, body=body)
-        self.began[message.id] = time.perf_counter()
-        if link.send(message):
-            self.failed += 1
-            del self.began[message.id]
+    async def close(self) -> None:
+        """Ends."""
 
 
-def _enough(up: set[str], least: int) -> bool:
-    return len(up) >= least
+class _Nowhere(io.TextIOBase):
+    """Where what is logged goes once it is written."""
+
+    def write(self, text: str) -> int:
+        """Lets it go."""
+        return len(text)
 
 
-async def _until(condition: Callable[[], bool], within_s: float) -> bool:
-    end = time.monotonic() + within_s
-    while not condition() and time.monotonic() < end:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    return condition()
+class Relay(Peer):
+    """Passes on what comes, and keeps nothing."""
 
+    def __init__(self, folder: Path, links: int) -> None:
+        super().__init__(lambda name: self._listener.link(name))
+        self._listener = FlexListener(MANAGER, NodeRole.CEM, tls_of(folder, MANAGER), self, BenchClock(), seed=1)
+        self._listener.link(PROVIDER).session.carries(links)
 
-def _state(n: int) -> State:
-    return State(esa_id=f"esa-{n:08d}", value=Running.IDLE, override=OverrideScope.NONE)
+    def taken(self, link: str, body: Body) -> None:
+        """To the other side."""
+        esa = getattr(body, "esa_id", "")
+        if link != PROVIDER:
+            self.say(PROVIDER, body)
+        elif esa:
+            self.say(f"esa:{esa}", body)
 
+    async def start(self) -> str:
+        """Listens."""
+        await self._listener.start("127.0.0.1", 0)
+        return self._listener.url
 
-def _register(n: int) -> Register:
-    return Register(
-        esa_id=f"esa-{n:08d}",
-        esa_type=EsaType.EVSE,
-        p_max_w=7_000,
-        p_min_w=0,
-        modes=(Mode.RESPONSE,),
-        controls=(Control.PROFILE,),
-        consent_ref="bench",
-        cert_fp="0" * 64,
-    )
+    def links(self) -> Iterator[Link]:
+        """All of them."""
+        return iter(self._listener.links.values())
 
+    def turns(self) -> Figures:
+        """It has no control loop."""
+        return {}
 
-async def clients(url: str, folder: Path, links: int, rate: int) -> None:
-    """All managers: says `up`, then waits for lines on standard input: `register`, `burst`, `pace`, `end`."""
-    dialers: dict[str, FlexDialer] = {}
-    sink = _Sink(lambda name: dialers[name].link)
-    tasks: list[asyncio.Task[None]] = []
-    for n in range(links):
-        name = f"cem:{n}"
-        tls = FlexTls(ca=folder / "ca.pem", certificate=folder / f"cem-{n}.pem", key=folder / f"cem-{n}.key")
-        dialers[name] = FlexDialer(name, name, NodeRole.CEM, PROVIDER, url, tls, sink, _Clock(), seed=n)
-        tasks.append(asyncio.create_task(dialers[name].run()))
-        if n % _AT_ONCE == _AT_ONCE - 1:
-            await _until(partial(_enough, sink.up, n - _AT_ONCE), 60)
-    await _until(lambda: len(sink.up) == links, 300)
-    print(json.dumps({"up": len(sink.up)}), flush=True)
-    gc.freeze()
-    loop = asyncio.get_running_loop()
-    while (command := (await loop.run_in_executor(None, sys.stdin.readline)).strip()) in ("register", "burst", "pace"):
-        sink.took_ms.clear()
-        sink.failed = 0
-        began = time.perf_counter()
-        for n, dialer in enumerate(dialers.values()):
-            # Paced by the clock, not by the answers: one that is late does not slow the next.
-            while command == "pace" and (ahead_s := n / rate - (time.perf_counter() - began)) > 0:  # noqa: ASYNC110
-                await asyncio.sleep(min(ahead_s, 0.005))
-            sink.send(dialer.link, _register(n) if command == "register" else _state(n))
-        await _until(lambda: len(sink.took_ms) >= links, 60)
-        told = {"burst_s": time.perf_counter() - began, "acked": len(sink.took_ms), "failed": sink.failed}
-        told |= {"p50_ms": quantile(sink.took_ms, 0.5), "p99_ms": quantile(sink.took_ms, 0.99)}
-        print(json.dumps(told), flush=True)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _select(name: str) -> Select:
-    return Select(
-        select_id=str(uuid4()),
-        esa_id=f"esa-{name.rpartition(':')[2]:>08}",
-        offer_id=str(uuid4()),
-        profile_id=str(uuid4()),
-        rev=1,
-        start_ms=wall_ms() + 600_000,
-        mode=Mode.RESPONSE,
-    )
-
-
-async def provider(folder: Path, links: int, rate: int, seconds: float) -> dict[str, float]:
-    """The measured process, with the managers as a child."""
-    tls = FlexTls(ca=folder / "ca.pem", certificate=folder / "dsrsp-bench.pem", key=folder / "dsrsp-bench.key")
-    sink = _Sink(lambda name: listener.link(name))
-    listener = FlexListener(PROVIDER, NodeRole.DSRSP, tls, sink, _Clock(), seed=1)
-    await listener.start("127.0.0.1", 0)
-    pid = os.getpid()
-    gc.collect()
-    before_mb = resident_mb(pid)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "bench.flex_links", "--clients", listener.url, "--folder", str(folder), "--links", str(links)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert child.stdin is not None and child.stdout is not None
-    began_cpu = cpu_s(pid)
-    up = json.loads(await child.stdout.readline())["up"]
-    found: dict[str, float] = {"up": up, "connect_cpu_ms": (cpu_s(pid) - began_cpu) * 1_000 / max(1, up)}
-    gc.collect()
-    found["kb_a_link"] = (resident_mb(pid) - before_mb) * 1_024 / max(1, up)
-    began_cpu = cpu_s(pid)
-    await asyncio.sleep(seconds)
-    found["idle_cpu_percent"] = (cpu_s(pid) - began_cpu) / seconds * 100
-    began_cpu, began = cpu_s(pid), time.perf_counter()
-    names = sorted(listener.links)
-    for n in range(int(rate * seconds)):
-        # Paced by the clock, not by the answers: one that is late does not slow the next.
-        while (ahead_s := n / rate - (time.perf_counter() - began)) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(ahead_s, 0.005))
-        sink.send(listener.link(names[n * 7919 % len(names)]), _select(names[n % len(names)]))
-    await _until(lambda: not sink.began, 30)
-    found["paced_cpu_percent"] = (cpu_s(pid) - began_cpu) / (time.perf_counter() - began) * 100
-    found["p50_ms"], found["p99_ms"] = quantile(sink.took_ms, 0.5), quantile(sink.took_ms, 0.99)
-    found["selections"], found["failed"] = len(sink.took_ms), sink.failed + len(sink.began)
-    bursts = []
-    for _ in range(3):
-        child.stdin.write(b"burst\n")
-        told = json.loads(await child.stdout.readline())
-        bursts.append(told["burst_s"])
-        found["failed"] += told["failed"] + links - told["acked"]
-    found["burst_s"], found["burst_worst_s"] = quantile(bursts, 0.5), max(bursts)
-    child.stdin.write(b"end\n")
-    await child.wait()
-    await listener.close()
-    return found
+    async def close(self) -> None:
+        """Ends."""
+        await self._listener.close()
 
 
 class _Steps(Metrics):
@@ -230,133 +130,255 @@ class _Steps(Metrics):
         self._observe(seconds)
 
 
-SITE = """
-site: {{id: bench}}
-http: {{listen: 127.0.0.1:0}}
-journal: {{path: {folder}/bench.db}}
-telemetry: {{enabled: false}}
-flex:
-  listen: 127.0.0.1:0
-  tls: {{certificate: {{file: {tls.certificate}}}, key: {{file: {tls.key}}}, authority: {{file: {tls.ca}}}}}
-  provider: {{node: "{node}", failsafe: {{import: 4.2 kW, export: 0 W}}}}
-"""
+class WholeDaemon:
+    """A manager's daemon as it is installed, its journal on disk."""
 
+    def __init__(self, folder: Path, links: int) -> None:
+        text = SITE.format(
+            folder=tempfile.mkdtemp(dir=folder),
+            tls=tls_of(folder, MANAGER),
+            node=MANAGER,
+            provider=PROVIDER,
+            links=links,
+        )
+        self._daemon = Daemon(assemble(text, "bench.yaml"))
+        self._steps = _Steps(self._daemon)
+        self._running: asyncio.Task[None] | None = None
 
-async def whole_daemon(folder: Path, links: int, rate: int, seconds: float) -> dict[str, float]:
-    """As `provider`, with a daemon: a manager has one appliance; states come at a pace, and all at once."""
-    tls = FlexTls(ca=folder / "ca.pem", certificate=folder / "dsrsp-bench.pem", key=folder / "dsrsp-bench.key")
-    journal = Path(tempfile.mkdtemp(dir=folder))
-    daemon = Daemon(assemble(SITE.format(folder=journal, tls=tls, node=PROVIDER), "bench.yaml"))
-    steps = _Steps(daemon)
-    running = asyncio.create_task(daemon.run(steps))
-    flex = daemon.flex
-    assert flex is not None
-    await _until(lambda: bool(flex.url) or running.done(), 30)
-    pid = os.getpid()
-    gc.collect()
-    before_mb = resident_mb(pid)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "bench.flex_links", "--clients", flex.url, "--folder", str(folder)),
-        *("--links", str(links), "--rate", str(rate)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    stdin, stdout = child.stdin, child.stdout
-    assert stdin is not None and stdout is not None
+    async def start(self) -> str:
+        """Runs."""
+        running, flex = asyncio.create_task(self._daemon.run(self._steps)), self._daemon.flex
+        assert flex is not None
+        self._running = running
+        await until(lambda: bool(flex.url) or running.done(), 30)
+        return flex.url
 
-    async def tell(command: str) -> dict[str, float]:
-        stdin.write(f"{command}\n".encode())
-        told: dict[str, float] = json.loads(await stdout.readline())
-        found["failed"] += told["failed"] + links - told["acked"]
+    def links(self) -> Iterator[Link]:
+        """All of them."""
+        assert self._daemon.flex is not None
+        return self._daemon.flex.links()
+
+    def turns(self) -> Figures:
+        """Steps of the core and the latest turn; what did not come through is failed."""
+        timing, took = self._daemon.loop.timing, self._steps.took_s or [0.0]
+        told = {"step_ms": quantile(took, 0.5) * 1_000, "step_most_ms": max(took) * 1_000}
+        told |= {"steps": float(len(took)), "late_most_ms": timing.latest_s * 1_000}
+        self._steps.took_s, timing.latest_s = [], 0.0
         return told
 
-    found: dict[str, float] = {"up": json.loads(await stdout.readline())["up"], "failed": 0}
-    found["register_s"] = (await tell("register"))["burst_s"]
+    async def close(self) -> None:
+        """Ends."""
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        self._daemon.close()
+
+
+@dataclass
+class Child:
+    """A process of peers."""
+
+    process: asyncio.subprocess.Process
+
+    @classmethod
+    async def of(cls, role: str, url: str, folder: Path, links: int) -> Child:
+        """Begins it."""
+        return cls(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "bench.flex_links", "--role", role, "--url", url, "--folder", str(folder)),
+                *("--links", str(links)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+        )
+
+    async def says(self) -> Figures:
+        """Its next line."""
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a process of peers ended with code {await self.process.wait()}; see what it printed")
+        told: Figures = json.loads(line)
+        return told
+
+    async def does(self, order: str) -> Figures:
+        """An order, and what became of it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{order}\n".encode())
+        return await self.says()
+
+    async def end(self) -> None:
+        """Ends it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"end\n")
+        await self.process.wait()
+
+
+class Meter:
+    """CPU of this process and turns of what it runs, from one look to the next."""
+
+    def __init__(self, of: Measured) -> None:
+        self._of = of
+        self._pid = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self.reset()
+
+    def reset(self) -> None:
+        """From now on."""
+        self._of.turns()
+        self._cpu_s, self._began = cpu_s(self._pid), self._loop.time()
+
+    async def read(self, name: str, messages: int = 0) -> Figures:
+        """Since the last look; with the CPU a message, if there were some."""
+        used, passed = cpu_s(self._pid) - self._cpu_s, self._loop.time() - self._began
+        # Durations of steps are handed over four times a second.
+        await asyncio.sleep(0.6)
+        found = {f"{name}_cpu_percent": used / passed * 100}
+        if messages:
+            found[f"{name}_cpu_ms_each"] = used * 1_000 / messages
+        found |= {f"{name}_{key}": value for key, value in self._of.turns().items()}
+        self.reset()
+        return found
+
+
+async def measure(of: Measured, folder: Path, links: int, rate: int, seconds: float) -> Figures:
+    """All phases."""
+    gc.collect()
+    before_mb, pid, found = resident_mb(os.getpid()), os.getpid(), Figures()
+    url = await of.start()
+    meter = Meter(of)
+    esas = await Child.of("appliances", url, folder, links)
+    found |= await esas.says()
+    provider = await Child.of("selecting", url, folder, links)
+    await provider.says()
+    found |= {"registered": (await provider.does("registered"))["registered"]}
+    found |= await meter.read("connect", links)
     gc.collect()
     found["kb_a_link"] = (resident_mb(pid) - before_mb) * 1_024 / links
     gc.freeze()
-    steps.took_s.clear()
-    began_cpu = cpu_s(pid)
-    await asyncio.sleep(seconds)
-    found["idle_cpu_percent"] = (cpu_s(pid) - began_cpu) / seconds * 100
-    found["idle_step_ms"], found["idle_step_most_ms"] = _steps_ms(steps)
-    began_cpu, began = cpu_s(pid), time.perf_counter()
-    paced = []
-    while time.perf_counter() - began < seconds:
-        paced.append(await tell("pace"))
-    found["paced_cpu_percent"] = (cpu_s(pid) - began_cpu) / (time.perf_counter() - began) * 100
-    found["p50_ms"] = quantile([one["p50_ms"] for one in paced], 0.5)
-    found["p99_ms"] = max(one["p99_ms"] for one in paced)
-    found["paced_step_ms"], found["paced_step_most_ms"] = _steps_ms(steps)
-    bursts = [(await tell("burst"))["burst_s"] for _ in range(3)]
-    found["burst_s"], found["burst_worst_s"] = quantile(bursts, 0.5), max(bursts)
-    await asyncio.sleep(0.5)
-    found["burst_step_ms"], found["burst_step_most_ms"] = _steps_ms(steps)
-    stdin.write(b"end\n")
-    await child.wait()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    daemon.journal.close()
+    meter.reset()
+    await asyncio.sleep(min(5.0, seconds))
+    found |= await meter.read("idle")
+    told = await provider.does(f"pace {rate} {seconds}")
+    found |= {f"paced_{key}": value for key, value in told.items()}
+    found |= await meter.read("paced", int(rate * seconds))
+    for name, child, times in (("burst", provider, 3), ("states", esas, 3)):
+        took = []
+        for _ in range(times):
+            told = await child.does(name)
+            took.append(told["acked_s" if child is provider else "burst_s"])
+            lost = sum(value for key, value in told.items() if key.endswith("_lost"))
+            found[f"{name}_lost"] = found.get(f"{name}_lost", 0) + lost
+        found |= {f"{name}_s": quantile(took, 0.5), f"{name}_most_s": max(took)}
+        found |= await meter.read(name, links * times)
+    for link in list(of.links()):
+        if link.name != PROVIDER:
+            link.drop("the benchmark breaks all links at once")
+    told = await esas.does("again")
+    found |= {"again_up": told["up"], "again_s": told["again_s"]}
+    found |= await meter.read("again", links)
+    told = await provider.does(f"pace {rate} 2")
+    found |= {f"after_{key}": value for key, value in told.items() if key.endswith("_lost")}
+    await asyncio.gather(esas.end(), provider.end())
+    await of.close()
     return found
-
-
-def _steps_ms(steps: _Steps) -> tuple[float, float]:
-    """Median and longest of the steps since the last look."""
-    took, steps.took_s = steps.took_s or [0.0], []
-    return quantile(took, 0.5) * 1_000, max(took) * 1_000
 
 
 def issue(folder: Path, links: int) -> None:
     """Certificates of all nodes."""
     issuer = Issuer(folder / "ca.pem", folder / "ca.key")
     issuer.create("bench")
-    for node in (PROVIDER, *(f"cem:{n}" for n in range(links))):
-        stem = folder / node.replace(":", "-")
-        issuer.issue(node, (), stem.with_suffix(".pem"), stem.with_suffix(".key"), node=node)
+    for node in (MANAGER, PROVIDER, *(f"esa:{esa_id(n)}" for n in range(links))):
+        tls = tls_of(folder, node)
+        issuer.issue(node, (), tls.certificate, tls.key, node=node)
 
 
 def main() -> None:
     """Prints a table, or is one of the processes of the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m bench.flex_links", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.flex_links", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--links", type=int, default=5_000)
     parser.add_argument("--rate", type=int, default=1_000, help="selections a second")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each phase")
-    parser.add_argument("--loop", choices=["uvloop", "asyncio", "both"], default="both")
-    parser.add_argument("--daemon", action="store_true", help="measure a whole daemon, with its core and journal")
+    parser.add_argument("--seconds", type=float, default=10.0, help="that they are paced")
+    parser.add_argument("--loop", choices=["uvloop", "asyncio", "both"], default="both", help="of the daemon")
+    parser.add_argument("--only", choices=["daemon", "relay"], help="both unless said")
+    parser.add_argument("--log", action="store_true", help="show what the daemon logs")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--clients", help=argparse.SUPPRESS)
+    parser.add_argument("--role", choices=["appliances", "selecting", "daemon", "relay"], help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     many_files()
-    if options.clients:
+    # Standard output is for figures.
+    log = sys.stderr if options.log else cast("IO[str]", _Nowhere())
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(log))
+    if options.role in ("appliances", "selecting"):
         on_core(1)
-        uvloop.run(clients(options.clients, options.folder, options.links, options.rate))
-    elif options.folder:
+        peers = appliances if options.role == "appliances" else selecting
+        uvloop.run(peers(options.url, options.folder, options.links))
+    elif options.role:
         on_core(0)
         runner = uvloop.run if options.loop == "uvloop" else asyncio.run
-        measured = whole_daemon if options.daemon else provider
-        found = runner(measured(options.folder, options.links, options.rate, options.seconds))
-        print(json.dumps(found), flush=True)
+        print(json.dumps(runner(_measured(options))), flush=True)
     else:
         _table(options)
 
 
-def _table(options: argparse.Namespace) -> None:
-    import subprocess
+async def _measured(options: argparse.Namespace) -> Figures:
+    kind = WholeDaemon if options.role == "daemon" else Relay
+    of: Measured = kind(options.folder, options.links)
+    return await measure(of, options.folder, options.links, options.rate, options.seconds)
 
+
+def _table(options: argparse.Namespace) -> None:
     print(describe(), flush=True)
+    loops = ("uvloop", "asyncio") if options.loop == "both" else (options.loop,)
+    runs = [(role, loop) for role in ("relay", "daemon") for loop in loops if options.only in (None, role)]
     with tempfile.TemporaryDirectory() as name:
         issue(Path(name), options.links)
-        for loop in ("uvloop", "asyncio") if options.loop == "both" else (options.loop,):
-            command = [sys.executable, "-m", "bench.flex_links", "--folder", name, "--loop", loop]
+        columns: dict[str, Figures] = {}
+        for role, loop in runs:
+            command = [sys.executable, "-m", "bench.flex_links", "--role", role, "--folder", name, "--loop", loop]
             command += ["--links", str(options.links), "--rate", str(options.rate), "--seconds", str(options.seconds)]
-            command += ["--daemon"] if options.daemon else []
-            # A process of its own for each loop: memory that one left behind is not the other's.
+            command += ["--log"] if options.log else []
+            # A process of its own for each: memory that one left behind is not the other's.
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-            found = json.loads(done.stdout.splitlines()[-1])
-            print(f"{loop}:")
-            for key, value in found.items():
-                print(f"  {key:20} {value:10.1f}" if not key.endswith("_s") else f"  {key:20} {value:10.3f}")
+            columns[f"{role}, {loop}"] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{'':24}" + "".join(f"{name:>18}" for name in columns))
+    for key in dict.fromkeys(key for column in columns.values() for key in column):
+        digits = 3 if key.endswith("_s") else 1
+        print(f"{key:24}" + "".join(f"{_shown(column.get(key), digits):>18}" for column in columns.values()))
+    for name, column in columns.items():
+        print(f"{name}: {'; '.join(verdicts(column))}")
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+BOUNDS = {
+    "paced_ack_p99_ms": 250,
+    "burst_most_s": 2,
+    "states_most_s": 2,
+    "kb_a_link": 100,
+    "paced_late_most_ms": 1_000,
+    "burst_late_most_ms": 1_000,
+    "states_late_most_ms": 1_000,
+    "again_late_most_ms": 1_000,
+}
+"""What is asked of 5,000 links with uvloop; a turn is due within the period of the control loop."""
+
+
+def verdicts(found: Figures) -> list[str]:
+    """Each bound, met or missed."""
+    lost = sum(value for key, value in found.items() if key.endswith("_lost"))
+    judged = [
+        f"{key} {found[key]:.1f} {'met' if found[key] < bound else 'MISSED'} ({bound})"
+        for key, bound in BOUNDS.items()
+        if key in found
+    ]
+    return [*judged, f"lost {lost:.0f} {'met' if not lost else 'MISSED'} (0)"]
 
 
 if __name__ == "__main__":

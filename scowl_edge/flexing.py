@@ -27,7 +27,18 @@ from scowl_edge.inbox import Inbox
 from scowl_edge.model.effect import Plan, Send
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import LinkChanged, Told
-from scowl_edge.model.exchange import Ack, AckStatus, Answered, Code, Heartbeat, Message, NodeRole, Report
+from scowl_edge.model.exchange import (
+    Ack,
+    AckStatus,
+    Answered,
+    Code,
+    Heartbeat,
+    Message,
+    NodeRole,
+    Outcome,
+    RegisterResult,
+    Report,
+)
 from scowl_edge.model.flexibility import LimitState
 from scowl_edge.model.part import FlexPart
 
@@ -73,6 +84,8 @@ class FlexLinks:
         self._tls = tls
         own, role = _self(part)
         self._manager = part.manager.node if part.manager is not None else ""
+        self._carried: dict[str, set[str]] = {}
+        """Manager -> appliances that it registered with us since the start."""
         pins = {peer.node: peer.fingerprint for peer in settings.peers if peer.fingerprint}
         self.listener: FlexListener | None = None
         if settings.host:
@@ -98,6 +111,10 @@ class FlexLinks:
             if peer.url
         }
         self._listening = False
+        if part.manager is not None and part.manager.provider:
+            provider = self._link(part.manager.provider)
+            if provider is not None:
+                provider.session.carries(part.manager.appliances)
         self._reports: dict[str, None] = {}
         self._risen: set[str] = set()
         """Peers whose link came up: the resync that follows says nothing new."""
@@ -229,6 +246,10 @@ class FlexLinks:
         elif isinstance(body, Heartbeat):
             link.session.vital = body
         else:
+            if isinstance(body, RegisterResult) and body.outcome is Outcome.ACCEPTED and send.link.startswith("cem:"):
+                carried = self._carried.setdefault(send.link, set())
+                carried.add(body.esa_id)
+                link.session.carries(len(carried))
             if isinstance(body, Report) and len(self._reports) < MOST_REPORTS:
                 self._reports[send.message.id] = None
             why = link.send(send.message)

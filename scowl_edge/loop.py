@@ -49,6 +49,8 @@ class Timing:
     """Seconds of each core step since they were last taken."""
     lateness_s: float = 0.0
     """Of the last turn against the time at which it was due."""
+    latest_s: float = 0.0
+    """The most of it since somebody set it back."""
     last_turn_ms: int = -1
 
 
@@ -113,6 +115,7 @@ class Loop:
             await self._wait(wake_at)
             now = self._clock.mono_ms()
             self.timing.lateness_s = max(0.0, (now - wake_at) / 1000 / self._rate)
+            self.timing.latest_s = max(self.timing.latest_s, self.timing.lateness_s)
             plan = await self.once(late_ms=max(0, now - wake_at))
             if plan.final:
                 return

@@ -14,8 +14,8 @@ from uuid import UUID
 from scowl_edge.drivers.flex.envelope import VERSION, Envelope, frame
 from scowl_edge.drivers.flex.refusal import Refused
 from scowl_edge.drivers.flex.session_intake import BAD_FRAME_COST, Intake, Rate, refusal
-from scowl_edge.drivers.flex.session_outbox import Outbox
-from scowl_edge.drivers.flex.session_seen import OK
+from scowl_edge.drivers.flex.session_outbox import MANY, Outbox
+from scowl_edge.drivers.flex.session_seen import OK, SeenState
 from scowl_edge.drivers.flex.session_timing import Now, Timers, bits, draw
 from scowl_edge.model.exchange import Ack, AckStatus, Body, Code, Heartbeat, Hello, HelloAck, Message, NodeRole
 from scowl_edge.model.exchange import Answered as Known
@@ -116,7 +116,8 @@ class Session:
         self._seed = seed
         self._drawn = 0
         self._intake = Intake(self.timers, rate or Rate())
-        self._outbox = outbox or Outbox(self.timers, seed)
+        many = role is not NodeRole.ESA and not peer.startswith("esa:")
+        self._outbox = outbox or Outbox(self.timers, seed, MANY if many else None)
         self._heartbeat_ms = self.timers.heartbeat_s * 1_000
         self._seq = 0
         self._skipped = 0
@@ -287,6 +288,10 @@ class Session:
     def keep_ids(self, most: int) -> None:
         """How many ids may be known at most: links share the room."""
         self._intake.seen.most = most
+
+    def carries(self, appliances: int) -> None:
+        """The peer speaks for so many: it may send more than one that speaks for itself."""
+        self._intake.carries(appliances)
 
     @property
     def last_seq(self) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scowl_edge.drivers.flex.session_seen import OK, Seen, SeenIds, digest
+from scowl_edge.drivers.flex.session_seen import ENTRY_BYTES, OK, Seen, SeenIds, SeenState, digest
 from scowl_edge.drivers.flex.session_timing import Now, Timers
 from scowl_edge.model.exchange import (
     Ack,
@@ -37,6 +37,8 @@ BOUND_TO_TIME: tuple[type[Body], ...] = (
 _COST_BYTES = 16_384
 """So many bytes count as one message more."""
 BAD_FRAME_COST = 5
+IDS_EACH = 8
+"""Ids of messages that are known at least, for each appliance that a peer speaks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,12 @@ class Rate:
     per_s: int = 100
     """Messages; a long one counts for several."""
     burst: int = 1_000
-    pending: int = 256
-    """Messages that were handed on and are not stored."""
+    pending: int = 1_024
+    """Messages that were handed on and are not stored; more than any peer has under way at a time."""
+
+    def times(self, appliances: int) -> Rate:
+        """That of a peer who speaks for so many: a selection a second for each of them, and what it is answered."""
+        return replace(self, per_s=self.per_s + 3 * appliances, burst=self.burst + 3 * appliances)
 
 
 class Intake:
@@ -55,7 +61,7 @@ class Intake:
 
     def __init__(self, timers: Timers, rate: Rate) -> None:
         self._timers = timers
-        self._rate = rate
+        self._rate = self._usual = rate
         self._tokens_milli = rate.burst * 1_000
         self._filled_ms: int | None = None
         self._pending = 0
@@ -63,6 +69,15 @@ class Intake:
         self.seen = SeenIds(keep_ms=timers.seen_ms + timers.skew_ms)
         self.skew_ms = 0
         """Of the peer's clock, by its last frame: + is ahead. What the frame spent on its way counts as behind."""
+
+    def carries(self, appliances: int) -> None:
+        """The peer speaks for so many appliances."""
+        rate = self._usual.times(appliances)
+        self._tokens_milli += max(0, rate.burst - self._rate.burst) * 1_000
+        self._rate = rate
+        # Ids of some seconds: one that is forgotten while others of its moment are on their way would shut them out.
+        self.seen.most = max(self.seen.most, IDS_EACH * appliances)
+        self.seen.most_bytes = max(self.seen.most_bytes, 2 * ENTRY_BYTES * self.seen.most)
 
     def connected(self) -> None:
         """A new connection: the peer's clock is judged anew."""

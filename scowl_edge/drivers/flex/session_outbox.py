@@ -34,6 +34,22 @@ class Moves:
     """Ids of messages given up, each with the reason."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What an outbox holds."""
+
+    most: int = 512
+    """Messages."""
+    most_bytes: int = 4 << 20
+    flight: int = 32
+    """Messages that are under way at a time."""
+    flight_bytes: int = 1 << 20
+
+
+MANY = Room(most=20_000, most_bytes=64 << 20, flight=512, flight_bytes=4 << 20)
+"""Between a manager and a provider: one link carries what is for thousands of appliances."""
+
+
 class Outbox:
     """Messages of one link, in the order of `put`."""
 
@@ -41,21 +57,20 @@ class Outbox:
         self,
         timers: Timers,
         seed: int,
-        *,
-        most: int = 512,
-        most_bytes: int = 4 << 20,
-        flight: int = 32,
-        flight_bytes: int = 1 << 20,
+        room: Room | None = None,
     ) -> None:
-        """At most so many messages and bytes are held, and so many of them are under way at a time."""
+        """`room` is that of a link to one appliance unless said."""
+        room = room or Room()
         self._timers = timers
         self._seed = seed
-        self._most, self._most_bytes = most, most_bytes
-        self._flight, self._flight_bytes = flight, flight_bytes
+        self._most, self._most_bytes = room.most, room.most_bytes
+        self._flight, self._flight_bytes = room.flight, room.flight_bytes
         self._waiting: deque[Outgoing] = deque()
         self._under_way: dict[str, Outgoing] = {}
         self._under_way_bytes = 0
         self._held_until_ms = 0
+        self._look_ms: int | None = None
+        """No later than the first move of what is under way; None: nothing is."""
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -82,6 +97,7 @@ class Outbox:
         if ack.status is AckStatus.TEMPORARY_ERROR and out.sent <= len(self._timers.retries_ms):
             pause_ms = max(self._pause_ms(out), (ack.retry_after_s or 0) * 1_000)
             out.resting, out.due_ms = True, mono_ms + pause_ms
+            self._look_by(out)
             # What follows waits too: the peer wants less, and order is worth more than haste.
             self._held_until_ms = max(self._held_until_ms, mono_ms + pause_ms)
             return False
@@ -96,12 +112,18 @@ class Outbox:
         self._under_way.clear()
         self._under_way_bytes = 0
         self._held_until_ms = 0
+        self._look_ms = None
 
     def moves(self, mono_ms: int, *, up: bool) -> Moves:
         """What is due; new messages leave only while the link is up."""
         moves = Moves()
-        for out in list(self._under_way.values()):
-            self._move(out, mono_ms, moves)
+        if self._look_ms is not None and mono_ms >= self._look_ms:
+            # Of hundreds under way, few have a move due: all are looked at only when the first may have.
+            self._look_ms = None
+            for out in list(self._under_way.values()):
+                self._move(out, mono_ms, moves)
+            for out in self._under_way.values():
+                self._look_by(out)
         while self._waiting:
             out = self._waiting[0]
             if out.until_ms <= mono_ms:
@@ -118,8 +140,8 @@ class Outbox:
         return moves
 
     def wake_ms(self, *, up: bool) -> int | None:
-        """When `moves` has something to do again."""
-        due = [min(out.due_ms, out.until_ms) for out in self._under_way.values()]
+        """When `moves` has something to do again, or finds that what it had was acknowledged."""
+        due = [] if self._look_ms is None else [self._look_ms]
         if self._waiting:
             due.append(self._waiting[0].until_ms)
             if up and self._held_until_ms and self._fits(self._waiting[0]):
@@ -141,6 +163,12 @@ class Outbox:
         out.sent += 1
         out.resting, out.due_ms = False, mono_ms + self._timers.ack_ms
         moves.send.append(out.message)
+        self._look_by(out)
+
+    def _look_by(self, out: Outgoing) -> None:
+        at_ms = min(out.due_ms, out.until_ms)
+        if self._look_ms is None or at_ms < self._look_ms:
+            self._look_ms = at_ms
 
     def _pause_ms(self, out: Outgoing) -> int:
         pause_ms = self._timers.retries_ms[min(out.sent, len(self._timers.retries_ms)) - 1]
@@ -154,3 +182,5 @@ class Outbox:
         del self._under_way[out.message.id]
         self._under_way_bytes -= out.size
         self.bytes -= out.size
+        if not self._under_way:
+            self._look_ms = None

@@ -16,6 +16,7 @@ from scowl_edge.drivers.flex import FRAME_MAX_BYTES, frame
 from scowl_edge.drivers.flex.link_tls import client_context
 from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_intake import Rate
+from scowl_edge.drivers.flex.session_outbox import MANY
 from scowl_edge.model.exchange import Ack, AckStatus, Cancel, Code, Hello, NodeRole
 from tests.integration.flex.flex_nodes import (
     CEM,
@@ -185,8 +186,9 @@ async def test_a_peer_that_reads_nothing_is_bounded(region: Region, monkeypatch:
             assert one._transport is not None
             one._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4_096)
         _transport(socket).pause_reading()  # type: ignore[attr-defined]
-        faults = [listener.send(CEM, told(number, src=DSRSP, dst=CEM)) for number in range(600)]
-        assert faults[:512] == [""] * 512 and all("512 messages wait already" in fault for fault in faults[512:])
+        faults = [listener.send(CEM, told(number, src=DSRSP, dst=CEM)) for number in range(MANY.most + 9)]
+        assert faults[: MANY.most] == [""] * MANY.most
+        assert all("messages wait already" in fault for fault in faults[MANY.most :])
         # Its own messages are answered, and it takes no answer: it is cut off at last.
         await _until_cut(socket)
         await until(lambda: listener.connections == 0, "nothing is left open")

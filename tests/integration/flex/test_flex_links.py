@@ -15,6 +15,7 @@ from scowl_edge.clocks import boottime_ms, wall_ms
 from scowl_edge.drivers.flex.link_tls import FlexTls, client_context, server_context
 from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_timing import Now
+from scowl_edge.drivers.flex.session_outbox import MANY
 from scowl_edge.model.exchange import AckStatus
 from tests.integration.flex.flex_nodes import (
     CEM,
@@ -46,17 +47,17 @@ async def test_messages_go_both_ways_and_are_acknowledged_once_stored(region: Re
     ):
         await until(lambda: here.state is there.state is LinkState.UP, "up")
         assert listener.connections == 1 and not dialer.over_https
-        messages = [told(number) for number in range(100)]
-        for message in messages:
-            assert dialer.link.send(message) == ""
+        count = 2 * MANY.flight
+        for number in range(count):
+            assert dialer.link.send(told(number)) == ""
         # A window of them is under way, and none is acknowledged before it is stored.
-        await until(lambda: len(there.messages) == 32, "a window")
+        await until(lambda: len(there.messages) == MANY.flight, "a window")
         assert here.answers == {}
         there.stores = True
         for message in list(there.messages):
             there.store(CEM, message.id)
-        await until(lambda: len(here.answers) == 100, "acknowledged")
-        assert numbers(there) == list(range(100))
+        await until(lambda: len(here.answers) == count, "acknowledged")
+        assert numbers(there) == list(range(count))
         assert {ack.status for ack, _ in here.answers.values() if ack is not None} == {AckStatus.OK}
         back = told(7, src=DSRSP, dst=CEM)
         assert listener.send(CEM, back) == ""
