@@ -34,6 +34,7 @@ from scowl_edge.model.flexibility import LimitClass, Mode, Proposal
 from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
 from scowl_edge.model.profile import flat
 from scowl_edge.model.reason import Reason, declare
+from scowl_edge.model.site import NONE
 from scowl_edge.model.tick import Tick
 from scowl_edge.tracker.observe import Observation
 
@@ -90,6 +91,12 @@ class Flexible:
         """Without `rooms` no rating bounds what is planned."""
         self.part = part
         self._rooms = rooms
+        provider = part.provider
+        self._hanging = relief.Hanging(
+            room=Room(rest=NONE if provider is None else provider.rating), devices={}, region=False
+        )
+        if rooms is not None and provider is not None:
+            self._hanging = rooms.hanging(provider)
         self._seen: Observation | None = None
         """Of this step."""
         self._answers: list[Proposal] = []
@@ -180,7 +187,7 @@ class Flexible:
         self._take_answers(provider, now)
         if relief.aims(provider) and relief.over(provider, now):
             self._rest(provider)
-        self._cancel(provider, relief.follow(provider, offers, part.rating, now), now)
+        self._cancel(provider, relief.follow(provider, offers, self._hanging, now), now)
 
     def relieve(self, offers: OfferCalls, want_w: int, cancel: list[str], tick: Tick) -> None:
         """Does what the tracker decided: asks for more relief, and takes selections back."""
