@@ -277,9 +277,10 @@ class OfferCalls:
         return total + (search.relief_w if inside and (by_ms is None or search.answer_by_at <= by_ms) else 0)
 
     def standing_w(self, now_ms: int) -> int:
-        """Relief that is measured, and what more of it is agreed."""
-        effective = sum(c.relief_w for c in self.calls.values() if c.state is CallState.EFFECTIVE)
-        return effective + self.pledged_w({}, now_ms, 1 << 62)
+        """Relief that the region has asked for and that is measured, and what more of it is agreed."""
+        own = [c for c in self.calls.values() if c.own]
+        effective = sum(c.relief_w for c in own if c.state is CallState.EFFECTIVE)
+        return effective + _most_w(own, {}, now_ms, 1 << 62)
 
     def accepted_ones(self, rating: frozenset[int]) -> list[str]:
         """Selections of the region that stand, those asked for last first."""

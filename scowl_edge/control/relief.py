@@ -50,8 +50,20 @@ def aim(provider: Provider, offers: OfferCalls, relief_w: int, now: Now) -> Step
         sizes = sorted({r.p_max_w for r in free if r is not None})
         relief_w = max(relief_w, *sizes[: search.fruitless])
     length_ms = max(RELIEF_MS, 2 * provider.terms.slot_ms)
-    curve = flat(wall_ms, length_ms, -(offers.standing_w(now.mono_ms) + relief_w))
+    # A change of what was intended: what changes it already is not the relief that lacks now.
+    changed_w = offers.standing_w(now.mono_ms) + _changed_w(provider, wall_ms)
+    curve = flat(wall_ms, length_ms, -(changed_w + relief_w))
     return provider.aim(curve, now, relative=True, mode=Mode.RESPONSE, event_ref=REGION)
+
+
+def _changed_w(provider: Provider, utc_ms: int) -> int:
+    """W by which selections for other goals take less now than was intended; negative: more."""
+    total = 0
+    for asked in provider.portfolio.asked.values():
+        account = asked.account
+        if asked.booked and not asked.cancelling and account.event_ref != REGION:
+            total += (account.baseline.power_w(utc_ms) or 0) - (account.promised.power_w(utc_ms) or 0)
+    return total
 
 
 def over(provider: Provider, now: Now) -> bool:
