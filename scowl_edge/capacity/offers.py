@@ -5,6 +5,9 @@ from then on: the meter shows it, so it is not added again. A selection that nob
 whoever needed it neither waits for more nor selects for the same need twice; after it the need is open again, and the
 appliance stays out until the question is known to be off (a late yes is cancelled, not counted).
 
+Selections that serve another goal (a level that somebody wants) count in the same way, once, from their acceptance on;
+the region neither waits for them nor takes them back.
+
 Before anybody is asked, somebody has to choose among the offers: that search has a deadline too.
 """
 
@@ -67,7 +70,7 @@ class Search:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One selection that a need of the region has asked for."""
+    """One selection: a need of the region has asked for it, or another goal that it stands beside."""
 
     esa_id: str
     device: int
@@ -76,7 +79,7 @@ class Call:
     """The rating that the appliance hangs below; -1: the site."""
     phases: int
     relief_w: int
-    """Change promised, above 0: less net consumption."""
+    """Change promised: less net consumption; above 0 where the region asked."""
     asked_at: int
     """Monotonic ms, as all here."""
     answer_by_at: int
@@ -90,17 +93,21 @@ class Call:
     pledge: Pledge | None = None
     reported_w: int | None = None
     """What the appliance last said that it draws, since the change was to begin: its meter, where no other is."""
+    own: bool = True
+    """The region asked for it; else it serves another goal and is not the region's to end."""
 
 
 @dataclass(slots=True, kw_only=True)
 class OfferCalls:
-    """All selections that needs of the region have asked for, by select id."""
+    """All selections that count for the region, by select id."""
 
     calls: dict[str, Call] = field(default_factory=dict)
     appliances: dict[str, str] = field(default_factory=dict)
     """Appliance -> its selection."""
     search: Search | None = None
     """The latest."""
+    looked_at: int = -1
+    """When selections for other goals were entered last."""
 
     def seek(self, rating: int, relief_w: int, now_ms: int) -> bool:
         """Enters that offers are to be chosen; what several places need at the same moment is one search.
@@ -270,14 +277,15 @@ class OfferCalls:
         return total + (search.relief_w if inside and (by_ms is None or search.answer_by_at <= by_ms) else 0)
 
     def standing_w(self, now_ms: int) -> int:
-        """Relief that is measured, and what more of it is agreed."""
-        effective = sum(c.relief_w for c in self.calls.values() if c.state is CallState.EFFECTIVE)
-        return effective + self.pledged_w({}, now_ms, 1 << 62)
+        """Relief that the region has asked for and that is measured, and what more of it is agreed."""
+        own = [c for c in self.calls.values() if c.own]
+        effective = sum(c.relief_w for c in own if c.state is CallState.EFFECTIVE)
+        return effective + _most_w(own, {}, now_ms, 1 << 62)
 
     def accepted_ones(self, rating: frozenset[int]) -> list[str]:
-        """Selections that stand, those asked for last first."""
+        """Selections of the region that stand, those asked for last first."""
         standing = (CallState.PLEDGED, CallState.EFFECTIVE, CallState.FAILED)
-        found = [s for s, c in self.calls.items() if c.state in standing and c.rating in rating]
+        found = [s for s, c in self.calls.items() if c.own and c.state in standing and c.rating in rating]
         return sorted(found, key=lambda s: (-self.calls[s].asked_at, s))
 
     def coming_back(

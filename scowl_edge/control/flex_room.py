@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from scowl_edge.capacity import RatingTree
 from scowl_edge.capacity.ratings import PhaseLoad, spread_va
-from scowl_edge.control.relief import ALL_PHASES, RECENT_MS, reported_w
+from scowl_edge.control.relief import ALL_PHASES, RECENT_MS, Hanging, reported_w
 from scowl_edge.dsr.forecast import Outlook
 from scowl_edge.dsr.instant import Now
 from scowl_edge.dsr.provider import Provider
@@ -81,23 +81,27 @@ class Rooms:
             for rating in self.tree.chain(hanging.rating) if hanging.device not in own else ():
                 self._others[rating].append(hanging)
 
-    def below(self, part: ProviderPart) -> dict[str, int]:
-        """Rating of each node that is known to be below one."""
+    def shape(self, part: ProviderPart) -> Room:
+        """Who hangs where; nothing bounds anybody."""
         own = {f"esa:{esa_id}": self._at[d] for esa_id, d in self.driven.items() if self._at.get(d, NONE) != NONE}
-        return own | dict(part.below)
+        return Room(
+            places=tuple(
+                Place(name=r.name, within=r.within, upper_w=UNBOUNDED_W, lower_w=-UNBOUNDED_W)
+                for r in self.site.ratings
+            ),
+            below=own | dict(part.below),
+            rest=part.rating,
+        )
+
+    def hanging(self, part: ProviderPart) -> Hanging:
+        """The same for the book of commitments."""
+        return Hanging(room=self.shape(part), devices=self.driven, region=self.region)
 
     def room(self, part: ProviderPart, provider: Provider, seen: Observation, now: Now) -> Room:
         """What is left now; nothing bounds anybody where the site has no ratings."""
         if not self.site.ratings:
             return EVERYWHERE
-        shape = Room(
-            places=tuple(
-                Place(name=r.name, within=r.within, upper_w=UNBOUNDED_W, lower_w=-UNBOUNDED_W)
-                for r in self.site.ratings
-            ),
-            below=self.below(part),
-            rest=part.rating,
-        )
+        shape = self.shape(part)
         least_w, most_w = self._taken(shape, provider, seen, now)
         places = []
         for rating, place in enumerate(shape.places):

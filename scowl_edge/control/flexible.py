@@ -41,7 +41,7 @@ from scowl_edge.model.flexibility import LimitClass, Mode, Proposal
 from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
 from scowl_edge.model.profile import flat
 from scowl_edge.model.reason import Reason, declare
-from scowl_edge.model.site import Site
+from scowl_edge.model.site import NONE, Site
 from scowl_edge.model.tick import Tick
 from scowl_edge.tracker import Observation
 
@@ -105,6 +105,12 @@ class Flexible:
         self.devices = FlexDevices(site, own) if site is not None else None
         """Those of the site itself."""
         self._rooms = rooms
+        provider = part.provider
+        self._hanging = relief.Hanging(
+            room=Room(rest=NONE if provider is None else provider.rating), devices={}, region=False
+        )
+        if rooms is not None and provider is not None:
+            self._hanging = rooms.hanging(provider)
         self._seen: Observation | None = None
         """Of this step."""
         self._answers: list[Proposal] = []
@@ -197,7 +203,7 @@ class Flexible:
         self._take_answers(provider, now)
         if relief.aims(provider) and relief.over(provider, now):
             self._rest(provider)
-        self._cancel(provider, relief.follow(provider, offers, part.rating, now), now)
+        self._cancel(provider, relief.follow(provider, offers, self._hanging, now), now)
 
     def relieve(self, offers: OfferCalls, want_w: int, cancel: list[str], tick: Tick) -> None:
         """Does what the tracker decided: asks for more relief, and takes selections back."""

@@ -28,12 +28,17 @@ def short_of_supply(cars: int = 4, **more: str) -> OffersWorld:
     return world
 
 
+def relieved_w(world: OffersWorld) -> int:
+    return LIMIT_W + 9_000 - world.power_w()
+
+
 def test_vehicles_wait_as_long_as_power_is_short_and_go_on_after_it() -> None:
     world = short_of_supply()
     assert world.until(lambda: world.power_w() <= LIMIT_W, ENOUGH)
     assert world.until(lambda: CallState.PLEDGED not in {c.state for c in world.calls}, 3 * MINUTE)
     for _ in range(2):
-        assert world.power_w() == LIMIT_W + 9_000 - 2 * CAR_W, "9 kW are two vehicles and no more"
+        assert relieved_w(world) <= 2 * CAR_W, "9 kW are two vehicles, or one and a part of the other"
+        assert world.power_w() <= LIMIT_W
         world.run_for(QUARTER)
     assert "end-offers" not in world.rungs(), "there is no room for it"
     world.base_w = 0
@@ -49,7 +54,7 @@ def test_nobody_is_asked_twice_for_the_same_need() -> None:
     world = short_of_supply()
     world.run_for(3 * MINUTE)
     pledged = sum(c.relief_w for c in world.calls if c.state is CallState.PLEDGED)
-    assert pledged == 2 * CAR_W
+    assert 9_000 <= pledged <= 2 * CAR_W
     sought = world.rungs().count("activate-offers")
     world.run_for(3 * MINUTE)
     assert sum(c.relief_w for c in world.calls) == pledged
@@ -108,7 +113,7 @@ def test_what_was_agreed_survives_a_restart_at_any_moment(moment: int) -> None:
     assert world.core.memory.book == before.memory.book
     assert world.core.snapshot() == before.snapshot()
     assert world.until(lambda: world.power_w() <= LIMIT_W, ENOUGH + QUARTER)
-    assert world.power_w() == LIMIT_W + 9_000 - 2 * CAR_W
+    assert 9_000 <= relieved_w(world) <= 2 * CAR_W
 
 
 def test_the_same_inputs_give_the_same_decisions_again() -> None:
