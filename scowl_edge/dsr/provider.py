@@ -6,6 +6,7 @@ can be written with the canonical codec.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scowl_edge.dsr.delivery import Finding
@@ -360,7 +361,8 @@ class Provider:
             for select_id, asked in sorted(self.portfolio.asked.items()):
                 if asked.pick == old and not asked.cancelling:
                     step.send += self.cancel(select_id, now, CancelAt.NOW).send
-        self._select(step, [wanted[e] for e in sorted(wanted)], goal, now, wall_ms)
+        whys = dict(zip((p.esa_id for p in proposal.picks), proposal.reasons, strict=False))
+        self._select(step, [wanted[e] for e in sorted(wanted)], whys, goal, now, wall_ms)
         return step
 
     # Within
@@ -417,7 +419,9 @@ class Provider:
     def _outlook(self) -> Outlook:
         return Outlook(offers={e: m.offer_set for e, m in self.mirrors.items()}, accounts=self.portfolio.accounts())
 
-    def _select(self, step: Step, picks: list[Pick], goal: Goal, now: Now, wall_ms: int) -> None:
+    def _select(
+        self, step: Step, picks: list[Pick], whys: Mapping[str, str], goal: Goal, now: Now, wall_ms: int
+    ) -> None:
         """Spreads the starts of what still fits, and asks."""
         outlook = self._outlook()
         offset = 0 if goal.mode is Mode.RESPONSE else self.terms.random_offset_max_s
@@ -449,9 +453,19 @@ class Provider:
             placed = {p.key: p.start_ms for p in result.placed}
             step.notes += [Reason(NOT_SPREAD, (u.key, str(u.why))) for u in result.unplaced]
         for esa_id in sorted(placed):
-            self._ask(step, fitting[esa_id], placed[esa_id], goal, offset, outlook, now)
+            self._ask(step, fitting[esa_id], placed[esa_id], goal, offset, outlook, now, whys.get(esa_id, ""))
 
-    def _ask(self, step: Step, pick: Pick, start_ms: int, goal: Goal, offset: int, outlook: Outlook, now: Now) -> None:
+    def _ask(
+        self,
+        step: Step,
+        pick: Pick,
+        start_ms: int,
+        goal: Goal,
+        offset: int,
+        outlook: Outlook,
+        now: Now,
+        why: str = "",
+    ) -> None:
         mirror = self.mirrors[pick.esa_id]
         self.numbered += 1
         select_id = identity(self.seed, self.node, "select", self.numbered)
@@ -467,6 +481,7 @@ class Provider:
             beside=outlook.beside(moved),
             goal=goal.number,
             random_offset_max_s=offset,
+            why=why,
         )
         select = Select(
             select_id=select_id,
