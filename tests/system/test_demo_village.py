@@ -32,7 +32,7 @@ def test_the_demos_appliances_negotiate(tmp_path: Path) -> None:
 
         seen = wait_for(selected, START_S, "something is selected")
         flex = seen["flex"]
-        assert (flex["part"], flex["appliances"], flex["goal"]["power_w"]) == ("both", 10, 8_000)
+        assert (flex["part"], flex["appliances"], flex["goal"]["power_w"]) == ("both", 10, 7_000)
         assert flex["refused"] == {} and flex["plans_failed"] == 0
         assert sum(flex["offers"].values()) >= 5
         why = next(one["why"] for one in seen["selections"] if one["why"])
@@ -45,7 +45,7 @@ def test_the_demos_appliances_negotiate(tmp_path: Path) -> None:
         wait_for(lambda: (taken_w() or 0) > 1_950 + 1_300 + 500, START_S, "the heat pump is part of its home")
         assert http.get("/api/v1/region")["conservation_error_w"] == 0
         assert metrics_of(http)['scowl_flex_appliances{life="NORMAL"}'] == 10
-        assert "the sum at 8 kW" in http.ask("/")[2].decode()
+        assert "the sum at 7 kW" in http.ask("/")[2].decode()
 
         (journal,) = tmp_path.glob("scowl-edge-demo-*/demo.db")
         again = call("replay", str(journal))
