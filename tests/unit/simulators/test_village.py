@@ -1,4 +1,4 @@
-"""The demo's appliances: each fits into its home and has something to do; what they take is part of the home's power."""
+"""The demo's appliances: each fits into its home and has something to do; what they take is part of its power."""
 
 from __future__ import annotations
 
