@@ -15,7 +15,8 @@ from simulators.plant import Plant
 MANAGER, PROVIDER = "cem:village", "dsrsp:village"
 VALID_S, NOTICE_S = 30, 10
 """How long offers stand at least, and how long before its first start a selection has to come; for each pace."""
-LEVEL_W = 8_000
+LEVEL_W = 7_000
+"""More than they take on average, less than at once: some are told to run ahead, others to wait."""
 
 
 def pace_of(clock_rate: int) -> int:

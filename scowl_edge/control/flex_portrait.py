@@ -147,7 +147,7 @@ class FlexPortrait:
                 )
             ),
             selection_list=tuple(
-                _selection_view(e, c)
+                _selection_view(e, c, provider)
                 for e, c in heapq.nsmallest(LISTED, copies, key=lambda x: (not x[1].open, -_start_ms(x[1]), x[0]))
             ),
             account_list=tuple(
@@ -254,7 +254,7 @@ class _Everybody:
             selections=()
             if brief
             else tuple(
-                _selection_view(esa_id, c)
+                _selection_view(esa_id, c, provider)
                 for c in heapq.nsmallest(LISTED, mirror.copies, key=lambda c: (not c.open, -_start_ms(c)))
             ),
         )
@@ -365,7 +365,8 @@ def _start_ms(copy: Copy) -> int:
     return copy.select.start_ms + 1000 * (copy.offset_s or 0) if copy.select is not None else 0
 
 
-def _selection_view(esa_id: str, copy: Copy) -> FlexSelectionView:
+def _selection_view(esa_id: str, copy: Copy, provider: Provider | None) -> FlexSelectionView:
+    asked = provider.portfolio.asked.get(copy.select_id) if provider is not None else None
     select, start_ms = copy.select, _start_ms(copy)
     return FlexSelectionView(
         select_id=copy.select_id,
@@ -380,6 +381,7 @@ def _selection_view(esa_id: str, copy: Copy) -> FlexSelectionView:
         code=copy.code.value if copy.code is not None else "",
         event_ref=select.event_ref if select is not None else "",
         cancelling=copy.cancel is not None and copy.open,
+        why=asked.why if asked is not None else "",
     )
 
 

@@ -36,6 +36,8 @@ class Asked:
     booked: bool = False
     """Granted, and so in the books."""
     cancelling: bool = False
+    why: str = ""
+    """Why it was selected, in words; empty where a person did it, or nobody said."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,6 +8,7 @@ Importing it loads the compiler, where there is one: import it in the worker tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from scowl_edge.dsr.choice import (
@@ -18,6 +19,7 @@ from scowl_edge.dsr.choice import (
     Horizon,
     Instance,
     Question,
+    Reason,
     SlotRating,
     Standing,
     choose,
@@ -27,8 +29,10 @@ from scowl_edge.dsr.choice import (
     picked,
     reason,
 )
+from scowl_edge.dsr.choice.telling import Stretch
 from scowl_edge.dsr.planning import Job
 from scowl_edge.model.flexibility import WHOLE_PPM, OfferSet, Pick, Proposal
+from scowl_edge.model.reason import watts
 
 MOST_REASONS = 200
 """So many picks are given their reason in words; with more, a person asks for one by one."""
@@ -82,6 +86,10 @@ class Planner:
         )
 
 
+MOST_STRETCHES = 2
+"""Of less power, and of more, that a reason names."""
+
+
 def propose(job: Job) -> Proposal:
     """The best plan that the job's budget finds: a function of the job alone, to be run wherever there is time."""
     return Planner().propose(job)
@@ -121,7 +129,7 @@ def _proposal(job: Job, instance: Instance, chosen: Chosen, stays: bool) -> Prop
             )
         )
         if len(reasons) < MOST_REASONS:
-            reasons.append(str(reason(instance, chosen, who)))
+            reasons.append(_said(reason(instance, chosen, who), job))
     return Proposal(
         number=job.number,
         picks=tuple(picks),
@@ -134,6 +142,33 @@ def _proposal(job: Job, instance: Instance, chosen: Chosen, stays: bool) -> Prop
         reasons=tuple(reasons),
         overloads=tuple(str(o) for o in overloads(instance, chosen)),
     )
+
+
+def _said(why: Reason, job: Job) -> str:
+    """A reason by the clock, in UTC."""
+    shifted = [_stretches(why.relieved, "less", job), _stretches(why.filled, "more", job)]
+    text = ", ".join(part for part in shifted if part)
+    if not text:
+        return str(why)
+    if why.ratings:
+        return f"{text}: else {', '.join(why.ratings)} would be exceeded"
+    return f"{text}: the sum comes nearer to its target"
+
+
+def _stretches(stretches: Sequence[Stretch], what: str, job: Job) -> str:
+    """The longest of them, in order of time."""
+    longest = sorted(stretches, key=lambda s: (s.first - s.last, s.first))[:MOST_STRETCHES]
+    said = ", ".join(
+        f"{watts(s.mean_w)} {what} {_clock(job, s.first)} to {_clock(job, s.last + 1)}"
+        for s in sorted(longest, key=lambda s: s.first)
+    )
+    more = len(stretches) - len(longest)
+    return f"{said} and {more} times more" if more else said
+
+
+def _clock(job: Job, slot: int) -> str:
+    minutes = (job.start_ms + slot * job.slot_ms) // 60_000
+    return f"{minutes // 60 % 24:02}:{minutes % 60:02}"
 
 
 def _question(job: Job) -> Question:

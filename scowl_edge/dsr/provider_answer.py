@@ -37,6 +37,7 @@ class _Swap:
     old: tuple[str, ...]
     """Selections that are taken back."""
     new: Pick | None
+    why: str = ""
 
 
 def carry_out(provider: ProviderState, proposal: Proposal, now: Now, room: Room) -> Step:
@@ -57,13 +58,14 @@ def carry_out(provider: ProviderState, proposal: Proposal, now: Now, room: Room)
         )
     provider.last = proposal
     wanted = {p.esa_id: p for p in proposal.picks}
+    whys = dict(zip((p.esa_id for p in proposal.picks), proposal.reasons, strict=False))
     swaps = []
     for candidate in job.candidates:
         old, new = candidate.present, wanted.get(candidate.esa_id)
         if (old is None and new is None) or (old is not None and _same(old, new)):
             continue
         standing = () if old is None else _standing(provider, old)
-        swaps.append(_Swap(esa_id=candidate.esa_id, old=standing, new=new))
+        swaps.append(_Swap(esa_id=candidate.esa_id, old=standing, new=new, why=whys.get(candidate.esa_id, "")))
     _change(provider, step, swaps, goal, now, wall_ms, room)
     return step
 
@@ -76,6 +78,7 @@ def ask(
     offset_s: int,
     outlook: Outlook,
     now: Now,
+    why: str = "",
 ) -> None:
     """Asks an appliance for a pick that it offers, and keeps what it would be held to."""
     mirror = provider.mirrors[pick.esa_id]
@@ -91,6 +94,7 @@ def ask(
         beside=outlook.beside(pick),
         goal=goal.number,
         random_offset_max_s=offset_s,
+        why=why,
     )
     select = Select(
         select_id=select_id,
@@ -146,7 +150,7 @@ def _change(
     outlook, offset_s = provider.outlook(), delay_of(goal, provider.terms)
     for swap in sorted(fitting, key=lambda s: s.esa_id):
         if swap.new is not None:
-            ask(provider, step, swap.new, goal, offset_s, outlook, now)
+            ask(provider, step, swap.new, goal, offset_s, outlook, now, swap.why)
 
 
 def _unfit(provider: ProviderState, swap: _Swap, goal: Goal, wall_ms: int) -> str:

@@ -108,6 +108,8 @@ class FlexSelectionView:
     """Why it ended, where there is more to say than the state."""
     event_ref: str
     cancelling: bool
+    why: str = ""
+    """Why it was selected; empty where nobody said."""
 
     @property
     def open(self) -> bool:

@@ -140,6 +140,8 @@ class FlexSelectionOut:
     code: str
     event_ref: str
     cancelling: bool
+    why: str
+    """Why it was selected, in words; empty where nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

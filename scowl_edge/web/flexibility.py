@@ -162,6 +162,7 @@ def selection(view: FlexSelectionView) -> FlexSelectionOut:
         code=view.code,
         event_ref=view.event_ref,
         cancelling=view.cancelling,
+        why=view.why,
     )
 
 
@@ -254,8 +255,8 @@ def _goal(view: FlexGoalView) -> FlexGoalOut:
 
 
 def _plan(view: FlexPlanView) -> FlexPlanOut:
-    words = f"{view.picks} selected"
-    if view.idle_objective > 0:
+    words = f"{view.picks} selected" if view.picks else "nothing more to select"
+    if view.picks and view.idle_objective > 0:
         permille = max(0, view.idle_objective - view.objective) * 1000 // view.idle_objective
         words += f", deviation {permille / 10:.1f} % less than without"
     if view.gap_ppm is not None:

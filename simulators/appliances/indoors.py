@@ -1,4 +1,7 @@
-"""Appliances inside the homes of a simulated plant, each on a link of its own: their power is part of the homes'."""
+"""Appliances inside the homes of a simulated plant, each on a link of its own: their power is part of the homes'.
+
+A home that is cut off takes nothing, though its appliances go on as if they had power: nobody tells them.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def village(now_ms: int, pace: int = 1) -> dict[str, tuple[Member, ...]]:
     """
     return {
         "home-1": (_heating("home-1", 21_400, now_ms), _freezer("home-1", now_ms)),
-        "home-2": (_heating("home-2", 20_600, now_ms), _washing("home-2", 4, now_ms, pace)),
+        "home-2": (_freezer("home-2", now_ms), _washing("home-2", 4, now_ms, pace)),
         "home-3": (_car("home-3", 1, now_ms, pace),),
         "home-4": (_car("home-4", 2, now_ms, pace), _freezer("home-4", now_ms)),
         "home-5": (_car("home-5", 0, now_ms, pace), _washing("home-5", 2, now_ms, pace)),

@@ -16,7 +16,7 @@ from scowl_edge.drivers.flex.envelope import VERSION, Envelope, frame
 from scowl_edge.drivers.flex.refusal import Refused
 from scowl_edge.drivers.flex.session_intake import BAD_FRAME_COST, Intake, Rate, refusal
 from scowl_edge.drivers.flex.session_outbox import MANY, Outbox
-from scowl_edge.drivers.flex.session_seen import OK, SeenState
+from scowl_edge.drivers.flex.session_seen import OK
 from scowl_edge.drivers.flex.session_timing import Now, Timers, bits, draw
 from scowl_edge.model.exchange import Ack, AckStatus, Body, Code, Heartbeat, Hello, HelloAck, Message, NodeRole
 from scowl_edge.model.exchange import Answered as Known

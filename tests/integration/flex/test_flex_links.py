@@ -14,8 +14,8 @@ from aiohttp import web
 from scowl_edge.clocks import boottime_ms, wall_ms
 from scowl_edge.drivers.flex.link_tls import FlexTls, client_context, server_context
 from scowl_edge.drivers.flex.session import LinkState
-from scowl_edge.drivers.flex.session_timing import Now
 from scowl_edge.drivers.flex.session_outbox import MANY
+from scowl_edge.drivers.flex.session_timing import Now
 from scowl_edge.model.exchange import AckStatus
 from tests.integration.flex.flex_nodes import (
     CEM,
