@@ -32,8 +32,6 @@ LOOK_S = 0.25
 QUARTER_MS = 900_000
 STRONG_W = FAILSAFE_W * 4 // 3
 """Of an appliance that a limit has to bind."""
-ALONE, KILLED, BOUND = 1, 0, 2
-"""Managers: one loses its provider, one its appliances and then its life, one is given limits."""
 
 
 def packet_filter(*lines: str) -> None:
@@ -49,6 +47,8 @@ class Evening:
         self.seen: dict[str, Any] = {}
         self.sides: list[Side] = []
         self.lost = Lost(RATE)
+        self.alone = self.bound = self.killed = 0
+        """Managers: one loses its provider, one is given limits, one loses its appliances and then its life."""
 
     def play(self) -> None:
         """All of it."""
@@ -76,7 +76,8 @@ class Evening:
         self.seen |= {"begun_ms": begun_ms, "reaction": with_it.reaction, "appliances": with_it.appliances}
         self.log("begun")
         self.wait(lambda: all(side.led(i) for side in self.sides for i in side.below), "everybody is heard")
-        self.bound(with_it)
+        self.deal(with_it)
+        self.limit(with_it)
         self.cut(with_it)
         self.kill(with_it)
         self.override(with_it)
@@ -119,15 +120,24 @@ class Evening:
         for side in self.sides:
             side.sample(self.lost.ms())
 
-    def bound(self, side: Side) -> None:
+    def deal(self, side: Side) -> None:
+        """The parts, to whom they do something: who loses its provider has a selection that runs and draws much."""
+        alone = self.wait(lambda: [i for i in side.below if self.running(side, i)], "what is selected runs", 3 * SOON_S)
+        self.alone = alone[0]
+        others = [i for i in side.below if i != self.alone]
+        self.bound = max(others, key=lambda i: max(side.power_w[e] for e in side.below[i]))
+        (self.killed,) = [i for i in others if i != self.bound]
+
+    def running(self, side: Side, i: int) -> list[str]:
+        """Selections of a manager that run, if at least one of them draws much."""
+        found = side.open(i, "ACTIVE")
+        strong = any(side.power_w[e] >= STRONG_W for e in found)
+        return [s for ids in found.values() for s in ids] if strong else []
+
+    def limit(self, side: Side) -> None:
         """Limits of a manager: of its strongest appliance, then of all of its together."""
-        node = side.manager(BOUND)
-
-        def strongest() -> str:
-            found = max(side.below[BOUND], key=lambda e: side.power_w[e])
-            return found if side.power_w[found] >= STRONG_W else ""
-
-        esa_id = self.wait(strongest, f"an appliance of {node} draws much", 2 * SOON_S)
+        node, below = side.manager(self.bound), side.below[self.bound]
+        esa_id = max(below, key=lambda e: side.power_w[e])
         self.order(esa_id, side.power_w[esa_id] // 2, {"esa_id": esa_id})
         self.order(node, side.power_w[node] * 3 // 4, {"cem": node})
 
@@ -144,49 +154,52 @@ class Evening:
     def cut(self, side: Side) -> None:
         """One manager from its provider, while what was selected runs, and one from its appliances."""
 
-        def running() -> list[str]:
-            found = side.open(ALONE, "ACTIVE")
-            strong = any(side.power_w[e] >= STRONG_W for e in found)
-            return [s for ids in found.values() for s in ids] if strong else []
-
-        active = self.wait(running, f"what is selected of manager {ALONE} runs, and draws much", 3 * SOON_S)
-        before = {i: side.open(i) for i in (ALONE, KILLED)}
-        watches = [*self.left_alone(ALONE, "provider lost"), *self.left_alone(KILLED, "manager lost")]
+        active = self.wait(
+            lambda: self.running(side, self.alone), f"what is selected of manager {self.alone} runs", 3 * SOON_S
+        )
+        before = {i: side.open(i) for i in (self.alone, self.killed)}
+        watches = [*self.left_alone(self.alone, "provider lost"), *self.left_alone(self.killed, "manager lost")]
         packet_filter(
             "add table inet cut",
             "add chain inet cut out { type filter hook output priority 0; }",
             *(line for each in self.sides for line in (
-                f"add rule inet cut out ip daddr {each.provider_of(ALONE)} tcp dport {each.base_port} drop",
-                f"add rule inet cut out ip saddr {each.provider_of(ALONE)} tcp sport {each.base_port} drop",
-                f"add rule inet cut out tcp dport {each.port(KILLED)} drop",
-                f"add rule inet cut out tcp sport {each.port(KILLED)} drop",
+                f"add rule inet cut out ip daddr {each.provider_of(self.alone)} tcp dport {each.base_port} drop",
+                f"add rule inet cut out ip saddr {each.provider_of(self.alone)} tcp sport {each.base_port} drop",
+                f"add rule inet cut out tcp dport {each.port(self.killed)} drop",
+                f"add rule inet cut out tcp sport {each.port(self.killed)} drop",
             )),
         )  # fmt: skip
-        self.log(f"manager {ALONE} is cut from its provider, {len(active)} run, and {KILLED} from its appliances")
+        self.log(
+            f"manager {self.alone} is cut from its provider, {len(active)} run, and {self.killed} from its appliances"
+        )
         self.wait(lambda: self.is_left_alone(side), "fail-safe limits hold behind the cuts")
         self.wait(lambda: all(w.kept_ms is not None for w in watches), "fail-safe limits are kept behind the cuts")
         self.log(f"fail-safe power everywhere after {max(w.kept_ms or 0 for w in watches) / 1000:.0f} s")
-        limits = {i: sorted({one["limits"] for one in side.members(i).values()}) for i in (ALONE, KILLED)}
-        self.end_left_alone(ALONE, KILLED)
+        limits = {i: sorted({one["limits"] for one in side.members(i).values()}) for i in (self.alone, self.killed)}
+        self.end_left_alone(self.alone, self.killed)
         packet_filter("delete table inet cut")
         self.wait(
-            lambda: all(each.led(i) for each in self.sides for i in (ALONE, KILLED)), "all is heard again", 2 * SOON_S
+            lambda: all(each.led(i) for each in self.sides for i in (self.alone, self.killed)),
+            "all is heard again",
+            2 * SOON_S,
         )
-        self.wait(lambda: all(side.copies_equal(i) for i in (ALONE, KILLED)), "the provider knows what stands")
+        self.wait(
+            lambda: all(side.copies_equal(i) for i in (self.alone, self.killed)), "the provider knows what stands"
+        )
         self.seen["cut"] = {
             "active": active,
-            "limits": {"from_provider": limits[ALONE], "from_appliances": limits[KILLED]},
-            "from_provider": self.stand(side, ALONE, before[ALONE]),
-            "from_appliances": self.stand(side, KILLED, before[KILLED]),
+            "limits": {"from_provider": limits[self.alone], "from_appliances": limits[self.killed]},
+            "from_provider": self.stand(side, self.alone, before[self.alone]),
+            "from_appliances": self.stand(side, self.killed, before[self.killed]),
         }
         self.log("heard again, and copies are equal")
 
     def is_left_alone(self, side: Side) -> bool:
         """Whether one manager knows that its provider is away, and the appliances of the other that he is."""
-        if side.flex(f"house-{ALONE}")["site_limit_state"] != "FAILSAFE":
+        if side.flex(f"house-{self.alone}")["site_limit_state"] != "FAILSAFE":
             return False
-        told = all(one["limits"] == "LIMITED" for one in side.members(ALONE).values())
-        return told and all(one["limits"] == "FAILSAFE" for one in side.members(KILLED).values())
+        told = all(one["limits"] == "LIMITED" for one in side.members(self.alone).values())
+        return told and all(one["limits"] == "FAILSAFE" for one in side.members(self.killed).values())
 
     def left_alone(self, i: int, why: str) -> list[Watch]:
         """From now on the fail-safe limit is what each appliance of a manager has to come down to."""
@@ -205,40 +218,45 @@ class Evening:
 
     def kill(self, side: Side) -> None:
         """A manager, and starts it again."""
-        name = f"house-{KILLED}"
-        before = self.wait(lambda: side.open(KILLED), f"something of manager {KILLED} is selected", 2 * SOON_S)
+        name = f"house-{self.killed}"
+        before = self.wait(
+            lambda: side.open(self.killed), f"something of manager {self.killed} is selected", 2 * SOON_S
+        )
         shown = side.flex(name)
         for each in self.sides:
             each.running[name].end(signal.SIGKILL, SOON_S)
-        watches = self.left_alone(KILLED, "manager lost")
-        self.log(f"killed manager {KILLED}, {len(before)} selected")
+        watches = self.left_alone(self.killed, "manager lost")
+        self.log(f"killed manager {self.killed}, {len(before)} selected")
         self.wait(
-            lambda: all(one["limits"] == "FAILSAFE" for one in side.members(KILLED).values()), "its appliances notice"
+            lambda: all(one["limits"] == "FAILSAFE" for one in side.members(self.killed).values()),
+            "its appliances notice",
         )
         self.wait(lambda: all(w.kept_ms is not None for w in watches), "its appliances keep to their fail-safe limits")
-        self.end_left_alone(KILLED)
+        self.end_left_alone(self.killed)
         for each in self.sides:
             each.start(name)
         self.wait(lambda: side.is_ready(name), "it is ready again")
         again = side.flex(name)
-        self.wait(lambda: all(each.led(KILLED) for each in self.sides), "it is led again, and its appliances are back")
-        self.wait(lambda: side.copies_equal(KILLED), "the provider knows again what stands")
+        self.wait(
+            lambda: all(each.led(self.killed) for each in self.sides), "it is led again, and its appliances are back"
+        )
+        self.wait(lambda: side.copies_equal(self.killed), "the provider knows again what stands")
         self.seen["killed"] = {
             "before": [shown["site_limit_state"], shown["failsafe_entries"]],
             "again": [again["site_limit_state"], again["failsafe_entries"]],
             "led": side.flex(name)["site_limit_state"],
-            "selections": self.stand(side, KILLED, before),
+            "selections": self.stand(side, self.killed, before),
         }
         self.log("back again")
 
     def override(self, side: Side) -> None:
         """A user takes an appliance over."""
-        found = self.wait(lambda: side.open(BOUND), f"something of manager {BOUND} is selected", 2 * SOON_S)
+        found = self.wait(lambda: side.open(self.bound), f"something of manager {self.bound} is selected", 2 * SOON_S)
         esa_id = sorted(found)[0]
         told = side.control.post("/override", {"esa_id": esa_id, "scope": "ALL"})
         self.seen["overridden"] = {"esa_id": esa_id, "select_ids": found[esa_id], "now": told["selections"]}
         self.log(f"a user took {esa_id} over")
-        self.wait(lambda: side.copies_equal(BOUND), "the provider knows what the user did")
+        self.wait(lambda: side.copies_equal(self.bound), "the provider knows what the user did")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from black_box import COMMAND, TOKEN, Http, Running, wait_for
 from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ModbusException
 from street_limits import Sample, Watch
 
 from scowl_edge.clocks import RateClock, SystemClock
@@ -170,21 +171,27 @@ class Side:
 
     def sample(self, lost_ms: int) -> int:
         """Reads the meters, whose clock it gives; `lost_ms` is what the machine took so far."""
-        answer = self.modbus.read_input_registers(0, count=22, device_id=1)
-        assert not answer.isError(), answer
-        _, _, _, self.now_ms, quarter_ms, quarter_wms = struct.unpack(">iQQQQq", struct.pack(">22H", *answer.registers))
+        _, _, _, self.now_ms, quarter_ms, quarter_wms = struct.unpack(">iQQQQq", self._read(1, 22))
         if quarter_ms:
             self.quarters[quarter_ms] = quarter_wms
         for i, below in self.below.items():
             count = 22 + 2 * len(below)
-            answer = self.modbus.read_input_registers(0, count=count, device_id=2 + i)
-            assert not answer.isError(), answer
-            shown = struct.unpack(f">iQQQQq{len(below)}i", struct.pack(f">{count}H", *answer.registers))
+            shown = struct.unpack(f">iQQQQq{len(below)}i", self._read(2 + i, count))
             self.power_w |= {self.manager(i): shown[0], **dict(zip(below, shown[6:], strict=True))}
             for node in (self.manager(i), *below):
                 if node in self.watches:
                     self.watches[node].look(Sample(shown[3], self.power_w[node], lost_ms))
         return self.now_ms
+
+    def _read(self, unit: int, count: int) -> bytes:
+        """The first so many registers of a meter."""
+        try:
+            answer = self.modbus.read_input_registers(0, count=count, device_id=unit)
+        except ModbusException as error:
+            street = self.running["street"]
+            raise AssertionError(f"meter {unit}: {error}; street: {street.process.poll()} {street.errors()}") from error
+        assert not answer.isError(), answer
+        return struct.pack(f">{count}H", *answer.registers)
 
     def watch(self, node: str, limit_w: int, name: str, lost_ms: int) -> Watch:
         """From now on a limit is in force: of a manager's appliances together, or of one."""
@@ -215,6 +222,8 @@ class Side:
     def order_limit(self, **order: object) -> None:
         """The provider is to bound a site or an appliance."""
         body = {**order, "who": "a test", "why": "a busy evening"}
+        # One that was idle for long may just be closed, and nobody wants an order twice.
+        self.http["grid"].close()
         status, _, said = self.http["grid"].ask("/api/v1/flex/limit", body, {"Authorization": f"Bearer {TOKEN}"})
         assert status // 100 == 2, (status, said)
 

@@ -25,7 +25,7 @@ from scowl_edge.model.profile import NANO, nearest
 from simulators.appliances.households import base_load, street
 
 HERE = Path(__file__).parent
-HOURS = float(os.environ.get("SCOWL_FLEX_HOURS", "1.3"))
+HOURS = float(os.environ.get("SCOWL_FLEX_HOURS", "1.2"))
 LIMIT_S = 400 + HOURS * 90
 """An hour lasts a minute; a busy machine takes its time to start a dozen processes."""
 
