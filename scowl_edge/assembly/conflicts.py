@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scowl_edge.assembly.build import per_phase_va
 from scowl_edge.assembly.device_schema import DeviceSection, ModbusDeviceSection
 from scowl_edge.assembly.flex_device_fit import FITTING, failsafe_w
-from scowl_edge.assembly.flex_schema import FlexAutonomous, FlexFailsafe
+from scowl_edge.assembly.flex_schema import FlexAutonomous, FlexFailsafe, most_linked
 from scowl_edge.assembly.modbus_link_schema import ModbusLinkSection
 from scowl_edge.assembly.role_schema import ConsumerRole, GeneratorRole, PowerRole, StorageRole
 from scowl_edge.assembly.schema import RatingSection
@@ -76,7 +76,7 @@ def _appliances_w(structure: Structure, rating: str, direction: str) -> tuple[in
     """(how many appliances of flexibility may hang below a rating, most power of each when left alone)."""
     flex = structure.configuration.flex
     manager = flex.manager if flex is not None else None
-    if manager is None or manager.within is None:
+    if flex is None or manager is None or manager.within is None:
         return 0, 0
     at: str | None = manager.within
     seen: set[str] = set()
@@ -89,7 +89,7 @@ def _appliances_w(structure: Structure, rating: str, direction: str) -> tuple[in
     alone: list[FlexFailsafe | FlexAutonomous] = [manager.failsafe]
     if manager.autonomous is not None:
         alone.append(manager.autonomous)
-    return manager.appliances, max(part.import_ if direction == IMPORT else part.export for part in alone)
+    return most_linked(flex), max(part.import_ if direction == IMPORT else part.export for part in alone)
 
 
 def _of_flex_w(structure: Structure, name: str, direction: str) -> int | None:

@@ -182,3 +182,11 @@ class Flex(Section):
     provider: FlexProvider | None = key(
         None, "This site as a provider.", "{node: dsrsp:grid-co, ...}", shown="it is none"
     )
+
+
+def most_linked(flex: Flex) -> int:
+    """How many appliances may connect: none where nobody listens and none is dialled."""
+    if flex.manager is None:
+        return 0
+    reachable = flex.listen is not None or any(peer.node.startswith("esa:") for peer in flex.peers.values())
+    return flex.manager.appliances if reachable else 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scowl_edge.assembly.assembly import FlexPeerSettings, FlexSettings
 from scowl_edge.assembly.declare import secret
 from scowl_edge.assembly.flex_devices import device_parts
-from scowl_edge.assembly.flex_schema import Flex, FlexManager, FlexProvider
+from scowl_edge.assembly.flex_schema import Flex, FlexManager, FlexProvider, most_linked
 from scowl_edge.assembly.kinds import split_listen
 from scowl_edge.assembly.schema import Configuration
 from scowl_edge.assembly.wiring import Wiring
@@ -53,7 +53,7 @@ def _manager(section: Flex, manager: FlexManager, own: tuple[DevicePart, ...]) -
     return ManagerPart(
         node=manager.node,
         provider=peer.node if peer is not None else manager.provider or "",
-        appliances=manager.appliances,
+        appliances=most_linked(section),
         failsafe_p_upper_w=manager.failsafe.import_,
         failsafe_p_lower_w=-manager.failsafe.export,
         failsafe_min_s=manager.failsafe.hold // 1000,

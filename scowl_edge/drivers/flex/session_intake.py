@@ -77,7 +77,6 @@ class Intake:
         self._rate = rate
         # Ids of some seconds: one that is forgotten while others of its moment are on their way would shut them out.
         self.seen.most = max(self.seen.most, IDS_EACH * appliances)
-        self.seen.most_bytes = max(self.seen.most_bytes, 2 * ENTRY_BYTES * self.seen.most)
 
     def connected(self) -> None:
         """A new connection: the peer's clock is judged anew."""

@@ -106,7 +106,7 @@ FLEX = {
     "sun": "{kind: solar, failsafe: {import: 0 W, export: 8 kW}, random_offset: 0 s}",
     "heat": "{kind: heat_pump, heat_capacity: 7 kWh, loss: 180 W, random_offset: 0 s}",
     "freezer": "{kind: cold_store, heat_capacity: 170 Wh, loss: 6 W, random_offset: 0 s}",
-    "washer": "{kind: washer, signals: {loaded: job}, programme: [20 min at 2 kW, 40 min at 200 W], random_offset: 0 s}",
+    "washer": "{kind: washer, signals: {loaded: job}, programme: [20 min at 2 kW, 40 min at 200 W]}",
 }
 TAIL = """
 flex:

@@ -1,4 +1,4 @@
-"""Devices of the site give way: to people, to limits, to silence, to faults, to the region's ladder; and go on after."""
+"""Devices of the site give way to people, limits, silence, faults and the region's ladder, and go on after."""
 
 from __future__ import annotations
 
