@@ -5,12 +5,12 @@ The memory is bounded. One that had to forget ids early takes nothing any more t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
 from uuid import UUID
 
-from scowl_edge.drivers.flex.envelope import frame
+from scowl_edge.drivers.flex.envelope import content_bytes
 from scowl_edge.model.exchange import Ack, AckStatus, Message
 
 OK = Ack(status=AckStatus.OK)
@@ -55,7 +55,7 @@ class SeenState:
 
 def digest(message: Message) -> bytes:
     """Of all that a sender may not change when it sends a message again: not its stamp, not its number."""
-    return blake2b(frame(replace(message, ts_ms=0), 0), digest_size=DIGEST_BYTES).digest()
+    return blake2b(content_bytes(message), digest_size=DIGEST_BYTES).digest()
 
 
 class SeenIds:
@@ -148,4 +148,4 @@ class SeenIds:
 
 
 def _key(message_id: str) -> bytes:
-    return UUID(message_id).bytes
+    return bytes.fromhex(message_id.replace("-", ""))
