@@ -214,7 +214,7 @@ class FlexLinks:
             found.refused(message.id, Code.BUSY, "too much at once; send it again later")
 
     def _news(self, link: str, heartbeat: Heartbeat) -> bool:
-        """Whether the core does not know this of an appliance, knows it since long ago, or has to tell it its limits."""
+        """Whether the core does not know this of an appliance, knew it long ago, or has to tell it its limits anew."""
         now_ms = self._clock.mono_ms()
         state, since_ms = self._limit_states.get(link, (None, 0))
         old = state is heartbeat.limit_state and now_ms - since_ms < LIMIT_STATE_AGAIN_MS
