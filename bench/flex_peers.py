@@ -54,7 +54,7 @@ from scowl_edge.model.flexibility import (
 MANAGER, PROVIDER = "cem:bench", "dsrsp:bench"
 AT_ONCE = 50
 """Connections begun at a time, so that the queue of the port holds them."""
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """Longest wait for whatever is to happen."""
 
 

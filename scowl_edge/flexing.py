@@ -47,6 +47,8 @@ _log = structlog.get_logger(__name__)
 
 _LED = (LimitState.LIMITED, LimitState.UNLIMITED)
 """States of a manager that was told what its limit is."""
+LIMIT_STATE_AGAIN_MS = 600_000
+"""An appliance's heartbeat says how it stands to its limits: the core hears of it when that changes, and so often."""
 MOST_REPORTS = 10_000
 """Reports of ours on their way whose acknowledgement the core waits for."""
 
@@ -119,6 +121,8 @@ class FlexLinks:
         self._reports: dict[str, None] = {}
         self._risen: set[str] = set()
         """Peers whose link came up: the resync that follows says nothing new."""
+        self._limit_states: dict[str, tuple[LimitState, int]] = {}
+        """Appliance -> what its heartbeats say, and since when the core knows it."""
         self._unsent: dict[str, int] = {}
         """Peer -> messages that its link did not take."""
 
@@ -291,11 +295,25 @@ class FlexLinks:
         if isinstance(body, Heartbeat) and message.dst != self._manager and body.limit_state in _LED:
             # A provider asks nobody for a proof of life but by the link itself; who has no limit waits to be told.
             return
+        if isinstance(body, Heartbeat) and link.startswith("esa:") and not self._news(link, body):
+            # Its proof of life is the link's affair: thousands of them would be most of what there is to decide.
+            return
         if self._inbox.message(Told(link=link, message=message, at_ms=self._clock.mono_ms())):
             return
+        self._limit_states.pop(link, None)
         found = self._link(link)
         if found is not None and not isinstance(message.body, Heartbeat):
             found.refused(message.id, Code.BUSY, "too much at once; send it again later")
+
+    def _news(self, link: str, heartbeat: Heartbeat) -> bool:
+        """Whether the core does not know this of an appliance, knew it long ago, or has to tell it its limits anew."""
+        now_ms = self._clock.mono_ms()
+        state, since_ms = self._limit_states.get(link, (None, 0))
+        old = state is heartbeat.limit_state and now_ms - since_ms < LIMIT_STATE_AGAIN_MS
+        if old and heartbeat.limit_state in _LED:
+            return False
+        self._limit_states[link] = heartbeat.limit_state, now_ms
+        return True
 
     def answered(self, link: str, message_id: str, ack: Ack | None, cause: str) -> None:
         """What became of a message of ours; the core hears of reports, which it keeps until they are stored."""
@@ -312,6 +330,7 @@ class FlexLinks:
 
     def link_changed(self, changed: FlexLinkChanged) -> None:
         """Up or down; a silent link is neither yet."""
+        self._limit_states.pop(changed.peer, None)
         if changed.state is LinkState.UP:
             self._risen.add(changed.peer)
         if changed.state in (LinkState.UP, LinkState.DOWN):

@@ -40,6 +40,8 @@ LARGE_STATE, MOST_RARE = 4 << 20, 12
 """Bytes of state that one usual distance between snapshots is for; the longest distance, in usual ones."""
 MOST_HELD = 20_000
 """Messages that wait for the journal."""
+MOST_SINCE = 30_000
+"""Events since a snapshot, after which the next one is due: they are kept in memory, and a restart runs them again."""
 LATE_PART = 4
 """A turn counts as late from the fourth part of a period on."""
 
@@ -73,6 +75,9 @@ class Turn:
         self._snapshot_every = snapshot_every
         self._since_snapshot = 0
         self._hole: JournalGap | None = None
+        self._lacking = False
+        """Whether what the hole is about is not in the journal, or not as it was done; else it only came late."""
+        self._events_since = 0
         self._base = core.snapshot()
         self._since: list[Inputs] = []
         self._taken = True
@@ -108,6 +113,7 @@ class Turn:
         try:
             plan = self.core.step(inputs)
             self._since.append(inputs)
+            self._events_since += len(inputs.events)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the region along
             plan = self._set_aside(inputs, f"{type(error).__name__}: {error}")
         # What was decided in a step that raised does not follow from its inputs: it has no plan record.
@@ -116,6 +122,7 @@ class Turn:
         if answered:
             self._taken = self.append(answered_record(self.boot, self.step, answered))
         if not self._taken:
+            self._lacking = True
             self._widen_hole("the journal's queue is full")
         return plan
 
@@ -139,10 +146,11 @@ class Turn:
             self._rebuild()
             wake = inputs.tick.mono_ms + self.core.site.policy.period_ms
             plan = Plan(inputs.tick.step, (), wake, self.core.digests(), False)
+        self._lacking = True
         self._widen_hole(f"the step raised {failure}")
         # Not at once: a step that raises whatever it is given would raise without a pause.
         self.inbox.keep(StepFailed(step=inputs.tick.step, why=failure, events_lost=len(inputs.events)))
-        self._base, self._since = self.core.snapshot(), []
+        self._base, self._since, self._events_since = self.core.snapshot(), [], 0
         return plan
 
     def _rebuild(self) -> None:
@@ -159,12 +167,16 @@ class Turn:
             hole, self._hole = self._hole, None
             if self.append(gap_record(self.boot, hole)):
                 self.inbox.keep(hole)
-                self.snapshot()
+                if self._lacking or len(self._base) < LARGE_STATE:
+                    # What came late is there for a restart. A large state now would make the disk late again.
+                    self.snapshot()
+                self._lacking = False
             else:
                 self._hole = hole
         self.journal_ok = durable
         self._since_snapshot += 1
-        if durable and self._since_snapshot >= self._snapshot_every * self._rarer():
+        long = self._since_snapshot >= self._snapshot_every * self._rarer() or self._events_since >= MOST_SINCE
+        if durable and long:
             self.snapshot()
 
     def may_leave(self, plan: Plan, durable: bool) -> list[Effect]:
@@ -205,7 +217,7 @@ class Turn:
 
     def snapshot(self) -> None:
         """Appends the core's state as it is between two steps."""
-        self._since_snapshot = 0
+        self._since_snapshot = self._events_since = 0
         self._base, self._since = self.core.snapshot(), []
         self.append(snapshot_record(self.boot, self.step, self._base))
 

@@ -73,7 +73,7 @@ class Talks:
     cem: Cem | None = None
     provider: Provider | None = None
     chain: str = ""
-    """Digest of all that was said so far."""
+    """Digest of which messages came and went so far, in order."""
     refused: dict[str, int] = field(default_factory=dict)
     """Messages that were refused, by code, since the first boot."""
     goal_until_ms: int = 0
@@ -121,6 +121,8 @@ class Flexible:
         self._sends: list[Send] = []
         self._unsaid: deque[Message] = deque()
         self._saying = False
+        self._said: list[str] = []
+        """Ids of what peers said in this step."""
         self._portrait = FlexPortrait()
 
     # -- what comes in -----------------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ class Flexible:
     def told(self, event: Told, tick: Tick) -> None:
         """Takes what a peer said; every message but a heartbeat is answered by an acknowledgement."""
         now = self._ready(tick)
-        self._chain(event.message)
+        self._said.append(event.message.id)
         self._deliver(event.message, now)
 
     def link(self, peer: str, up: bool, cause: str, tick: Tick) -> None:
@@ -274,13 +276,16 @@ class Flexible:
                 by_ms = tick.mono_ms + talks.provider.terms.job_ms
                 asks.append(Ask(job=JOB, revision=job.number, by_ms=by_ms))
         sends, self._sends = self._sends, []
-        for send in sends:
-            self._chain(send.message)
+        # What they say is in the journal, both ways, and compared there: by their ids the digest knows which they were.
+        heard, self._said = self._said, []
+        said = [*heard, *(send.message.id for send in sends)]
+        if said:
+            talks.chain = digest("/".join([talks.chain, *said]).encode())
         return [*sends, *asks]
 
     def begin(self) -> None:
         """Forgets what the step before wanted to be noted."""
-        self.notes, self._answers, self._seen = [], [], None
+        self.notes, self._answers, self._seen, self._said = [], [], None, []
 
     def work(self, ask: Ask) -> Job | None:
         """What a worker is to work on; None if nobody waits for it any more."""
@@ -559,9 +564,6 @@ class Flexible:
     def _note(self, source: str, what: Reason) -> None:
         if len(self.notes) < MOST_NOTES:
             self.notes.append((source, what))
-
-    def _chain(self, message: Message) -> None:
-        self.talks.chain = digest(self.talks.chain.encode() + encode(message))
 
 
 def _block(keys: Iterable[str], step: int) -> list[str]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, Strict, WithJsonSchema
@@ -64,8 +65,13 @@ def time_ms(text: object) -> int:
 def time_text(utc_ms: int) -> str:
     """RFC 3339 of UTC in ms, with a fraction only where there is one."""
     second, ms = divmod(utc_ms, 1000)
-    text = (EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{ms:03}Z" if ms else f"{text}Z"
+    return f"{_second_text(second)}.{ms:03}Z" if ms else f"{_second_text(second)}Z"
+
+
+@lru_cache(64)
+def _second_text(utc_s: int) -> str:
+    """Of thousands of messages, most are of the same few seconds."""
+    return (EPOCH + timedelta(seconds=utc_s)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def micro(text: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from scowl_edge.drivers.flex.session_seen import ENTRY_BYTES, OK, Seen, SeenIds, digest
+from scowl_edge.drivers.flex.session_seen import OK, Seen, SeenIds, digest
 from scowl_edge.drivers.flex.session_timing import Now, Timers
 from scowl_edge.model.exchange import (
     Ack,

@@ -9,15 +9,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
 from itertools import islice
-from uuid import UUID
 
 import numpy as np
 
-from scowl_edge.drivers.flex.envelope import frame
+from scowl_edge.drivers.flex.envelope import content_bytes
 from scowl_edge.model.exchange import Ack, AckStatus, Answered, Message
 
 OK = Ack(status=AckStatus.OK)
@@ -77,7 +76,7 @@ class _Pack:
 
 def digest(message: Message) -> bytes:
     """Of all that a sender may not change when it sends a message again: not its stamp, not its number."""
-    return blake2b(frame(replace(message, ts_ms=0), 0), digest_size=DIGEST_BYTES).digest()
+    return blake2b(content_bytes(message), digest_size=DIGEST_BYTES).digest()
 
 
 class SeenIds:
@@ -208,13 +207,4 @@ class SeenIds:
 
 
 def _key(message_id: str) -> bytes:
-    return UUID(message_id).bytes
-
-
-def _number(key: bytes) -> int:
-    """64 bits of an id: among a million ids of a peer a new one is taken for another by a chance of 1 in 10^13."""
-    return (int.from_bytes(key[:8]) * _MIX + int.from_bytes(key[8:])) & 0xFFFF_FFFF_FFFF_FFFF
-
-
-def _short(found: bytes) -> int:
-    return int.from_bytes(found[:4])
+    return bytes.fromhex(message_id.replace("-", ""))
