@@ -208,3 +208,12 @@ class SeenIds:
 
 def _key(message_id: str) -> bytes:
     return bytes.fromhex(message_id.replace("-", ""))
+
+
+def _number(key: bytes) -> int:
+    """64 bits of an id: among a million ids of a peer a new one is taken for another by a chance of 1 in 10^13."""
+    return (int.from_bytes(key[:8]) * _MIX + int.from_bytes(key[8:])) & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _short(found: bytes) -> int:
+    return int.from_bytes(found[:4])
