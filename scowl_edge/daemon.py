@@ -26,14 +26,14 @@ from scowl_edge.devices.declaration import DeviceLink, ModbusLink, OpcuaLink
 from scowl_edge.drivers.modbus import ModbusDriver, Tap
 from scowl_edge.health import Health
 from scowl_edge.inbox import ROUND_DOWN, ROUND_NEAREST, ROUND_UP, Inbox, PointTable
-from scowl_edge.journal.exchanged import recently_answered
+from scowl_edge.journal.exchanged import Past, answered_within
 from scowl_edge.journal.file import recover_file
 from scowl_edge.journal.store import SqliteJournal
 from scowl_edge.loop import Loop, Wire
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.effect import Ask
 from scowl_edge.model.errors import ScowlError
-from scowl_edge.model.event import AnyOrder, Told
+from scowl_edge.model.event import AnyOrder
 from scowl_edge.model.flex_view import FlexApplianceView
 from scowl_edge.model.part import FlexPart
 from scowl_edge.model.site import OnStop
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LATENESS_EVERY_S = 0.25
+MOST_REMEMBERED = 4_000_000
+"""Messages of peers that a start reads back at most."""
 _ROUNDINGS = {Rounding.UP: ROUND_UP, Rounding.DOWN: ROUND_DOWN, Rounding.NEAREST: ROUND_NEAREST}
 
 
@@ -87,7 +89,7 @@ class Daemon:
         recovery = recover_file(assembly.journal.path)
         for damage in recovery.damage:
             log.warning("journal_damage", what=damage)
-        answered = recently_answered(assembly.journal.path) if assembly.flex is not None else []
+        past = self._past(assembly) if assembly.flex is not None else Past()
         self.journal = SqliteJournal(
             assembly.journal.path,
             keep_ms=assembly.journal.keep_ms,
@@ -132,7 +134,7 @@ class Daemon:
         self.flex: FlexLinks | None = None
         self._worker: Worker | None = None
         if assembly.flex is not None and assembly.site.flex is not None:
-            self._talk(assembly.flex, assembly.site.flex, turn.boot, answered)
+            self._talk(assembly.flex, assembly.site.flex, past)
         self.telemetry: TelemetryStore | None = None
         self._recorder: Recorder | None = None
         if assembly.telemetry.enabled:
@@ -307,14 +309,21 @@ class Daemon:
         self.loop.on_settled = recorder.follow
         return store, recorder
 
-    def _talk(self, settings: FlexSettings, part: FlexPart, boot: int, answered: Sequence[Told]) -> None:
+    def _past(self, assembly: Assembly) -> Past:
+        """What peers were answered within a day."""
+        utc_ms = self.clock.utc_ms() if self.clock.utc_ok() else None
+        return answered_within(assembly.journal.path, utc_ms, MOST_REMEMBERED)
+
+    def _talk(self, settings: FlexSettings, part: FlexPart, past: Past) -> None:
         """Links of flexibility, and for a provider the worker that plans."""
         # Only then: messages of the wire take time and memory to load.
         from scowl_edge.dsr import work
         from scowl_edge.flexing import FlexLinks
 
-        self.flex = FlexLinks(settings, part, self.inbox, self.clock, seed=boot, rate=self.rate)
-        self.flex.remember(answered)
+        turn = self.loop.turn
+        self.flex = FlexLinks(settings, part, self.inbox, self.clock, seed=turn.boot, rate=self.rate)
+        self.flex.remember(past.answered, past.floor_ms, turn.acknowledged)
+        turn.answers, turn.acknowledged = self.flex.answers, []
         self.loop.speak = self.flex.speak
         if part.provider is not None:
             self._worker = Worker(work.plan, self.inbox.event, self.clock, rate=self.rate, warm=work.warm)

@@ -20,12 +20,13 @@ from scowl_edge.drivers.flex.link import Link
 from scowl_edge.drivers.flex.link_tls import FlexTls, client_context
 from scowl_edge.drivers.flex.listener import FlexListener
 from scowl_edge.drivers.flex.session import LinkState
-from scowl_edge.drivers.flex.session_timing import Timers
+from scowl_edge.drivers.flex.session_seen import digest
+from scowl_edge.drivers.flex.session_timing import Now, Timers
 from scowl_edge.inbox import Inbox
-from scowl_edge.model.effect import Send
+from scowl_edge.model.effect import Plan, Send
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import LinkChanged, Told
-from scowl_edge.model.exchange import Ack, AckStatus, Code, Heartbeat, Message, NodeRole, Report
+from scowl_edge.model.exchange import Ack, AckStatus, Answered, Code, Heartbeat, Message, NodeRole, Report
 from scowl_edge.model.flexibility import LimitState
 from scowl_edge.model.part import FlexPart
 
@@ -119,12 +120,46 @@ class FlexLinks:
             if self.listener is not None:
                 await self.listener.close()
 
-    def remember(self, answered: Iterable[Told]) -> None:
-        """What peers said before a restart and were acknowledged: the same again is answered, and not done again."""
-        for told in answered:
-            link = self._link(told.link)
+    def remember(self, past: Iterable[Answered], floor_ms: int, late: Iterable[tuple[Told, Ack]]) -> None:
+        """What was answered before a restart: the same again is answered again, and not done again.
+
+        `past` is what the journal noted of the last day, `late` what was answered after its last snapshot; what was
+        answered until `floor_ms` (UTC) may be missing.
+        """
+        of_peer: dict[str, list[Answered]] = {}
+        for one in past:
+            of_peer.setdefault(one.peer, []).append(one)
+        for told, ack in late:
+            message = told.message
+            known = Answered(
+                peer=told.link,
+                message_id=message.id,
+                digest=digest(message),
+                ts_ms=message.ts_ms,
+                code=ack.code,
+                detail=ack.detail,
+            )
+            of_peer.setdefault(told.link, []).append(known)
+        now = Now(self._clock.mono_ms(), self._clock.utc_ms(), self._clock.utc_ok())
+        if self.listener is not None:
+            self.listener.floor_ms = floor_ms
+        for dialer in self.dialers.values():
+            dialer.link.session.remember((), floor_ms, now)
+        for peer, answered in of_peer.items():
+            link = self._link(peer)
             if link is not None:
-                link.session.remember(told.message)
+                link.session.remember(answered, floor_ms, now)
+
+    def answers(self, plan: Plan) -> list[Answered]:
+        """What a plan answers for good, as it is to be known after a restart."""
+        found = []
+        for effect in plan.effects:
+            if isinstance(effect, Send) and isinstance(effect.message.body, Ack):
+                link = self._link(effect.link)
+                known = None if link is None else link.session.known_as(effect.message.corr, effect.message.body)
+                if known is not None:
+                    found.append(known)
+        return found
 
     @property
     def url(self) -> str:

@@ -6,7 +6,7 @@ Order on the journal: inputs k < plan k < barrier < effects k.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from scowl_edge.contracts import Journal, JournalFull, Record
@@ -16,6 +16,7 @@ from scowl_edge.journal.records import (
     INPUTS,
     SENDING,
     BootRecord,
+    answered_record,
     boot_record,
     gap_record,
     inputs_record,
@@ -30,7 +31,8 @@ from scowl_edge.model.batch import Assign, Seated
 from scowl_edge.model.command import CommandId, OutcomeKind, WriteClass
 from scowl_edge.model.effect import Effect, Inputs, Plan, Send, Write
 from scowl_edge.model.errors import ScowlError
-from scowl_edge.model.event import Booted, JournalGap, Outcome, StepFailed
+from scowl_edge.model.event import Booted, JournalGap, Outcome, StepFailed, Told
+from scowl_edge.model.exchange import Ack, AckStatus, Answered
 from scowl_edge.model.tick import Late, Tick
 
 SAME_BOOT_TOLERANCE_MS = 2_000
@@ -80,6 +82,10 @@ class Turn:
         self.lost_sends = 0
         self.failure = ""
         """What the last step raised, empty if it did not."""
+        self.answers: Callable[[Plan], Sequence[Answered]] | None = None
+        """Which messages of peers a plan answers for good: noted behind it, so that a restart knows them."""
+        self.acknowledged: list[tuple[Told, Ack]] = []
+        """What steps that were run again at the start answered for good."""
 
     def decide(self, clocks: Clocks, late_ms: int = 0) -> Plan:
         """Freezes, steps, and appends both records; nothing may leave before the barrier.
@@ -106,6 +112,9 @@ class Turn:
             plan = self._set_aside(inputs, f"{type(error).__name__}: {error}")
         # What was decided in a step that raised does not follow from its inputs: it has no plan record.
         self._taken = taken and (bool(self.failure) or self.append(plan_record(self.boot, plan)))
+        answered = self.answers(plan) if self._taken and self.answers is not None else ()
+        if answered:
+            self._taken = self.append(answered_record(self.boot, self.step, answered))
         if not self._taken:
             self._widen_hole("the journal's queue is full")
         return plan
@@ -247,10 +256,11 @@ def resume(
     """
     boot = recovery.boot + 1
     shift, by_utc = 0, True
+    acknowledged: list[tuple[Told, Ack]] = []
     if recovery.booted is not None:
         try:
             old_core = core if recovery.booted.fingerprint == fingerprint else make_core(recovery.booted.config)
-            sent = _replay(recovery, old_core)
+            sent, acknowledged = _replay(recovery, old_core)
         except ScowlError as error:
             raise RecoveryError(
                 f"the journal's last state, of version {recovery.booted.version}, cannot be taken up by this one "
@@ -273,6 +283,7 @@ def resume(
         fingerprint=fingerprint,
     )
     turn = Turn(core, inbox, journal, boot=boot, step=recovery.step, snapshot_every=snapshot_every)
+    turn.acknowledged = acknowledged
     turn.append(boot_record(record, recovery.step))
     if recovery.booted is not None:
         turn.snapshot()
@@ -290,17 +301,18 @@ def resume(
     return turn
 
 
-def _replay(recovery: Recovery, core: Core) -> frozenset[CommandId]:
-    """Restores and re-runs; returns the stored or pulse commands whose bytes may have left."""
+def _replay(recovery: Recovery, core: Core) -> tuple[frozenset[CommandId], list[tuple[Told, Ack]]]:
+    """Restores and re-runs; returns the stored or pulse commands whose bytes may have left, and what was answered."""
     base = read_snapshot(recovery.snapshot) if recovery.snapshot is not None else core.snapshot()
     core.restore(base)
     done: list[Inputs] = []
     sent: set[CommandId] = set()
+    answered: list[tuple[Told, Ack]] = []
     for record in recovery.records:
         if record.kind == INPUTS:
             inputs = read_inputs(record)
             try:
-                core.step(inputs)
+                answered += _answered(inputs, core.step(inputs))
                 done.append(inputs)
             except Exception:  # noqa: BLE001 - it raised before the crash as well, and was set aside
                 core.restore(base)
@@ -308,7 +320,19 @@ def _replay(recovery: Recovery, core: Core) -> frozenset[CommandId]:
                     core.step(earlier)
         elif record.kind == SENDING:
             sent.add(read_sending(record).command)
-    return frozenset(sent)
+    return frozenset(sent), answered
+
+
+def _answered(inputs: Inputs, plan: Plan) -> list[tuple[Told, Ack]]:
+    """What peers told in a step and were answered for good."""
+    told = {(e.message.src, e.message.id): e for e in inputs.events if isinstance(e, Told)}
+    found = []
+    for effect in plan.effects if told else ():
+        if isinstance(effect, Send) and isinstance(effect.message.body, Ack):
+            event = told.get((effect.message.dst, effect.message.corr))
+            if event is not None and effect.message.body.status is not AckStatus.TEMPORARY_ERROR:
+                found.append((event, effect.message.body))
+    return found
 
 
 def rebase_ms(core: Core, clocks: Clocks) -> tuple[int, bool]:

@@ -25,6 +25,8 @@ FORMAT = 2
 _APPLICATION_ID = 0x53434F57
 _MOVE_AWAY = "move the file (and those beside it ending in -wal and -shm) away to start a new journal"
 
+ANSWERED_INDEX = "CREATE INDEX IF NOT EXISTS record_answered ON record (seq) WHERE kind = 'answered'"
+"""Journals that were begun without it get it when they are next opened for writing."""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE record (
@@ -38,6 +40,7 @@ CREATE TABLE record (
 ) STRICT;
 CREATE INDEX record_snapshot ON record (seq) WHERE kind = 'snapshot';
 CREATE INDEX record_boot ON record (seq) WHERE kind = 'boot';
+{ANSWERED_INDEX};
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 COMMIT;
@@ -142,6 +145,7 @@ def prepare(path: Path) -> sqlite3.Connection:
                 raise JournalError(f"open journal {path}: this file system does not bear WAL mode; choose a local one")
             connection.executescript(_SCHEMA)
         _check(path, connection)
+        connection.execute(ANSWERED_INDEX)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from scowl_edge.contracts import Record
 from scowl_edge.journal.columns import Columns, NotColumns
-from scowl_edge.journal.records import BOOT, INPUTS, PLAN, SNAPSHOT
+from scowl_edge.journal.records import ANSWERED, BOOT, INPUTS, PLAN, SNAPSHOT
 
 PLAIN, ALONE, CONTINUED, BEGINS = 0, 1, 2, 3
 """Forms of a stored payload: as it is; compressed by itself; in the stream; in the stream, as its first."""
@@ -79,6 +79,9 @@ class Packer:
         if record.kind in (BOOT, SNAPSHOT):
             self._memory = None
             return _alone(payload)
+        if record.kind == ANSWERED:
+            # Read without those around it; ids do not compress.
+            return PLAIN, payload
         form = CONTINUED
         if self._memory is None:
             form, self._memory = BEGINS, _Memory()

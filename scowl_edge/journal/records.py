@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import TypeVar
+from uuid import UUID
 
 from scowl_edge.contracts import Record
 from scowl_edge.journal.columns import Columns, NotColumns
@@ -12,6 +17,7 @@ from scowl_edge.model.command import CommandId
 from scowl_edge.model.effect import Effect, Inputs, Plan
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import JournalGap
+from scowl_edge.model.exchange import Answered, Code
 
 T = TypeVar("T")
 
@@ -21,9 +27,13 @@ INPUTS = "inputs"
 PLAN = "plan"
 SENDING = "sending"
 GAP = "gap"
-KINDS = frozenset({BOOT, SNAPSHOT, INPUTS, PLAN, SENDING, GAP})
+ANSWERED = "answered"
+KINDS = frozenset({BOOT, SNAPSHOT, INPUTS, PLAN, SENDING, GAP, ANSWERED})
 
 _DIGEST_LENGTH = 16
+_PEER = struct.Struct(">BH")
+_ANSWER = struct.Struct(">16s8sqB")
+"""Id, digest, stamp, and the length of what was said if it was not OK."""
 
 
 class JournalError(ScowlError):
@@ -106,6 +116,47 @@ def sending_record(boot: int, step: int, command: CommandId) -> Record:
 def gap_record(boot: int, gap: JournalGap) -> Record:
     """Steps that are missing, or that were acted upon before they were durable."""
     return Record(boot=boot, step=gap.last_step, kind=GAP, payload=encode(gap))
+
+
+def answered_record(boot: int, step: int, answered: Sequence[Answered]) -> Record:
+    """Which messages of peers a step answered for good; durable before the answers leave. 33 bytes a message."""
+    parts: list[bytes] = []
+    for peer, group in groupby(sorted(answered, key=attrgetter("peer")), attrgetter("peer")):
+        name, of_peer = peer.encode(), list(group)
+        parts += [_PEER.pack(len(name), len(of_peer)), name]
+        for one in of_peer:
+            said = b"" if one.code is None else f"{one.code} {one.detail}".encode()[:255]
+            parts += [_ANSWER.pack(UUID(one.message_id).bytes, one.digest, one.ts_ms, len(said)), said]
+    return Record(boot=boot, step=step, kind=ANSWERED, payload=b"".join(parts))
+
+
+def read_answered(record: Record) -> Iterator[Answered]:
+    """In the order of `answered_record`, which is kept for each peer.
+
+    Raises:
+        JournalError: The payload is not one.
+    """
+    data, at = record.payload, 0
+    try:
+        while at < len(data):
+            length, count = _PEER.unpack_from(data, at)
+            at += _PEER.size
+            peer, at = data[at : at + length].decode(), at + length
+            for _ in range(count):
+                message_id, digested, ts_ms, said = _ANSWER.unpack_from(data, at)
+                at += _ANSWER.size
+                code, _, detail = data[at : at + said].decode(errors="ignore").partition(" ")
+                at += said
+                yield Answered(
+                    peer=peer,
+                    message_id=str(UUID(bytes=message_id)),
+                    digest=digested,
+                    ts_ms=ts_ms,
+                    code=Code(code) if code else None,
+                    detail=detail,
+                )
+    except (struct.error, ValueError) as error:
+        raise _unreadable(record, error) from error
 
 
 def read_boot(record: Record) -> BootRecord:

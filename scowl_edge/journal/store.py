@@ -18,7 +18,7 @@ from scowl_edge.contracts import JournalFull, Record
 from scowl_edge.journal.file import WriterLock, connect, prepare
 from scowl_edge.journal.keeping import Keeper
 from scowl_edge.journal.packing import Packer
-from scowl_edge.journal.records import KINDS, SNAPSHOT, JournalError
+from scowl_edge.journal.records import ANSWERED, KINDS, SNAPSHOT, JournalError
 
 log = structlog.get_logger(__name__)
 
@@ -298,8 +298,8 @@ class SqliteJournal:
         for record in batch:
             form, payload = self._packer.pack(record)
             stored += len(payload)
-            # A time is asked for of snapshots only; a column that is null costs nothing.
-            written = utc_ms if record.kind == SNAPSHOT else None
+            # A time is asked for of these only; a column that is null costs nothing.
+            written = utc_ms if record.kind in (SNAPSHOT, ANSWERED) else None
             rows.append((record.boot, record.step, record.kind, form, written, payload))
         started = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")

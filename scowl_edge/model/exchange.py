@@ -147,6 +147,21 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A peer's message that got an answer for good: enough to give it again, and to know other words with its id."""
+
+    peer: str
+    message_id: str
+    digest: bytes
+    """Of what its sender may not change, 8 bytes."""
+    ts_ms: int
+    """The sender's stamp."""
+    code: Code | None = None
+    """None: OK."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
     """An appliance presents itself."""
 

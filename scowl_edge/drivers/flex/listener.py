@@ -39,9 +39,9 @@ LOOK_AGAIN_S = 10.0
 """How often the files of TLS and the ends of certificates are looked at."""
 MOST_PER_PEER = 4
 MOST_CONNECTIONS = 10_000
-MOST_IDS = 1_000_000
-"""Ids that are known of all peers together; each has an equal part of it."""
-_LEAST_IDS, _USUAL_IDS = 256, 4_096
+MOST_IDS = 16_000_000
+"""Ids that are known of all peers together, 12 bytes each; each peer has an equal part of it."""
+_LEAST_IDS, _USUAL_IDS = 256, 65_536
 _ADVICE = {
     errno.EADDRINUSE: "another program uses it; choose another with `flex: listen:`",
     errno.EACCES: "ports below 1024 need a right of their own; choose a higher one",
@@ -79,6 +79,8 @@ class FlexListener:
         self.url = ""
         self.refused_total = 0
         """Connections and requests that were not admitted."""
+        self.floor_ms = 0
+        """UTC: what peers were answered until then may not be known any more, of those either that come later."""
         self._tls = tls
         self._sink = sink
         self._moments = Moments(clock, clock_rate)
@@ -160,9 +162,13 @@ class FlexListener:
                 timers=self._timers,
                 rate=self._rate,
             )
+            session.remember((), self.floor_ms, self._moments.now())
             found = self._links[name] = Link(name, session, self._sink, self._moments)
-            most = max(_LEAST_IDS, min(_USUAL_IDS, MOST_IDS // len(self._links)))
-            session.keep_ids(most)
+            # For as many links as there may be before their number doubles; then the parts are made anew.
+            room = 1 << (len(self._links) - 1).bit_length()
+            most = max(_LEAST_IDS, min(_USUAL_IDS, MOST_IDS // room))
+            for each in self._links.values() if len(self._links) * 2 == room + 2 else (found,):
+                each.session.keep_ids(most)
         return found
 
     @property

@@ -6,6 +6,7 @@ count what was written on one connection.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
@@ -14,9 +15,10 @@ from scowl_edge.drivers.flex.envelope import VERSION, Envelope, frame
 from scowl_edge.drivers.flex.refusal import Refused
 from scowl_edge.drivers.flex.session_intake import BAD_FRAME_COST, Intake, Rate, refusal
 from scowl_edge.drivers.flex.session_outbox import Outbox
-from scowl_edge.drivers.flex.session_seen import OK, SeenState
+from scowl_edge.drivers.flex.session_seen import OK
 from scowl_edge.drivers.flex.session_timing import Now, Timers, bits, draw
 from scowl_edge.model.exchange import Ack, AckStatus, Body, Code, Heartbeat, Hello, HelloAck, Message, NodeRole
+from scowl_edge.model.exchange import Answered as Known
 from scowl_edge.model.flexibility import LimitState
 
 _LATE_MS = 1_000
@@ -263,17 +265,24 @@ class Session:
 
     # What a restart needs.
 
-    def snapshot(self) -> SeenState:
-        """The memory of ids; all else begins anew."""
-        return self._intake.seen.snapshot()
+    def known_as(self, message_id: str, answer: Ack) -> Known | None:
+        """What has to be durable before an answer for good leaves; None: nothing waits for it, or it is one for now."""
+        awaited = self._intake.seen.awaited(message_id)
+        if awaited is None or answer.status is AckStatus.TEMPORARY_ERROR:
+            return None
+        found, ts_ms = awaited
+        return Known(
+            peer=self.peer, message_id=message_id, digest=found, ts_ms=ts_ms, code=answer.code, detail=answer.detail
+        )
 
-    def restore(self, state: SeenState) -> None:
-        """Before the first connection."""
-        self._intake.restore(state)
+    def remember(self, past: Iterable[Known], floor_ms: int, now: Now) -> None:
+        """What was answered before a restart, oldest first; of until `floor_ms` (UTC) something may be missing."""
+        self._intake.remember(past, floor_ms, now)
 
-    def remember(self, message: Message) -> None:
-        """A message that the journal has and the snapshot does not."""
-        self._intake.remember(message)
+    @property
+    def ids(self) -> int:
+        """How many ids of the peer are known."""
+        return len(self._intake.seen)
 
     def keep_ids(self, most: int) -> None:
         """How many ids may be known at most: links share the room."""

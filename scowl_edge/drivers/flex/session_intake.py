@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scowl_edge.drivers.flex.session_seen import OK, Seen, SeenIds, SeenState, digest
+from scowl_edge.drivers.flex.session_seen import OK, Seen, SeenIds, digest
 from scowl_edge.drivers.flex.session_timing import Now, Timers
 from scowl_edge.model.exchange import (
     Ack,
-    AckStatus,
+    Answered,
     Body,
     Cancel,
     CapacityGrant,
@@ -113,20 +114,12 @@ class Intake:
         """The answer to a message that was handed on; a temporary one lets it come again. False if none waits."""
         if not self.seen.answered(message_id, answer):
             return False
-        if answer.status is AckStatus.TEMPORARY_ERROR:
-            self.seen.forget(message_id)
         self._pending -= 1
         return True
 
-    def remember(self, message: Message) -> None:
-        """A message that was handed on and stored before a restart."""
-        self.seen.delivered(message, digest(message))
-        self.seen.answered(message.id, OK)
-
-    def restore(self, state: SeenState) -> None:
-        """Goes on from a snapshot."""
-        self.seen.restore(state)
-        self._pending = 0
+    def remember(self, past: Iterable[Answered], floor_ms: int, now: Now) -> None:
+        """What was answered before a restart, oldest first; of until `floor_ms` something may be missing."""
+        self.seen.remember(past, floor_ms, now.utc_ms, now.utc_ok)
 
     def _age(self, message: Message, now: Now, known: Seen) -> Ack | None:
         if known is Seen.FORGOTTEN:

@@ -20,9 +20,10 @@ from scowl_edge.drivers.flex.link_tls import FlexTls, client_context
 from scowl_edge.drivers.flex.listener import FlexListener
 from scowl_edge.drivers.flex.session import LinkState
 from scowl_edge.drivers.flex.session_intake import Rate
+from scowl_edge.drivers.flex.session_seen import OK
 from scowl_edge.drivers.flex.session_timing import Timers
 from scowl_edge.issuing import Issuer
-from scowl_edge.model.exchange import Ack, Body, Heartbeat, Hello, Message, NodeRole, Running, State
+from scowl_edge.model.exchange import Ack, Answered, Body, Heartbeat, Hello, Message, NodeRole, Running, State
 from scowl_edge.model.flexibility import OverrideScope
 
 DSRSP, CEM = "dsrsp:grid", "cem:house-1"
@@ -49,6 +50,7 @@ class Daemon:
     def __init__(self) -> None:
         self.stores = True
         self.messages: list[Message] = []
+        self.known: list[Answered] = []
         self.beats = 0
         self.answers: dict[str, tuple[Ack | None, str]] = {}
         self.changes: list[FlexLinkChanged] = []
@@ -65,6 +67,8 @@ class Daemon:
 
     def store(self, link: str, message_id: str) -> None:
         assert self.find is not None
+        if (known := self.find(link).session.known_as(message_id, OK)) is not None:
+            self.known.append(known)
         self.find(link).stored(message_id)
 
     def answered(self, link: str, message_id: str, ack: Ack | None, cause: str) -> None:

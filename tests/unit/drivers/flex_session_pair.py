@@ -18,8 +18,10 @@ from scowl_edge.drivers.flex.session import (
     Transmit,
 )
 from scowl_edge.drivers.flex.session_intake import Rate
+from scowl_edge.drivers.flex.session_seen import OK
 from scowl_edge.drivers.flex.session_timing import Now, Timers
 from scowl_edge.model.exchange import AckStatus, Body, Heartbeat, Message, NodeRole, Running, State
+from scowl_edge.model.exchange import Answered as Known
 from scowl_edge.model.flexibility import OverrideScope
 
 START_UTC_MS = 1_790_000_000_000
@@ -54,6 +56,8 @@ class End:
     delivered: list[Message] = field(default_factory=list)
     journal: dict[str, Message] = field(default_factory=dict)
     """Stored: survives a restart."""
+    answers: dict[str, Known] = field(default_factory=dict)
+    """What the journal notes of them."""
     waiting: list[str] = field(default_factory=list)
     """Delivered and not stored."""
     answered: dict[str, Answered] = field(default_factory=dict)
@@ -176,6 +180,8 @@ class Pair:
         waiting, end.waiting = end.waiting, []
         for message_id in waiting:
             end.journal.update({one.id: one for one in end.delivered if one.id == message_id})
+            if (known := end.session.known_as(message_id, OK)) is not None:
+                end.answers[message_id] = known
             self.do(end, end.session.stored(self.now, message_id))
 
     def pass_time(self, ms: int) -> None:
@@ -209,16 +215,13 @@ class Pair:
             self.pass_time(1_000)
 
     def restart(self, end: End, remembered: int) -> None:
-        """The process dies and comes back with a snapshot and, of the journal, all that the snapshot lacks."""
+        """The process dies and comes back with what the journal noted, and what was answered since."""
         self.cut()
-        kept = end.session.snapshot()
-        kept = type(kept)(ids=kept.ids[:remembered], floor_ms=kept.floor_ms)
-        known = {one.id for one in kept.ids}
         end.session = self._new(end.name)
-        end.session.restore(kept)
-        for message in end.journal.values():
-            if message.id not in known:
-                end.session.remember(message)
+        known = list(end.answers.values())
+        # The journal's notes, and what was run again; both may tell of the same.
+        end.session.remember(known[:remembered], 0, self.now)
+        end.session.remember(known[max(0, remembered - 3) :], 0, self.now)
         # What was handed on and not stored is gone with the process, and so is what it had not sent.
         end.delivered = [one for one in end.delivered if one.id in end.journal]
         end.waiting.clear()
