@@ -127,8 +127,11 @@ class FlexLinks:
         answered until `floor_ms` (UTC) may be missing.
         """
         of_peer: dict[str, list[Answered]] = {}
+        late = list(late)
+        noted_twice = {told.message.id for told, _ in late}
         for one in past:
-            of_peer.setdefault(one.peer, []).append(one)
+            if one.message_id not in noted_twice:
+                of_peer.setdefault(one.peer, []).append(one)
         for told, ack in late:
             message = told.message
             known = Answered(

@@ -137,11 +137,12 @@ class SeenIds:
         """What was answered before a restart, oldest first; what was answered until `floor_ms` may not be among it."""
         for one in past:
             key = _key(one.message_id)
-            if key in self._fresh or key in self._refused:
+            over = utc_ok and one.ts_ms + self.keep_ms < utc_ms
+            if over or key in self._fresh or key in self._refused:
                 continue
             answer = OK if one.code is None else Ack(status=one.code.status, code=one.code, detail=one.detail)
             self._keep(key, _Entry(one.digest, one.ts_ms), answer)
-            if len(self._fresh) >= PACK_MOST:
+            if len(self._fresh) >= 4 * FRESH:
                 self._pack()
         self._floor_ms = max(self._floor_ms, floor_ms)
         self.tidy(utc_ms, utc_ok)
