@@ -232,7 +232,7 @@ class Core:
         for population in self.populations:
             population.booted(gap_known=event.rebased_by_utc)
         if self.flexible is not None:
-            self.flexible.booted(event.mono_base_ms, gap_known=event.rebased_by_utc, tick=tick)
+            self.flexible.booted(event.boot, event.mono_base_ms, gap_known=event.rebased_by_utc, tick=tick)
         memory.situation.boot = event.boot
         memory.situation.stopping_at = -1
         memory.image.quality[:] = Quality.UNTRIED

@@ -49,6 +49,8 @@ BEAT_MS = 30_000
 """Proofs of life between manager and provider of one daemon, and what the manager's link says of its limit."""
 ANSWERS = 3
 """A start is planned so many times ahead as an appliance has time to answer: for the plan, the way and the answer."""
+NUMBERS_BITS = 40
+"""Each boot numbers its messages from a beginning of its own."""
 MOST_NOTES = 20
 """Of what happened in one step that are kept for people."""
 
@@ -224,9 +226,13 @@ class Flexible:
         job = provider.job if provider is not None else None
         return job if job is not None and job.number == ask.revision else None
 
-    def booted(self, shift_ms: int, *, gap_known: bool, tick: Tick) -> None:
+    def booted(self, boot: int, shift_ms: int, *, gap_known: bool, tick: Tick) -> None:
         """The daemon started again with what was stored."""
         now, restart = self._ready(tick), Restart(mono_base_ms=shift_ms, gap_known=gap_known)
+        for part in (self.talks.cem, self.talks.provider):
+            if part is not None:
+                # A safety limit leaves before it is durable: what was lost with the last boot may have used numbers.
+                part.numbered = max(part.numbered, boot << NUMBERS_BITS)
         self.talks.lost_mono_ms = dict.fromkeys(self._outside(), now.mono_ms)
         if self.talks.cem is not None:
             self._say(self.talks.cem.restarted(restart, now), now)

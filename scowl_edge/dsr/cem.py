@@ -16,7 +16,7 @@ from scowl_edge.dsr.instant import Now, Restart, WallClock
 from scowl_edge.dsr.lifecycle import Concern, Life, Lifecycle
 from scowl_edge.dsr.limiting import Fallback, Limiting
 from scowl_edge.dsr.member import BLIND, Bound, Member, UserSettings, narrowed
-from scowl_edge.dsr.mirror import Mirror
+from scowl_edge.dsr.mirror import Copy, Mirror
 from scowl_edge.dsr.site_share import Claimant, shares_w
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.exchange import (
@@ -326,7 +326,12 @@ class Cem:
                 refused = SelectStatus(
                     select_id=select.select_id, esa_id=member.esa_id, state=SelectionState.REJECTED, code=code
                 )
+                # Remembered: told again, when the appliance can be reached, it must not be granted after all.
+                member.mirror.select(select, now)
+                member.mirror.told(refused, now)
                 return self._upward(member, refused, now)
+        elif known.state.terminal:
+            return self._upward(member, _status_of(member, known), now)
         wanted = member.as_set(select)
         member.mirror.select(wanted, now)
         return self._to(member, wanted, now)
@@ -559,15 +564,16 @@ def _known_of(member: Member) -> list[Body]:
     known.append(State(esa_id=member.esa_id, value=mirror.running, override=scope))
     if mirror.override is not None:
         known.append(mirror.override)
-    known += [
-        SelectStatus(
-            select_id=copy.select_id,
-            esa_id=member.esa_id,
-            state=copy.state,
-            code=copy.code,
-            applied_offset_s=copy.offset_s,
-            progress_s=copy.progress_s,
-        )
-        for copy in mirror.copies
-    ]
+    known += [_status_of(member, copy) for copy in mirror.copies]
     return known
+
+
+def _status_of(member: Member, copy: Copy) -> SelectStatus:
+    return SelectStatus(
+        select_id=copy.select_id,
+        esa_id=member.esa_id,
+        state=copy.state,
+        code=copy.code,
+        applied_offset_s=copy.offset_s,
+        progress_s=copy.progress_s,
+    )

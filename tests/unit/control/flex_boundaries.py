@@ -384,7 +384,7 @@ class World:
         hub = self.hub(node)
         hub.inbox.event(event)
         self.settle()
-        if not hub.journal.volatile:
+        if hub.turn.journal_ok:
             self.ordered.append(event)
 
     def offer(self, node: str, rev: int, start_s: int) -> None:

@@ -42,7 +42,7 @@ def test_a_provider_that_is_away_for_long_enough() -> None:
 def test_a_start_gives_links_time_to_come_up() -> None:
     site = managed()
     site.step(10 * LOST_FOR_MS)
-    site.flexible.booted(0, gap_known=True, tick=site.tick)
+    site.flexible.booted(2, 0, gap_known=True, tick=site.tick)
     assert not any(key.startswith("flex-provider-lost") for key in alarms(site))
 
 

@@ -215,7 +215,7 @@ def test_a_curve_ends_by_itself_and_outlives_a_restart() -> None:
     again = FlexSite()
     again.flexible.restore(site.flexible.snapshot())
     again.now_ms, again.steps = site.now_ms, site.steps
-    again.flexible.booted(0, gap_known=True, tick=again.tick)
+    again.flexible.booted(2, 0, gap_known=True, tick=again.tick)
     again.step(40 * MINUTE)
     goal = shown(again).goal
     assert goal is not None and (goal.power_w, goal.event_ref, goal.who) == (-1_000, "peak", "ann")
