@@ -67,6 +67,7 @@ class Cabinet:
     links_up: Mapping[str, bool] = field(default_factory=dict)
     stores: Mapping[str, StoreFigures] = field(default_factory=dict)
     flex_unsent: int = 0
+    flex_troubles: None = None
     step_lag_s: float = 0.0
     texts: Mapping[int, str] = field(default_factory=dict)
     faults: Mapping[int, str] = field(default_factory=dict)

@@ -42,7 +42,7 @@ from scowl_edge.supervision import Supervised
 from scowl_edge.telemetry import Recorder, TelemetryStore
 from scowl_edge.turn import Clocks, resume
 from scowl_edge.web.authority import is_loopback
-from scowl_edge.web.published import Check, History, StoreFigures
+from scowl_edge.web.published import Check, FlexTroubles, History, StoreFigures
 from scowl_edge.worker import Worker
 
 if TYPE_CHECKING:
@@ -253,6 +253,14 @@ class Daemon:
     def flex_unsent(self) -> int:
         """Messages that no link took."""
         return sum(self.flex.unsent.values()) if self.flex is not None else 0
+
+    @property
+    def flex_troubles(self) -> FlexTroubles | None:
+        """What peers did on their links."""
+        if self.flex is None:
+            return None
+        refused, happened, skew_ms = self.flex.troubles()
+        return FlexTroubles(refused=refused, happened=happened, skew_s=skew_ms / 1000)
 
     def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
         """One appliance of flexibility."""

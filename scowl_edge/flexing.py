@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,25 @@ class FlexLinks:
             yield dialer.link
         if self.listener is not None:
             yield from self.listener.links.values()
+
+    def troubles(self) -> tuple[Counter[str], Counter[str], int]:
+        """(refusals by code, what else happened, largest skew in ms) on all links."""
+        refused: Counter[str] = Counter()
+        happened = Counter(dict.fromkeys(("slowed", "repeated", "again", "gap", "unadmitted", "forgotten"), 0))
+        skew_ms = 0
+        for link in self.links():
+            session = link.session
+            refused.update(session.refused_by)
+            happened["slowed"] += session.slowed_total
+            happened["repeated"] += session.repeated_total
+            happened["again"] += session.again_total
+            happened["gap"] += session.gaps_total
+            happened["forgotten"] += session.forgotten_total
+            if session.state in (LinkState.UP, LinkState.STALE):
+                skew_ms = max(skew_ms, abs(session.skew_ms))
+        if self.listener is not None:
+            happened["unadmitted"] += self.listener.refused_total
+        return refused, happened, skew_ms
 
     @property
     def unsent(self) -> Mapping[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
-from scowl_edge.metrics.flexibility import flex_chunks
+from scowl_edge.metrics import flexibility
 from scowl_edge.metrics.links import link_chunks
 from scowl_edge.metrics.own import Feed, OwnSeries
 from scowl_edge.metrics.points import PointSeries
@@ -50,7 +50,9 @@ class Metrics:
         if (view := self._published.region()) is not None:
             yield from region_chunks(view)
             if view.flex is not None:
-                yield from flex_chunks(view.flex, self._published.flex_unsent)
+                yield from flexibility.flex_chunks(view.flex, self._published.flex_unsent)
+                if (troubles := self._published.flex_troubles) is not None:
+                    yield from flexibility.link_chunks(troubles)
         yield from self._points.chunks()
 
     async def render(self) -> Sequence[bytes]:

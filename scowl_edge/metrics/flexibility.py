@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from scowl_edge.model.flex_view import Counts, FlexView
 from scowl_edge.model.flexibility import LimitState
 from scowl_edge.web.exposition import Family, Sample, labels
+from scowl_edge.web.published import FlexTroubles
 
 
 def _one(value: Callable[[FlexView], float | None]) -> Callable[[FlexView], Iterable[Sample]]:
@@ -114,6 +115,21 @@ _FAMILIES: tuple[tuple[Family, Callable[[FlexView], Iterable[Sample]]], ...] = (
     ),
 )  # fmt: skip
 _UNSENT = Family("scowl_flex_unsent_total", "counter", "Messages that no link took.")
+_LINK_REFUSED = Family(
+    "scowl_flex_link_refused_total", "counter", "Frames and messages of peers that their links refused, by code."
+)
+_LINK_EVENTS = Family(
+    "scowl_flex_link_events_total", "counter",
+    "What peers did on their links: slowed (a flood), repeated, again, gap, unadmitted, forgotten.",
+)  # fmt: skip
+_SKEW = Family("scowl_flex_clock_skew_seconds", "gauge", "Largest difference of a connected peer's clock from ours.")
+
+
+def link_chunks(troubles: FlexTroubles) -> Iterator[bytes]:
+    """What peers did that they should not."""
+    yield from _LINK_REFUSED.chunks((labels(("code", code)), n) for code, n in sorted(troubles.refused.items()))
+    yield from _LINK_EVENTS.chunks((labels(("what", what)), n) for what, n in troubles.happened.items())
+    yield from _SKEW.chunks([("", troubles.skew_s)])
 
 
 def flex_chunks(view: FlexView, unsent: int) -> Iterator[bytes]:

@@ -121,6 +121,20 @@ class History(Protocol):
         """Events with a smaller number (None: the newest), newest first; older than the view's own."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexTroubles:
+    """What peers did on their links, summed over all of them, since the start."""
+
+    refused: Mapping[str, int]
+    """Code -> frames and messages that a link refused by itself."""
+    happened: Mapping[str, int]
+    """`slowed`: frames that were left unread for a while, for a flood; `repeated`: frames with an old number; `again`:
+    messages that were answered before; `gap`: holes in the numbers; `unadmitted`: connections without a right to be;
+    `forgotten`: ids that gave way before their day was over."""
+    skew_s: float
+    """Largest difference of a connected peer's clock, to either side."""
+
+
 class Published(Protocol):
     """Everything that the outside may see, and the one thing that it may do."""
 
@@ -186,6 +200,10 @@ class Published(Protocol):
     @property
     def flex_unsent(self) -> int:
         """Messages of flexibility that no link took, since the start; 0 where the site has no part in it."""
+
+    @property
+    def flex_troubles(self) -> FlexTroubles | None:
+        """What peers did on their links that they should not; None where the site has no part in it."""
 
     def flex_appliance(self, esa_id: str) -> FlexApplianceView | None:
         """One appliance of flexibility with its offers and selections; None if nobody knows it."""

@@ -6,6 +6,7 @@ count what was written on one connection.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -111,7 +112,9 @@ class Session:
         self.behind: set[str] = set()
         """Names that the peer may speak for, beside its own."""
         self.session_id = ""
-        self.gaps_total = self.repeated_total = self.refused_total = self.slowed_total = 0
+        self.gaps_total = self.repeated_total = self.refused_total = self.slowed_total = self.again_total = 0
+        self.refused_by: Counter[str] = Counter()
+        """Frames and messages that the link itself refused, by code; what the core refuses is not in it."""
         self._dials = dials
         self._seed = seed
         self._drawn = 0
@@ -155,6 +158,7 @@ class Session:
         if self.state is LinkState.DOWN:
             return []
         if message.src != self.peer and message.src not in self.behind:
+            self.refused_by[Code.AUTH_FAILED] += 1
             ack = refusal(Code.AUTH_FAILED, f"src: {message.src} is not what the certificate says, {self.peer}")
             return [self._reply(now, message.id, ack), Close(ack.detail, permanent=True)]
         effects: list[Effect] = []
@@ -171,6 +175,7 @@ class Session:
             effects += self._welcomed(now, message, body)
         elif (wait_ms := self._intake.spend(size, now)) > 0:
             self.refused_total += 1
+            self.refused_by[Code.RATE] += 1
             ack = refusal(Code.RATE, "more than this peer may send", retry_after_s=-(-wait_ms // 1_000))
             effects.append(self._reply(now, message.id, ack))
         elif isinstance(body, Hello):
@@ -189,6 +194,7 @@ class Session:
             return []
         self._skipped += 1
         self.refused_total += 1
+        self.refused_by[refused.code] += 1
         self._intake.spend(size, now, messages=BAD_FRAME_COST)
         return [self._reply(now, refused.message_id or "", refused.ack())]
 
@@ -278,6 +284,11 @@ class Session:
     def remember(self, past: Iterable[Known], floor_ms: int, now: Now) -> None:
         """What was answered before a restart, oldest first; of until `floor_ms` (UTC) something may be missing."""
         self._intake.remember(past, floor_ms, now)
+
+    @property
+    def forgotten_total(self) -> int:
+        """Ids that gave way to newer ones before their day was over."""
+        return self._intake.seen.forgotten_total
 
     @property
     def ids(self) -> int:
@@ -381,7 +392,11 @@ class Session:
             return [Deliver(message)]
         if verdict is False:
             return []
-        self.refused_total += verdict.status is not AckStatus.OK
+        if verdict.status is AckStatus.OK:
+            self.again_total += 1
+        else:
+            self.refused_total += 1
+            self.refused_by[verdict.code or Code.INTERNAL] += 1
         return [self._reply(now, message.id, verdict)]
 
     def _acknowledged(self, now: Now, message_id: str, ack: Ack) -> list[Effect]:

@@ -44,7 +44,7 @@ from scowl_edge.model.view import (
     TreeView,
 )
 from scowl_edge.web import Check, Listener, create_app, listen
-from scowl_edge.web.published import History, StoreFigures
+from scowl_edge.web.published import FlexTroubles, History, StoreFigures
 from tests.integration.web.contract import must_conform
 
 NOON_UTC_MS = 1_772_366_400_250
@@ -87,6 +87,9 @@ class Guests:
     turned_away: int = 4
 
 
+TROUBLES = FlexTroubles(refused={"RATE": 8}, happened={"slowed": 2}, skew_s=1.5)
+
+
 @dataclass
 class State:
     """A published state that a test sets as it likes."""
@@ -127,6 +130,7 @@ class State:
     durable: asyncio.Event = field(default_factory=asyncio.Event)
     appliances: dict[str, FlexApplianceView] = field(default_factory=dict)
     flex_unsent: int = 5
+    flex_troubles: FlexTroubles | None = TROUBLES
     asked: int = 0
     """How often somebody waited for what is durable."""
 

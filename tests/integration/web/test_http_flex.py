@@ -197,6 +197,9 @@ async def test_series_are_sums(site: Site) -> None:
         'scowl_flex_overrides{scope="GRID"} 1',
         "scowl_flex_reports_waiting 4",
         "scowl_flex_unsent_total 5",
+        'scowl_flex_link_refused_total{code="RATE"} 8',
+        'scowl_flex_link_events_total{what="slowed"} 2',
+        "scowl_flex_clock_skew_seconds 1.5",
     } <= lines
     assert not any("washer-1" in line for line in lines), "an appliance has no series"
     flexible(site.state, delivered_w=None, plan=None, goal=None)
