@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType, web
+from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMsgType, web
 
 from scowl_edge.drivers.flex.envelope import FRAME_MAX_BYTES, frame
 from scowl_edge.drivers.flex.link import Link
@@ -132,12 +132,16 @@ async def serve(link: Link, socket: Socket, channel: SocketChannel) -> str:
                 elif pause_s:
                     await asyncio.sleep(pause_s)
             elif message.type is WSMsgType.BINARY:
+                link.session.unreadable()
                 channel.end(WSCloseCode.UNSUPPORTED_DATA, "frames are text")
             elif message.type is WSMsgType.CLOSE:
                 told = f"the peer closed with code {message.data}: {message.extra or 'no reason given'}"
                 break
             elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 told = _why(socket)
+                if isinstance(socket.exception(), WebSocketError):
+                    # Far too long, or no text: refused before a frame came of it.
+                    link.session.unreadable()
                 break
     finally:
         cause = channel.cause or told or "this side stopped"

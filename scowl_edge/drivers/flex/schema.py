@@ -153,6 +153,8 @@ def openapi() -> dict[str, Any]:
         "description": "Messages with higher numbers, the oldest first; none, when none came while it waited.",
         "content": {"application/json": {"schema": {"type": "array", "items": message}}},
     }
+    later = {"description": "Read, not stored within ten seconds (its `ack` comes with the GET), or its number is old."}
+    silent = {"description": "Taken; a heartbeat or an `ack` has no answer."}
     too_long = {"description": f"Refused: longer than {FRAME_MAX_BYTES} bytes.", "content": problem}
     return {
         "openapi": "3.1.0",
@@ -166,7 +168,7 @@ def openapi() -> dict[str, Any]:
                         "required": True,
                         "content": {"application/json": {"schema": message, "examples": examples}},
                     },
-                    "responses": {"200": received, **answers, "413": too_long},
+                    "responses": {"200": received, "202": later, "204": silent, **answers, "413": too_long},
                 },
                 "get": {
                     "operationId": "receiveMessages",

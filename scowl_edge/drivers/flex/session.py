@@ -198,6 +198,11 @@ class Session:
         self._intake.spend(size, now, messages=BAD_FRAME_COST)
         return [self._reply(now, refused.message_id or "", refused.ack())]
 
+    def unreadable(self) -> None:
+        """Something that is no frame of the protocol ended the connection."""
+        self.refused_total += 1
+        self.refused_by[Code.SCHEMA] += 1
+
     def pause_ms(self, now: Now) -> int:
         """How long to leave the peer's next frame unread: it has used up what it may send."""
         pause_ms = min(self._intake.lack_ms(now), 1_000)

@@ -52,6 +52,13 @@ ESA = "esa-0001"
 FAILSAFE_W = 1_500
 EPOCH_MS = 1_700_000_000_000
 OPEN = {s for s in SelectionState if not s.terminal}
+ORDER = {
+    SelectionState.PENDING: 0,
+    SelectionState.ACCEPTED: 1,
+    SelectionState.SCHEDULED: 2,
+    SelectionState.ACTIVE: 3,
+    SelectionState.INTERRUPTED: 3,
+}
 BLIND = (LimitState.INIT, LimitState.FAILSAFE, LimitState.AUTONOMOUS)
 Node = TypeVar("Node", Appliance, Mirror)
 
@@ -147,7 +154,8 @@ class World:
         self.revs = 0
         self.limits = 0
         self.seen: dict[str, Seen] = {}
-        self.provider_ends: dict[str, SelectionState] = {}
+        self.stands: dict[tuple[str, str], SelectionState] = {}
+        """(who, selection) -> how its copy stood last."""
         self.heard_ms: int | None = None
         """Last heartbeat that reached the appliance, if it did not start since."""
         self.held: dict[LimitClass, tuple[Limit, int]] = {}
@@ -416,13 +424,25 @@ class World:
     def provider_does(self, send: tuple[Body, ...]) -> None:
         self.provider = stored(Mirror, self.provider)
         self.send_down(send, wide=True)
+        self._goes_on("provider", self.provider)
         for copy in self.provider.copies:
-            if not copy.open:
-                assert self.provider_ends.setdefault(copy.select_id, copy.seen_as) is copy.seen_as, (
-                    f"{copy.select_id} left {self.provider_ends[copy.select_id]} for {copy.seen_as} at the provider"
-                )
             if copy.given_up or copy.state is SelectionState.PENDING:
                 assert copy.standing is Standing.NOTHING
+
+    def cem_did(self) -> None:
+        self.cem = stored(Mirror, self.cem)
+        self._goes_on("energy manager", self.cem)
+
+    def _goes_on(self, name: str, mirror: Mirror) -> None:
+        """A copy's end is for ever, and it never goes back to what was before."""
+        for copy in mirror.copies:
+            was = self.stands.get((name, copy.select_id), SelectionState.PENDING)
+            if was.terminal:
+                assert copy.seen_as is was, f"{copy.select_id} left {was} for {copy.seen_as} at the {name}"
+            assert copy.seen_as.terminal or ORDER[copy.seen_as] >= ORDER[was], (
+                f"{copy.select_id} went back from {was} to {copy.seen_as} at the {name}"
+            )
+            self.stands[name, copy.select_id] = copy.seen_as
 
     def _to_appliance(self, body: Body, crash: str) -> None:
         if crash == "before":
@@ -475,7 +495,7 @@ class World:
             send = self.cem.initialise(body).send
         else:
             send = (body,)
-        self.cem = stored(Mirror, self.cem)
+        self.cem_did()
         if crash == "after":
             self.restart("cem")
         else:
@@ -494,7 +514,7 @@ class World:
             else:
                 self.provider_does(turned.send)
             return
-        self.cem = stored(Mirror, self.cem)
+        self.cem_did()
         if crash == "after":
             self.restart("cem")
         else:
