@@ -250,6 +250,8 @@ class World:
             )  # fmt: skip
             fallback = Fallback(failsafe_p_upper_w=8_000, failsafe_p_lower_w=-8_000)
             self.esas[node] = Esa(Appliance.first(register, fallback, self.now, seed=5, tolerance=Tolerance()))
+        self.restarted: tuple[str, ...] = ()
+        """Nodes that died last."""
         self.hubs: list[Hub] = []
         for text in texts:
             self.hubs.append(Hub(self, text, MemoryJournal()))
@@ -408,14 +410,15 @@ class World:
 
     # Crashes.
 
-    def crashed(self, hub: Hub, keep_volatile: int) -> World:
+    def crashed(self, hub: Hub, keep_volatile: int, down_ms: int = 4_000) -> World:
         """The same world, but that this core died: its journal as a disk has it, and its links are down."""
         after = copy.deepcopy(self, {id(s): s for s in map(site_of, (ONE, HOUSE, GRID))} | {id(self.on_boundary): None})
         after.on_boundary = None
         index = self.hubs.index(hub)
         own = (CEM,) if len(self.hubs) > 1 and index == 0 else (DSRSP,) if len(self.hubs) > 1 else (CEM, DSRSP)
         after.wire = deque(m for m in after.wire if m.src not in own and m.dst not in own)
-        after.now_ms += 4_000
+        after.now_ms += down_ms
+        after.restarted = own
         if CEM in own:
             for esa in after.esas.values():
                 # Told to nobody: the manager is not there; the resync says it.
