@@ -13,7 +13,7 @@ SCALE := $(VENV)/.scale
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak soak-short soak-virtual stories laws polls flex-day dashboards faults screenshots clean install uninstall
+.PHONY: help demo test lint bench soak soak-short soak-virtual flex-courses stories laws polls flex-day dashboards faults screenshots clean install uninstall
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -73,6 +73,10 @@ soak-short: $(TOOLS) ## The same in a minute
 # Finished seeds stay in var/soak-virtual: Ctrl-C stops it, the same command goes on.
 soak-virtual: $(TOOLS) ## Ten simulated years over a thousand seeds; writes docs/reliability.md; takes hours
 	@exec $(BIN)/python -m simulators.world.soak --years 10 --seeds 1000 --state var/soak-virtual --report docs/reliability.md $(ARGS)
+
+# The same courses as eight seeds of `make test`.
+flex-courses: $(TOOLS) ## Courses of selections and limits on bad links from 1,000 seeds; writes its section of docs/reliability.md
+	@PYTHONPATH=. exec $(BIN)/python tests/unit/dsr/flex_courses.py --seeds 1000 --report docs/reliability.md $(ARGS)
 
 # The long forms of what `make test` runs, on the same code.
 stories: $(TOOLS) ## Run the stories in real time with many more kills; takes hours

@@ -1,6 +1,6 @@
-"""Plays courses of a provider, an energy manager and an appliance from seeds: `python flex_courses.py --seeds 1000`.
+"""Plays courses of a provider, an energy manager and an appliance from seeds: `make flex-courses`.
 
-A seed that breaks a law is printed; `--first SEED --seeds 1` plays it again.
+A seed that breaks a law is printed with the command that plays it again, exactly.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from flex_world import World
@@ -122,26 +124,97 @@ def play(seed: int, steps: int = 120) -> World:
     return world
 
 
+def again(seed: int, steps: int) -> str:
+    """The command that plays a course again."""
+    return f"python tests/unit/dsr/flex_courses.py --first {seed} --seeds 1 --steps {steps}"
+
+
+def checked(seed: int, steps: int = 120) -> World:
+    """As `play`; a failure names the command that repeats it."""
+    try:
+        return play(seed, steps)
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}: {error}; play it again with: {again(seed, steps)}") from error
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--steps", type=int, default=120, help="things that happen in one course")
+    parser.add_argument("--report", type=Path, help="write the section of figures into this page")
     options = parser.parse_args()
-    ends: Counter[str] = Counter()
-    limits: Counter[str] = Counter()
+    tally = Tally()
     for seed in range(options.first, options.first + options.seeds):
         try:
             world = play(seed, options.steps)
-        except BaseException:
-            print(f"seed {seed} fails; again: --first {seed} --seeds 1 --steps {options.steps}", file=sys.stderr)
-            raise
+        except BaseException as error:
+            tally.failed.append(seed)
+            print(
+                f"seed {seed} breaks a law: {error}\nagain: {again(seed, options.steps)}", file=sys.stderr, flush=True
+            )
+            if not isinstance(error, Exception):
+                raise
+            continue
+        tally.add(world)
+        if tally.seeds % 100 == 0:
+            print(f"{tally.seeds} of {options.seeds} seeds", flush=True)
+    print("ends of selections:", ", ".join(f"{n} {k}" for k, n in tally.ends.most_common()))
+    print("entries of the limit controller:", ", ".join(f"{n} {k}" for k, n in tally.limits.most_common()))
+    print(f"{len(tally.failed)} of {options.seeds} seeds broke a law")
+    if options.report is not None and not tally.failed:
+        text = options.report.read_text()
+        options.report.write_text(text.partition(SECTION)[0].rstrip() + "\n\n" + tally.section(options.steps))
+    return 1 if tally.failed else 0
+
+
+SECTION = "## Selections and limits"
+"""Heading of the last section of the page."""
+
+
+@dataclass
+class Tally:
+    """What happened in all courses."""
+
+    seeds: int = 0
+    checks: int = 0
+    virtual_ms: int = 0
+    failed: list[int] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    limits: Counter[str] = field(default_factory=Counter)
+
+    def add(self, world: World) -> None:
+        self.seeds += 1
+        self.checks += world.steps
+        self.virtual_ms += world.mono_ms
         for selection in world.appliance.selections.kept:
-            ends["/".join([selection.state, *([selection.code] if selection.code else [])])] += 1
-        limits.update(world.appliance.limiting.entries)
-    print("ends of selections:", ", ".join(f"{n} {k}" for k, n in ends.most_common()))
-    print("entries of the limit controller:", ", ".join(f"{n} {k}" for k, n in limits.most_common()))
-    return 0
+            self.ends["/".join([selection.state, *([selection.code] if selection.code else [])])] += 1
+        self.limits.update(world.appliance.limiting.entries)
+
+    def section(self, steps: int) -> str:
+        """For the page."""
+        ends = "".join(f"| {name} | {n:,} |\n" for name, n in self.ends.most_common())
+        limits = "".join(f"| {name} | {n:,} |\n" for name, n in self.limits.most_common())
+        return f"""{SECTION}
+
+Written by `make flex-courses`: a provider, an energy manager and an appliance, each with the state that it would
+read back from a disk, on links that lose, repeat, reorder and break; nodes die before and after a message is stored,
+clocks step, users override. The laws are those of the table in `tests/unit/dsr/test_flex_courses.py`, looked at after every
+call. A seed that breaks one is printed with the command that plays it again.
+
+| Run | |
+|---|---|
+| Seeds, of {steps} events each | {self.seeds:,} |
+| Virtual time | {self.virtual_ms / 3_600_000:,.0f} h |
+| Looks at the laws | {self.checks:,} |
+| Seeds that broke one | {len(self.failed)} |
+
+| How selections ended | Times |
+|---|---|
+{ends}
+| Entries into states of the limit controller | Times |
+|---|---|
+{limits}"""
 
 
 if __name__ == "__main__":

@@ -1,15 +1,41 @@
-"""The invariants of selections and limits, whatever is lost, repeated, reordered, cut, killed or set wrong."""
+"""The invariants of selections and limits, whatever is lost, repeated, reordered, cut, killed or set wrong.
+
+Hypothesis draws courses (`TestLinks`), and so do seeds (`flex_courses.py`), which print how to play one again. A name
+with `World.` is looked at in both, after every call.
+
+| What has to hold | Looked at in |
+|---|---|
+| one active selection for an appliance and span | `World.check` |
+| an end stays as it is: at the appliance, at the manager, at the provider | `World._note`, `_goes_on` |
+| a copy never goes back to what was before | `World._goes_on` |
+| the same select again: the same answer, nothing changes | `World._to_appliance`; `test_selections` |
+| a stale revision starts nothing | `World._note`; granted is only what has the present one |
+| a cancellation that meets the end: one end, the same for all | `World._note`, `_compare`; `test_selections` |
+| after a resync the copies are equal, at the manager and at the provider | `World._compare`, in each `settle` and `finish` |
+| what was given up is not counted on, and does not go on | `World.provider_does`, `_compare` |
+| nobody waits for ever: all ends | `World.finish` |
+| 120 s of silence: no more than the fail-safe value | `World._check_bounds` |
+| a limit counts only after a proof of life, and then always | `World._limit_arrives` |
+| a limit that was taken holds until its time is over | `World._check_bounds` |
+| killed again and again, a dead provider: never above the fail-safe value | `_check_bounds`; the last tests here |
+| who opted out has nothing selected | `World.check` |
+| a start is never early, nor later than 30 s | `World._note` |
+| a crash at any boundary changes no end | `test_flex_crashes`; of whole cores `../control/test_flex_boundaries` |
+"""
 
 from __future__ import annotations
 
+import sys
+from random import Random
+
 import pytest
-from flex_courses import play
+from flex_courses import again, checked, main, play
 from flex_world import FAILSAFE_W, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from scowl_edge.model.exchange import CancelAt
+from scowl_edge.model.exchange import CancelAt, Heartbeat
 from scowl_edge.model.flexibility import LimitClass, OnLinkLoss, OverrideScope, SelectionState
 
 SIDES = st.booleans()
@@ -170,8 +196,25 @@ TestLinks = Links.TestCase
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_course_from_a_seed_keeps_the_laws(seed: int) -> None:
-    world = play(seed)
+    world = checked(seed)
     assert world.seen, "nothing was ever selected"
+
+
+def test_a_seed_that_fails_says_how_to_play_it_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("scowl_edge.dsr.limiting.PROOF_MS", 10_000_000)
+    for seed in range(40):
+        try:
+            checked(seed)
+        except AssertionError as error:
+            assert again(seed, 120) in str(error)
+            break
+    else:
+        raise AssertionError("a proof of life may be hours old, and nobody notices")
+    monkeypatch.setattr(sys, "argv", again(seed, 120).split()[1:])
+    assert main() == 1
+    assert f"seed {seed} breaks a law" in capsys.readouterr().err
 
 
 def test_the_same_seed_is_the_same_course() -> None:
@@ -212,4 +255,29 @@ def test_killed_again_and_again_with_a_dead_provider_it_never_exceeds_the_failsa
             assert world.appliance.course(world.time).p_upper_w == FAILSAFE_W
             world.wait(part_ms)
         world.restart("appliance", 300, known=known)
+        assert world.appliance.course(world.time).p_upper_w == FAILSAFE_W
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_every_100_s_on_bad_links_with_a_provider_that_dies(seed: int) -> None:
+    """Messages of a provider that lived come late, twice and in any order; none of them counts as a sign of life."""
+    random = Random(seed)
+    world = World()
+    world.drain()
+    world.beat()
+    world.limit(6_000, active=True, klass=LimitClass.CONTRACT)
+    world.drain()
+    for _ in range(4):
+        world.beat()
+        world.limit(6_000, active=True, klass=LimitClass.CONTRACT)
+        world.ask(random.randrange(2), 0, random.randrange(80), response=True)
+    # From here on the provider says nothing more; its last heartbeats are lost, all else may arrive at any time.
+    for bag in (world.wide.down, world.near.down):
+        bag[:] = [body for body in bag if not isinstance(body, Heartbeat)]
+    for _ in range(40):
+        for _ in range(4):
+            world.wait(25_000)
+            for _ in range(random.randrange(4)):
+                world.deliver(random.random() < 0.5, True, random.randrange(9), keep=random.random() < 0.7)
+        world.restart("appliance", random.randrange(2_000), known=random.random() < 0.7)
         assert world.appliance.course(world.time).p_upper_w == FAILSAFE_W
