@@ -28,6 +28,8 @@ from simulators.world.course import LONG, MANY_EVERY, MANY_REGIONS, Course, Cour
 from simulators.world.soak_report import page, totals
 
 YEAR_MINUTES = 365 * 24 * 60
+NEXT = "## Selections and limits"
+"""Heading of what others write behind the page; it stays."""
 
 
 def settings_of(seed: int, minutes: int) -> CourseSettings:
@@ -139,7 +141,8 @@ def main() -> int:
     if len(done) < given.seeds:
         return 3
     if given.report is not None:
-        given.report.write_text(page(sums))
+        kept = given.report.read_text().partition(NEXT) if given.report.exists() else ("", "", "")
+        given.report.write_text(page(sums) + "".join(("\n", *kept[1:]) if kept[1] else ()))
     return 1 if sums.violations else 0
 
 

@@ -58,7 +58,7 @@ def page(sums: Totals) -> str:
         "# Reliability",
         "",
         "What was run to find faults before you do, and what came out. All figures on this page are written by",
-        "`make soak-virtual`; none is typed in.",
+        "`make soak-virtual`, those of the last section by `make flex-courses`; none is typed in.",
         "",
         "The program plays regions of 1,000 consumers and 20 plants in virtual time. Everything that decides is the",
         "real thing: the core, its messages and records, the journal, the way back after a crash. Around it",
