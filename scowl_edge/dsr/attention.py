@@ -50,6 +50,12 @@ class Attention:
         """Something came of it, or for it."""
         self.touched[esa_id] = True
 
+    def gone(self, esa_id: str) -> None:
+        """It belongs to the site no more; what it had is shared out anew."""
+        for known in (self.touched, self.driven, self.due_mono_ms):
+            known.pop(esa_id, None)
+        self.moved = True
+
     def take(self) -> list[str]:
         """Those who are to be looked at, in order; nobody is any more."""
         taken = sorted(self.touched | self.driven)

@@ -131,6 +131,7 @@ class Cem:
         send = self._to(member, leaves, now)
         send += self._upward(member, leaves, now)
         del self.members[esa_id]
+        self.attention.gone(esa_id)
         return send
 
     def authenticated(self, esa_id: str, good: bool, now: Now) -> list[Message]:
