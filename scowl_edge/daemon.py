@@ -137,6 +137,8 @@ class Daemon:
         self._worker: Worker | None = None
         if assembly.flex is not None and assembly.site.flex is not None:
             self._talk(assembly.flex, assembly.site.flex, past)
+        if assembly.site.flex is not None and assembly.site.flex.provider is not None:
+            self._plan()
         self.telemetry: TelemetryStore | None = None
         self._recorder: Recorder | None = None
         if assembly.telemetry.enabled:
@@ -325,9 +327,8 @@ class Daemon:
         return answered_within(assembly.journal.path, utc_ms, MOST_REMEMBERED)
 
     def _talk(self, settings: FlexSettings, part: FlexPart, past: Past) -> None:
-        """Links of flexibility, and for a provider the worker that plans."""
+        """Links of flexibility."""
         # Only then: messages of the wire take time and memory to load.
-        from scowl_edge.dsr import work
         from scowl_edge.flexing import FlexLinks
 
         turn = self.loop.turn
@@ -335,9 +336,13 @@ class Daemon:
         self.flex.remember(past.answered, past.floor_ms, turn.acknowledged)
         turn.answers, turn.acknowledged = self.flex.answers, []
         self.loop.speak = self.flex.speak
-        if part.provider is not None:
-            self._worker = Worker(work.plan, self.inbox.event, self.clock, rate=self.rate, warm=work.warm)
-            self.loop.work = self._ask
+
+    def _plan(self) -> None:
+        """The worker that plans for a provider."""
+        from scowl_edge.dsr import work
+
+        self._worker = Worker(work.plan, self.inbox.event, self.clock, rate=self.rate, warm=work.warm)
+        self.loop.work = self._ask
 
     def _ask(self, ask: Ask) -> None:
         """Hands work to the worker, with what the core has for it at this moment."""
@@ -369,11 +374,7 @@ class Daemon:
             others.append(Supervised("telemetry", self._recorder.run))
         if self.flex is not None:
             others.append(Supervised("links of flexibility", self.flex.run))
-        if (
-            self._worker is not None
-            and self.assembly.site.flex is not None
-            and self.assembly.site.flex.provider is not None
-        ):
+        if self._worker is not None:
             others.append(Supervised("worker", self._worker.run))
         self.well.watch(links, others)
         running = [asyncio.create_task(t.run(), name=t.name) for t in (*links.values(), *others)]

@@ -50,9 +50,12 @@ def aim(provider: Provider, offers: OfferCalls, relief_w: int, now: Now) -> Step
         sizes = sorted({r.p_max_w for r in free if r is not None})
         relief_w = max(relief_w, *sizes[: search.fruitless])
     length_ms = max(RELIEF_MS, 2 * provider.terms.slot_ms)
-    # A change of what was intended: what changes it already is not the relief that lacks now.
+    # A change of what was intended: what changes it already is not the relief that lacks now. And what a broken meter
+    # tells may be more than all appliances together could ever give.
     changed_w = offers.standing_w(now.mono_ms) + _changed_w(provider, wall_ms)
-    curve = flat(wall_ms, length_ms, -(changed_w + relief_w))
+    registers = [m.register for m in provider.mirrors.values() if m.register is not None]
+    most_w = sum(max(0, r.p_max_w) - min(0, r.p_min_w) for r in registers)
+    curve = flat(wall_ms, length_ms, -min(most_w, changed_w + relief_w))
     return provider.aim(curve, now, relative=True, mode=Mode.RESPONSE, event_ref=REGION)
 
 

@@ -18,6 +18,7 @@ from scowl_edge.dsr.proposing import propose
 from scowl_edge.dsr.provider import Provider
 from scowl_edge.model.command import OutcomeKind, Verb
 from scowl_edge.model.effect import Ask, Effect, Inputs, Plan, Write
+from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import Answer, Booted, Event, FlexSelect, LinkChanged, Outcome
 from scowl_edge.model.flexibility import Element, Mode, Offer, Profile, ProfileKind, SelectionState
 from scowl_edge.model.signal import Quality
@@ -144,6 +145,8 @@ class House:
     values: dict[tuple[str, str], int] = field(default_factory=dict)
     bad: set[tuple[str, str]] = field(default_factory=set)
     """Signals of which nothing is heard."""
+    claimed_w: dict[str, int] = field(default_factory=dict)
+    """What meters of devices show instead of what flows."""
     stuck: set[str] = field(default_factory=set)
     """Devices that do not do what they are told."""
     events: list[Event] = field(default_factory=list)
@@ -263,8 +266,10 @@ class House:
         powers = self._powers()
         for s in site.signals:
             device = site.devices[s.device].name
-            key = (device, {"job": "job"}.get(s.name, s.name))
-            value = powers.get(device, 0) if s.name == "power" else self.values.get(key, 0)
+            key = (device, s.name)
+            value = self.values.get(key, 0)
+            if s.name == "power":
+                value = self.claimed_w.get(device, powers.get(device, 0))
             shown.append(sum(powers.values()) + self.other_w if device == "meter" else value)
             quality.append(Quality.BAD if key in self.bad else Quality.GOOD)
         tick = Tick(
@@ -294,8 +299,12 @@ class House:
                 self.events.append(Outcome(command=effect.command.id, kind=kind, at_ms=self.now_ms))
             elif isinstance(effect, Ask):
                 job = self.core.work(effect)
-                proposal = propose(job) if job is not None else None  # type: ignore[arg-type]
-                self.events.append(Answer(job=effect.job, revision=effect.revision, proposal=proposal, failure=""))
+                try:
+                    proposal, failure = propose(job), ""  # type: ignore[arg-type]
+                except ScowlError as error:
+                    proposal, failure = None, str(error)
+                answer = Answer(job=effect.job, revision=effect.revision, proposal=proposal, failure=failure)
+                self.events.append(answer)
 
     def restart(self, *, snapshot: bool = True, gap_ms: int = 4_000) -> None:
         """The daemon is killed and comes back with what it had."""
