@@ -371,7 +371,8 @@ class FlexDevices:
             decided(memory, tick, "flex", part.device, goal_w - seen.net_w(part.device), why)
             memory.reasons[part.device] = why
         counted = driven.select_id in memory.book.offers.calls
-        if goal_w is not None and not counted and not isinstance(part.physics, ThermalPart):
+        ours = not counted and not self._is_out(part, memory)
+        if goal_w is not None and ours and not isinstance(part.physics, ThermalPart):
             self._promise(part, memory, seen, goal_w, tick.mono_ms)
 
     def _steered(self, part: DevicePart, memory: Memory) -> bool:
