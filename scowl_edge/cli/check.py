@@ -60,6 +60,10 @@ def summary(assembly: Assembly, file: Path) -> str:
         (len(site.actuators), "actuator"),
     )
     held = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    manager = site.flex.manager if site.flex is not None else None
+    if manager is not None and manager.devices:
+        listed = (f"{site.devices[part.device].name} as {part.kind.value}" for part in manager.devices)
+        held += f", in flexibility {', '.join(listed)}"
     for population in site.populations:
         held += f", population {population.name} of {population.consumers:,} on {population.trees} trees"
     return f"{file}: ok: site {site.name}, {held}; region mode {site.policy.mode.value}"

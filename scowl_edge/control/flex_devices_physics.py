@@ -113,7 +113,10 @@ def watch(
     """
     match part.physics:
         case ChargerPart() as p:
-            if _turned(watched, seen, p.present, wall_ms):
+            came = _turned(watched, seen, p.present, wall_ms)
+            # Where nobody tells who is there, the vehicle was away when it meant to be.
+            away = p.present == NONE and next_ms(p.leave_ms, wall_ms - dur_ms) <= wall_ms
+            if came or away:
                 watched.level_j = p.capacity_wh * WH_J * p.arrival_ppm // WHOLE_PPM
             if watched.present and power_w is not None:
                 level_j = after(watched.level_j, power_w, dur_ms, p.efficiency_ppm)

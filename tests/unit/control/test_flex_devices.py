@@ -89,6 +89,18 @@ def test_a_vehicle_that_does_not_tell_its_level_is_reckoned() -> None:
     assert not house.flexible.talks.devices["house.car"].watched.present
 
 
+def test_a_charger_that_tells_nothing_expects_another_vehicle_every_day() -> None:
+    text = config("car").replace('      soc: {address: 5, type: uint16, unit: "%", scale: 0.01}\n', "")
+    text = text.replace("      present: {address: 4, type: uint16}\n", "")
+    house = House(("car",), text=text, now_ms=5 * HOUR, step_ms=60_000)
+    house.run(HOUR)
+    watched = house.flexible.talks.devices["house.car"].watched
+    before = watched.level_j
+    assert watched.present and before > 3_600 * 20_000
+    house.run(35 * MINUTE)
+    assert watched.level_j < before, "at half past six one left, and another one came with 20 %"
+
+
 def test_the_sun_is_curtailed_as_selected_and_let_go_after() -> None:
     house = settled("sun")
     offer = house.offer("sun")
