@@ -9,7 +9,7 @@ import pytest
 
 from scowl_edge.drivers.flex import Envelope, Refused, frame, parse
 from scowl_edge.drivers.flex.session import Close, Deliver, Effect, LinkState, Transmit
-from scowl_edge.drivers.flex.session_intake import Rate
+from scowl_edge.drivers.flex.session_intake import Intake, Rate
 from scowl_edge.drivers.flex.session_outbox import MANY
 from scowl_edge.drivers.flex.session_timing import DAY_MS, Now, Timers, back_off_ms
 from scowl_edge.model.exchange import Ack, AckStatus, Body, Cancel, Code, Hello, Message, NodeRole
@@ -303,3 +303,16 @@ def test_a_permanent_refusal_closes() -> None:
     effects = put(pair.a, pair.now, ack, 2)
     assert isinstance(effects[0], Close) and effects[0].permanent
     assert frame(ack, 2)
+
+
+def test_who_speaks_for_many_may_say_more_and_is_remembered_longer() -> None:
+    plain = Intake(Timers(), Rate(per_s=10, burst=20))
+    many = Intake(Timers(), Rate(per_s=10, burst=20))
+    many.carries(100)
+    now = Now(0, 0, True)
+    taken = {intake: next(n for n in range(10_000) if intake.spend(100, now)) for intake in (plain, many)}
+    assert taken == {plain: 20, many: 320}
+    assert many.lack_ms(now) * 10 < plain.lack_ms(now)
+    assert many.seen.most >= plain.seen.most
+    many.carries(5_000)
+    assert many.seen.most == 40_000 and many.seen.most_bytes > plain.seen.most_bytes

@@ -76,6 +76,16 @@ happenings = st.builds(
 )
 
 
+def _at_once(what: str, esa: str = NAMES[0], power_w: int | None = 7_000) -> Happens:
+    return Happens(0, what, esa, power_w, None, LimitClass.CONTRACT, LimitState.UNLIMITED)
+
+
+BEGINNING = (
+    *(_at_once(what, esa) for esa in NAMES for what in ("register", "authenticated")),
+    *(_at_once("link"), _at_once("alive"), _at_once("site", power_w=None)),
+)
+
+
 class House:
     """A manager, and what it is told."""
 
@@ -165,7 +175,7 @@ class House:
 def test_who_is_not_looked_at_has_nothing_to_be_told(story: list[Happens]) -> None:
     few, everybody = House(looks_at_all=False), House(looks_at_all=True)
     now_ms = 0
-    for one in story:
+    for one in [*BEGINNING, *story]:
         now_ms += one.after_ms
         now = Now(mono_ms=now_ms, utc_ms=UTC_MS + now_ms, utc_ok=True)
         assert few.happens(one, now) == everybody.happens(one, now)
