@@ -28,7 +28,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import Protocol, TextIO, cast
 
 import structlog
 import uvloop
@@ -40,6 +40,7 @@ from scowl_edge.daemon import Daemon
 from scowl_edge.drivers.flex.link import Link
 from scowl_edge.drivers.flex.listener import FlexListener
 from scowl_edge.issuing import Issuer
+from scowl_edge.lasting import set_aside_lasting
 from scowl_edge.metrics import Metrics
 from scowl_edge.model.exchange import Body, NodeRole
 
@@ -144,12 +145,15 @@ class WholeDaemon:
         self._daemon = Daemon(assemble(text, "bench.yaml"))
         self._steps = _Steps(self._daemon)
         self._running: asyncio.Task[None] | None = None
+        self._lasting: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
         """Runs."""
         running, flex = asyncio.create_task(self._daemon.run(self._steps)), self._daemon.flex
         assert flex is not None
         self._running = running
+        # As the command `run` has it.
+        self._lasting = asyncio.create_task(set_aside_lasting(lambda: bool(flex.url)))
         await until(lambda: bool(flex.url) or running.done(), 30)
         return flex.url
 
@@ -248,15 +252,14 @@ async def measure(of: Measured, folder: Path, links: int, rate: int, seconds: fl
     before_mb, pid, found = resident_mb(os.getpid()), os.getpid(), Figures()
     url = await of.start()
     meter = Meter(of)
-    esas = await Child.of("appliances", url, folder, links)
-    found |= await esas.says()
     provider = await Child.of("selecting", url, folder, links)
     await provider.says()
+    esas = await Child.of("appliances", url, folder, links)
+    found |= await esas.says()
     found |= {"registered": (await provider.does("registered"))["registered"]}
     found |= await meter.read("connect", links)
     gc.collect()
     found["kb_a_link"] = (resident_mb(pid) - before_mb) * 1_024 / links
-    gc.freeze()
     meter.reset()
     await asyncio.sleep(min(5.0, seconds))
     found |= await meter.read("idle")
@@ -311,7 +314,7 @@ def main() -> None:
     options = parser.parse_args()
     many_files()
     # Standard output is for figures.
-    log = sys.stderr if options.log else cast("IO[str]", _Nowhere())
+    log = sys.stderr if options.log else cast(TextIO, _Nowhere())
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(log))
     if options.role in ("appliances", "selecting"):
         on_core(1)

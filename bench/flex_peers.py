@@ -247,7 +247,8 @@ def _say(told: dict[str, float]) -> None:
 
 
 async def _orders() -> list[str]:
-    return (await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)).split()
+    line: str = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    return line.split()
 
 
 def _enough(up: set[str], least: int) -> bool:

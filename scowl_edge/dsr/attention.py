@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from scowl_edge.model.flexibility import LimitState
 
-SHARED_PER_MS = 5
+SHARED_PER_MS = 2
 """A site's bound is shared out anew no more often than the appliances, at so many a millisecond, need to be told."""
 
 

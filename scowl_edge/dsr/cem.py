@@ -53,6 +53,7 @@ LIMIT_AGAIN_MS = 10_000
 """An appliance that did not take a limit is told it again after so long, or when it hears that somebody lives."""
 MOST_UNSENT = 3_000
 """Reports that wait for a provider; beyond that the oldest go, and their slots stay holes in the books."""
+UNBOUNDED: dict[LimitClass, tuple[int | None, int | None]] = dict.fromkeys(LimitClass, (None, None))
 
 
 class CemError(ScowlError):
@@ -491,9 +492,7 @@ class Cem:
 
     def _limits_of(self, member: Member, bounds: SiteBounds, now: Now) -> list[Message]:
         send: list[Message] = []
-        share: dict[LimitClass, tuple[int | None, int | None]] | None = dict.fromkeys(LimitClass, (None, None))
-        if bounds.any:
-            share = member.share
+        share = member.share if bounds.any else UNBOUNDED
         if member.reachable and share is not None:
             if member.limits_again_mono_ms is not None and now.mono_ms >= member.limits_again_mono_ms:
                 member.limits_again_mono_ms = None
