@@ -153,8 +153,10 @@ def weigh(instance: Instance, chosen: Chosen, setpoints_w: Mapping[int, Sequence
 
 def _exceeded(instance: Instance, chosen: Chosen, who: int, more: I64) -> tuple[str, ...]:
     board = instance.board
+    found, node = list[str](), int(board.rating[who])
+    if node < 0:
+        return ()
     below = course_of(board, chosen.span, chosen.at).below - more
-    found, node = [], int(board.rating[who])
     while node >= 0:
         if (below[node] > board.most[node]).any() or (below[node] < board.least[node]).any():
             found.append(instance.ratings[node])
