@@ -20,12 +20,15 @@ import numpy as np
 
 from bench.machine import describe, spread
 from bench.selection_highs import highs
+from bench.selection_jobs import job, moved, one_anew, standing
 from bench.selection_sites import site
 from scowl_edge.compiled import COMPILED
 from scowl_edge.dsr.choice.board import Board, course_of, held
 from scowl_edge.dsr.choice.bound import approach, mixture_of, prices_of, proven
 from scowl_edge.dsr.choice.choose import Budget, Chosen, budget_for, choose, objective_of, replan
 from scowl_edge.dsr.choice.warm import warm
+from scowl_edge.dsr.planning import Job
+from scowl_edge.dsr.proposing import Planner
 
 T = TypeVar("T")
 STRONG_MOVES = 1_500_000
@@ -120,6 +123,36 @@ def changes(size: int, runs: int) -> list[str]:
     return lines
 
 
+def jobs(size: int, runs: int) -> list[str]:
+    """From a job to the picks, in a worker that has answered before, beside one that has just begun."""
+    first = job(size, 1, 200_000)
+    planner = Planner()
+    stands = standing(first, planner.propose(first))
+    turn = iter(range(1, 1 << 20))
+    cases: list[tuple[str, Callable[[], Job]]] = [
+        ("nothing has changed", lambda: stands),
+        ("the target moves 5 %", lambda: moved(stands, 19 if next(turn) % 2 else 21)),
+        ("one appliance has a new offer", lambda: one_anew(stands, next(turn))),
+    ]
+    lines = [f"| {size:,}: {name} | {_cpu(runs, planner, make)} |" for name, make in cases]
+    anew = [_cpu_of(lambda: Planner().propose(first)) for _ in range(max(2, runs // 3))]
+    return [*lines, f"| {size:,}: a worker that has just begun | {min(anew):.0f}; {spread(anew, 0)} |"]
+
+
+def _cpu(runs: int, planner: Planner, make: Callable[[], Job]) -> str:
+    times = []
+    for _ in range(runs):
+        what = make()
+        times.append(_cpu_of(lambda what=what: planner.propose(what)))  # type: ignore[misc]
+    return f"{min(times):.0f}; {spread(times, 0)}"
+
+
+def _cpu_of(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return (time.process_time() - begun) * 1e3
+
+
 def beside_highs(people: list[int], seeds: int, seconds: float, runs: int) -> list[str]:
     """Plans beside the best that HiGHS finds."""
     lines = []
@@ -161,6 +194,8 @@ def main(arguments: list[str] | None = None) -> None:
         "\n| change | re-plan, ms: least; median (range) | above the bound, before -> after | must |\n|---|---|---|---|"
     )
     print("\n".join(changes(1_000 if options.quick else 5_000, runs * 5)), flush=True)
+    print("\n| from a job to its picks | ms of CPU: least; median (range) |\n|---|---|")
+    print("\n".join(jobs(500 if options.quick else 5_000, runs)), flush=True)
     if options.highs:
         print(
             "\n| appliances | seed | ours | our objective / that of HiGHS | above the best bound |\n"

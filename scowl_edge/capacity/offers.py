@@ -343,6 +343,8 @@ def _most_w(calls: Iterable[Call], powers_w: Mapping[int, int], now_ms: int, by_
     """Most relief beyond the measured one at any time up to `by_ms`: what ends before takes from it."""
     edges: list[tuple[int, int]] = []
     for call in calls:
+        if not call.relief_w:
+            continue
         if call.state is CallState.PLEDGED:
             coming_w = -_coming_w(call, powers_w, now_ms, by_ms)
             edges += [(max(call.begins_at, now_ms), coming_w), (call.ends_at, -coming_w)]

@@ -48,7 +48,7 @@ def aim(provider: Provider, offers: OfferCalls, relief_w: int, now: Now) -> Step
         # Less than one appliance was wanted, and none was chosen: rather one too many than a shed, small ones first.
         free = (m.register for e, m in provider.mirrors.items() if e not in offers.appliances)
         sizes = sorted({r.p_max_w for r in free if r is not None})
-        relief_w = max(relief_w, *sizes[: search.fruitless])
+        relief_w = max([relief_w, *sizes[: search.fruitless]])
     length_ms = max(RELIEF_MS, 2 * provider.terms.slot_ms)
     # A change of what was intended: what changes it already is not the relief that lacks now. And what a broken meter
     # tells may be more than all appliances together could ever give.
@@ -148,6 +148,10 @@ def _follow_beside(provider: Provider, offers: OfferCalls, hanging: Hanging, now
             continue
         standing.add(select_id)
         call = offers.calls.get(select_id)
+        if call is not None and call.state is CallState.PLEDGED and now.mono_ms < call.begins_at:
+            # Until it begins it is worth what is drawn.
+            offers.ended(select_id)
+            call = None
         if call is None:
             call = _beside(provider, asked, copy, hanging, now)
             if call is None or not offers.ask(select_id, call):

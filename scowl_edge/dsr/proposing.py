@@ -8,7 +8,7 @@ Importing it loads the compiler, where there is one: import it in the worker tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scowl_edge.dsr.choice import (
@@ -28,6 +28,7 @@ from scowl_edge.dsr.choice import (
     overloads,
     picked,
     reason,
+    weigh,
 )
 from scowl_edge.dsr.choice.telling import Stretch
 from scowl_edge.dsr.planning import Job
@@ -74,8 +75,11 @@ class Planner:
             chosen = choose(instance.board, job.seed, budget, start)
             self._gap_ppm = chosen.gap_ppm
             self.cold += 1
-        stays = _as_it_stands(job, instance, chosen)
-        return _proposal(job, instance, chosen if stays is None else stays, stays is not None)
+        setpoints_w = fill(instance, chosen)
+        stays = _as_it_stands(job, instance, chosen, setpoints_w)
+        if stays is not None:
+            chosen, setpoints_w = stays
+        return _proposal(job, instance, chosen, setpoints_w)
 
     def _enough(self, chosen: Chosen) -> bool:
         gap = chosen.gap_ppm
@@ -95,37 +99,38 @@ def propose(job: Job) -> Proposal:
     return Planner().propose(job)
 
 
-def _as_it_stands(job: Job, instance: Instance, chosen: Chosen) -> Chosen | None:
-    """What was selected before, as a plan, if another one would hardly be better; it is not worth asking anybody."""
-    if all(c.present is None for c in job.candidates):
+def _as_it_stands(
+    job: Job, instance: Instance, chosen: Chosen, setpoints_w: Mapping[int, tuple[int, ...]]
+) -> tuple[Chosen, dict[int, tuple[int, ...]]] | None:
+    """What was selected before, as a plan, if the new one would hardly be better; it is not worth asking anybody."""
+    presents = [c.present for c in job.candidates]
+    if not any(presents):
         return None
     stands = improved(instance.board, (instance.present_span, instance.present_at), Budget(moves=0))
-    worth = stands.objective - chosen.objective
-    if stands.excess_w > chosen.excess_w or worth * WHOLE_PPM > stands.objective * WORTH_PPM:
+    idle = stands.span == instance.board.idle_span
+    before_w = {who: p.setpoints_w for who, p in enumerate(presents) if p and p.setpoints_w and not idle[who]}
+    (old_excess, old), (new_excess, new) = weigh(instance, stands, before_w), weigh(instance, chosen, setpoints_w)
+    if old_excess > new_excess or (old - new) * WHOLE_PPM > old * WORTH_PPM:
         return None
-    return replace(stands, bound=chosen.bound, prices=chosen.prices)
+    return replace(stands, bound=chosen.bound, prices=chosen.prices), before_w
 
 
-def _proposal(job: Job, instance: Instance, chosen: Chosen, stays: bool) -> Proposal:
-    setpoints_w = {} if stays else fill(instance, chosen)
-    known = {c.esa_id: c for c in job.candidates}
+def _proposal(job: Job, instance: Instance, chosen: Chosen, setpoints_w: Mapping[int, tuple[int, ...]]) -> Proposal:
+    revs = {c.esa_id: c.rev for c in job.candidates}
     picks: list[Pick] = []
     reasons: list[str] = []
     for who in range(len(instance.appliances)):
         found = picked(instance, chosen, who)
         if found.as_intended:
             continue
-        candidate = known[found.esa_id]
-        before = candidate.present
-        powers_w = before.setpoints_w if stays and before is not None else setpoints_w.get(who, ())
         picks.append(
             Pick(
                 esa_id=found.esa_id,
-                rev=candidate.rev,
+                rev=revs[found.esa_id],
                 offer_id=found.offer_id,
                 profile_id=found.profile_id,
                 start_ms=found.start_ms,
-                setpoints_w=powers_w,
+                setpoints_w=setpoints_w.get(who, ()),
             )
         )
         if len(reasons) < MOST_REASONS:

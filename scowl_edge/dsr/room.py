@@ -147,8 +147,8 @@ def caps(room: Room, below: Sequence[int], fixed_w: Sequence[Sequence[int]]) -> 
 def crowded(room: Room, before_w: Sequence[Sequence[int]], changes: Sequence[Change]) -> dict[str, str]:
     """Changes to leave out so that no place goes beyond its bounds, or farther beyond them than it is anyway.
 
-    Those that weigh most where it is too much go first. Nobody left in means nothing changes, so there is always an
-    answer.
+    Inner places come first, and those that weigh most where it is too much. Nobody left in means nothing changes, so
+    there is always an answer.
 
     Args:
         room: The bounds.
@@ -169,7 +169,7 @@ def crowded(room: Room, before_w: Sequence[Sequence[int]], changes: Sequence[Cha
     clean = False
     while not clean:
         clean = True
-        for place in below:
+        for place in sorted(below, reverse=True):
             bounds, row, was = room.places[place], after[place], before_w[place]
             for slot in range(len(row)):
                 over = row[slot] - max(bounds.upper_w, was[slot])

@@ -20,6 +20,7 @@ def test_the_lines_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     for lines, cells in (
         (selection.sizes([30, 300], seeds=1, runs=1), 7),
         (selection.changes(300, runs=2), 4),
+        (selection.jobs(60, runs=1), 2),
     ):
         assert lines and all(line.count("|") == cells + 1 for line in lines), lines
 

@@ -12,7 +12,7 @@ from scowl_edge.dsr.choice.choose import Budget, Chosen, budget_for, choose, imp
 from scowl_edge.dsr.choice.expand import Expander, Instance, expand, hold
 from scowl_edge.dsr.choice.limits import TooLarge
 from scowl_edge.dsr.choice.question import BadInstance, Candidate, Question, Rates, SlotRating, Standing
-from scowl_edge.dsr.choice.telling import Overload, Picked, Reason, overloads, picked, reason
+from scowl_edge.dsr.choice.telling import Overload, Picked, Reason, overloads, picked, reason, weigh
 from scowl_edge.dsr.choice.water import fill
 from scowl_edge.dsr.slotted import Horizon
 
@@ -42,4 +42,5 @@ __all__ = [
     "picked",
     "reason",
     "replan",
+    "weigh",
 ]

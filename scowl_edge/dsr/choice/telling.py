@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from scowl_edge.dsr.choice.board import I64, course_of
-from scowl_edge.dsr.choice.choose import Chosen
+from scowl_edge.dsr.choice.board import I64, course_of, total_excess
+from scowl_edge.dsr.choice.choose import Chosen, objective_of
 from scowl_edge.dsr.choice.expand import Instance
+from scowl_edge.dsr.slotted import slot_powers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +128,35 @@ def overloads(instance: Instance, chosen: Chosen) -> tuple[Overload, ...]:
     )
 
 
+def weigh(instance: Instance, chosen: Chosen, setpoints_w: Mapping[int, Sequence[int]]) -> tuple[int, int]:
+    """(W above ratings, objective) of a plan with powers that are set, one an element, by position of the appliance."""
+    board, horizon = instance.board, instance.horizon
+    course = course_of(board, chosen.span, chosen.at)
+    for who, powers_w in setpoints_w.items():
+        span = int(chosen.span[who])
+        turns = int(chosen.at[who]) - int(board.span_first[span])
+        start_ms = int(instance.span_start_ms[span]) + turns * horizon.slot_s * 1000
+        first, within = divmod(horizon.offset_s(start_ms), horizon.slot_s)
+        offer, number = instance.sources[span]
+        elements = offer.profiles[number].elements
+        after = slot_powers(elements, within, horizon.slot_s, 0, powers_w)
+        before = slot_powers(elements, within, horizon.slot_s)
+        for slot in range(max(0, first), min(horizon.slots, first + len(after))):
+            more = after[slot - first] - before[slot - first]
+            course.residual[slot] -= more
+            node = int(board.rating[who])
+            while node >= 0:
+                course.below[node, slot] += more
+                node = int(board.parent[node])
+    return int(total_excess(board, course)), objective_of(board, course)
+
+
 def _exceeded(instance: Instance, chosen: Chosen, who: int, more: I64) -> tuple[str, ...]:
     board = instance.board
+    found, node = list[str](), int(board.rating[who])
+    if node < 0:
+        return ()
     below = course_of(board, chosen.span, chosen.at).below - more
-    found, node = [], int(board.rating[who])
     while node >= 0:
         if (below[node] > board.most[node]).any() or (below[node] < board.least[node]).any():
             found.append(instance.ratings[node])

@@ -42,7 +42,7 @@ devices:
 flex:
   listen: 127.0.0.1:0
   tls: {certificate: {file: c.pem}, key: {file: k.pem}, authority: {file: a.pem}}
-  provider: {node: "dsrsp:quarter", failsafe: {import: 8 kW, export: 0 W}, within: grid}
+  provider: {node: "dsrsp:quarter", failsafe: {import: 8 kW, export: 0 W}, within: gridLEVEL}
   manager: {node: "cem:quarter", provider: "dsrsp:quarter", failsafe: {import: 8 kW, export: 0 W}}
 """
 LIMIT_W = 60 * 230 * 3
@@ -51,9 +51,12 @@ LIMIT_W = 60 * 230 * 3
 class OffersWorld:
     """`run_for` lets time pass; `base_w` is the load that offers nothing."""
 
-    def __init__(self, cars: int, *, base_w: int, mode: str = "auto", ride_through: str = "2 s") -> None:
+    def __init__(
+        self, cars: int, *, base_w: int, mode: str = "auto", ride_through: str = "2 s", level: str = ""
+    ) -> None:
         """All vehicles are there and charge as fast as they can, until the morning if need be."""
         text = SITE.replace("MODE", mode).replace("RIDE", ride_through)
+        text = text.replace("LEVEL", f", level: {level}, mode: response" if level else "")
         self.core = Core(assemble(text, "quarter.yaml").site)
         self.base_w = base_w
         self.mono_ms, self.step = 1_000_000, 0
