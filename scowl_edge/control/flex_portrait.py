@@ -277,9 +277,11 @@ class _Running:
             return found
         if provider is not None:
             books = provider.portfolio.books
-            for asked in provider.portfolio.asked.values():
-                account = asked.account
-                if asked.booked and account.begin_ms <= wall_ms < account.end_ms:
+            for select_id, asked in provider.portfolio.asked.items():
+                account, mirror = asked.account, provider.mirrors.get(asked.account.esa_id)
+                # What a user ended is short in the books, and runs no more.
+                runs = mirror is None or any(copy.select_id == select_id for copy in mirror.open())
+                if asked.booked and runs and account.begin_ms <= wall_ms < account.end_ms:
                     found._add(books, account, wall_ms)
         elif cem is not None:
             for member in cem.members.values():

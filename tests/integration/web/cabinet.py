@@ -291,6 +291,7 @@ def flex_selection(**changes: object) -> FlexSelectionView:
         "select_id": "sel-1", "esa_id": "charger-1", "offer_id": "offer-2", "profile_id": "md-2", "state": "ACTIVE",
         "standing": "EFFECTIVE", "mode": "RESPONSE", "start_utc_ms": NOON_UTC_MS - 600_000,
         "end_utc_ms": NOON_UTC_MS + 3_000_000, "code": "", "event_ref": "peak", "cancelling": False,
+        "why": "charger-1 waits for the night: 4 kW less at six",
     }  # fmt: skip
     return FlexSelectionView(**(fields | changes))  # type: ignore[arg-type]
 
