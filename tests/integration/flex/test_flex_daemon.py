@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from scowl_edge.clocks import wall_ms
+from scowl_edge.daemon import Daemon
 from scowl_edge.drivers.flex import FRAME_MAX_BYTES, frame
 from scowl_edge.model.exchange import Ack, AckStatus, Code, OfferWithdraw, Running, State, WithdrawReason
 from scowl_edge.model.flexibility import OfferSet, OverrideScope
@@ -105,7 +106,7 @@ async def test_a_flood_on_one_link_leaves_the_others_alone(region: Region, tmp_p
 
         async def flood() -> None:
             nonlocal sent
-            for seq in range(2, 3_000):
+            for seq in range(2, 30_000):
                 await flooding.send_str(frame(told(1), seq).decode())
                 sent += 1
 
@@ -121,13 +122,22 @@ async def test_a_flood_on_one_link_leaves_the_others_alone(region: Region, tmp_p
         await until(lambda: sent > 500, "the flood has begun")
         for _ in range(5):
             assert (await other.tell(state(2)))[1].status is AckStatus.OK
-        await until(lambda: Code.RATE in codes or Code.BUSY in codes or task.done(), "slowed, or refused")
+        troubles = daemon.flex_troubles
+        assert troubles is not None and troubles.happened["unadmitted"] == 0
+        await until(lambda: slowed(daemon), "slowed, and that shows")
+        assert codes <= {None, Code.UNKNOWN_ESA, Code.RATE, Code.BUSY}
         assert daemon.inbox.refused_messages == 0
         assert "esa-00000001" not in provider_of(daemon).mirrors
         assert daemon.core.memory.situation.failed_steps == 0
         task.cancel()
         drained.cancel()
         await asyncio.gather(task, drained, return_exceptions=True)
+
+
+def slowed(daemon: Daemon) -> int:
+    troubles = daemon.flex_troubles
+    assert troubles is not None
+    return troubles.happened["slowed"] + troubles.refused.get("RATE", 0)
 
 
 def _code(data: str) -> Code | None:
@@ -150,3 +160,6 @@ async def test_a_silent_manager_is_down_and_its_offers_are_gone(region: Region, 
         await until(lambda: provider_of(daemon).up[CEM] is False, "down")
         mirror = provider_of(daemon).mirrors["esa-00000001"]
         assert mirror.lost and mirror.offer_set is None
+        view = daemon.region()
+        assert view is not None and view.flex is not None
+        assert [(peer.node, peer.up) for peer in view.flex.peers] == [(CEM, False)], "and everybody can see it"
