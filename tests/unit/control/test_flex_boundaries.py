@@ -225,16 +225,17 @@ def blind(world: World, where: str) -> None:
             assert envelope.p_upper_w is not None and envelope.p_upper_w <= 4 * FAILSAFE_W, where
 
 
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("texts", [(ONE,), TWO])
-def test_what_is_not_durable_is_not_said_and_a_crash_then_loses_only_that(texts: tuple[str, ...]) -> None:
-    """The disk answers late from each act on, for the length of that act; then it comes back, or the core dies."""
+def test_what_is_not_durable_is_not_said_and_a_crash_then_loses_only_that(texts: tuple[str, ...], full: bool) -> None:
+    """For the length of one act the disk answers late, or the journal takes nothing; then it does, or the core dies."""
     for late_at in range(1, len(STORY)):
         for dies in (False, True):
             world, where = World(texts), f"late in act {late_at}, {'dies' if dies else 'goes on'}"
             for act in STORY[:late_at]:
                 act(world)
             for hub in world.hubs:
-                hub.journal.delay_ms = 1_000
+                hub.journal.delay_ms, hub.journal.full = 1_000, full
             said = len(world.acked)
             safety = late_at == 14
             STORY[late_at](world)
@@ -246,5 +247,5 @@ def test_what_is_not_durable_is_not_said_and_a_crash_then_loses_only_that(texts:
                 for index in range(len(world.hubs)):
                     world = world.crashed(world.hubs[index], 0)
             for hub in world.hubs:
-                hub.journal.delay_ms = 0
+                hub.journal.delay_ms, hub.journal.full = 0, False
             live_on(world, where)
