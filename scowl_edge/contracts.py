@@ -80,7 +80,7 @@ class Record:
     boot: int
     step: int
     kind: str
-    """boot, snapshot, inputs, plan, sending, gap."""
+    """boot, snapshot, inputs, plan, answered, sending, gap."""
     payload: bytes
 
 
