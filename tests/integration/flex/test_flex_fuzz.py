@@ -7,11 +7,12 @@ no server error, no step that raises and no traceback.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -226,16 +227,21 @@ class Fuzzer:
         return after
 
 
+def quiet(log: Sequence[Mapping[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
+    """No error was logged, by us or by whoever serves HTTP, and no traceback."""
+    assert not [entry for entry in log if entry["log_level"] in ("error", "critical")]
+    assert not [record for record in caplog.records if record.exc_info or record.levelname in ("ERROR", "CRITICAL")]
+
+
 def dumped(raw: Any) -> bytes:
     try:
         return orjson.dumps(raw)
     except TypeError:
-        import json
-
+        # Numbers beyond 64 bits.
         return json.dumps(raw).encode()
 
 
-async def test_frames_that_nobody_meant(region: Region, tmp_path: Path) -> None:
+async def test_frames_that_nobody_meant(region: Region, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(region.tls(DSRSP), tmp_path, rate=RATE) as daemon:
         # An appliance that is known, so that most of it is about something.
         fuzzer = Fuzzer(daemon, region, seed=11)
@@ -246,7 +252,7 @@ async def test_frames_that_nobody_meant(region: Region, tmp_path: Path) -> None:
                 await until(lambda: provider_of_or_none(daemon) and provider_of(daemon).mirrors, "known")
             await fuzzer.play(FRAMES)
         assert daemon.core.memory.situation.failed_steps == 0, daemon.core.memory.situation.failure
-        assert not [entry for entry in log if entry["log_level"] in ("error", "critical")]
+        quiet(log, caplog)
         wanted = {
             Code.BAD_JSON, Code.SCHEMA, Code.UNSUPPORTED, Code.UNKNOWN_ESA, Code.DUPLICATE_ID, Code.CLOCK_SKEW,
             Code.EXPIRED, Code.AUTH_FAILED,
@@ -264,7 +270,7 @@ def provider_of_or_none(daemon: Daemon) -> Any:
     return daemon.core.flexible and daemon.core.flexible.talks.provider
 
 
-async def test_frames_that_are_no_frames(region: Region, tmp_path: Path) -> None:
+async def test_frames_that_are_no_frames(region: Region, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What ends a connection by itself, with the code that says why; the next one is as good as the first."""
     async with running(region.tls(DSRSP), tmp_path) as daemon:
         with capture_logs() as log:
@@ -285,7 +291,7 @@ async def test_frames_that_are_no_frames(region: Region, tmp_path: Path) -> None
                 await socket.send_frame(b'{"v": "\xff\xfe"}', aiohttp.WSMsgType.TEXT)
                 assert (await ack_of_none(socket))["code"] == "BAD_JSON"
                 assert (await Peer(socket).tell(register(1)))[1].status is AckStatus.OK
-        assert not [entry for entry in log if entry["log_level"] in ("error", "critical")]
+        quiet(log, caplog)
         assert daemon.core.memory.situation.failed_steps == 0
         assert daemon.flex_troubles is not None and daemon.flex_troubles.refused["SCHEMA"] == 3
 
@@ -340,7 +346,7 @@ def narrowed(tmp_path: Path, node: str) -> Path:
 @pytest.mark.skipif(not PROGRAM.exists(), reason="no schemathesis; pip install '.[test]'")
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 async def test_schemathesis_with_a_session(
-    region: Region, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+    region: Region, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
 ) -> None:
     # Frames with an old number are not answered; nobody is here to wait for that.
     monkeypatch.setattr(http_side, "POLL_S", 0.05)
@@ -364,7 +370,7 @@ async def test_schemathesis_with_a_session(
                 said = (await process.communicate())[0].decode()
         assert process.returncode == 0, said
         assert daemon.core.memory.situation.failed_steps == 0, daemon.core.memory.situation.failure
-        assert not [entry for entry in log if entry["log_level"] in ("error", "critical")]
+        quiet(log, caplog)
         if mode == "negative":
             after = held(daemon)
             if before["provider"] is None:
