@@ -87,8 +87,6 @@ class Evening:
         self.seen["truth"], self.seen["truth_without"] = (side.truth() for side in self.sides)
         for side in self.sides:
             side.end()
-        self.seen["quarters"] = {side.folder.name: list(side.quarters.items()) for side in self.sides}
-        self.seen["watched"] = {side.folder.name: side.watched for side in self.sides}
         self.seen["lost_ms"] = self.lost.ms()
 
     def log(self, what: str) -> None:
@@ -125,7 +123,9 @@ class Evening:
         alone = self.wait(lambda: [i for i in side.below if self.running(side, i)], "what is selected runs", 3 * SOON_S)
         self.alone = alone[0]
         others = [i for i in side.below if i != self.alone]
-        self.bound = max(others, key=lambda i: max(side.power_w[e] for e in side.below[i]))
+        # Not the strongest: limits hold on both sides, and should not be what makes the peak.
+        strong = {i: max(side.power_w[e] for e in side.below[i]) for i in others}
+        self.bound = min((i for i in others if strong[i] >= STRONG_W), key=lambda i: strong[i], default=others[0])
         (self.killed,) = [i for i in others if i != self.bound]
 
     def running(self, side: Side, i: int) -> list[str]:
@@ -271,6 +271,8 @@ def main() -> None:
     finally:
         for side in evening.sides:
             side.kill()
+        evening.seen["quarters"] = {side.folder.name: list(side.quarters.items()) for side in evening.sides}
+        evening.seen["watched"] = {side.folder.name: side.watched for side in evening.sides}
         (folder / "seen.json").write_text(json.dumps(evening.seen))
 
 

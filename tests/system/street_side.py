@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 import subprocess
@@ -18,13 +19,14 @@ from street_limits import Sample, Watch
 from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.issuing import Issuer
 
-RATE = 60
+RATE = int(os.environ.get("SCOWL_FLEX_RATE", "40"))
+"""How much faster than the machine all clocks run. At 40 it may stand still for 3 s before 120 s are gone, and all links."""
 HOMES = 12
 SEED = 5
 MANAGERS = 3
 FAILSAFE_W = 600
 """Of each appliance: less than what vehicles, heat pumps and machines take by themselves."""
-SOON_S = 60
+SOON_S = 120
 PERIOD = "5 s"
 _LED = ("LIMITED", "UNLIMITED")
 _OPEN = ("ACCEPTED", "SCHEDULED", "ACTIVE", "INTERRUPTED")

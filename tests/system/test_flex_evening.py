@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from street_books import Held, held, provider_of, quarters_w
 from street_limits import longest
+from street_side import RATE
 
 from scowl_edge.dsr.provider import Provider
 from scowl_edge.model.flexibility import SelectionState
@@ -25,9 +26,9 @@ from scowl_edge.model.profile import NANO, nearest
 from simulators.appliances.households import base_load, street
 
 HERE = Path(__file__).parent
-HOURS = float(os.environ.get("SCOWL_FLEX_HOURS", "1.2"))
-LIMIT_S = 400 + HOURS * 90
-"""An hour lasts a minute; a busy machine takes its time to start a dozen processes."""
+HOURS = float(os.environ.get("SCOWL_FLEX_HOURS", "0.85"))
+LIMIT_S = 500 + HOURS * 3_600 / RATE
+"""A busy machine takes its time to start a dozen processes."""
 
 
 def namespace() -> list[str]:
@@ -145,7 +146,7 @@ def a_killed_manager_begins_with_its_fail_safe_limit(seen: dict[str, Any]) -> No
     state, entries = killed["before"]
     assert state in ("LIMITED", "UNLIMITED")
     # It may have heard its provider before it could be asked: then it only says that it was there.
-    assert killed["again"][1] == entries + 1
+    assert killed["again"][1] > entries
     assert killed["again"][0] in ("FAILSAFE", "LIMITED", "UNLIMITED")
     assert killed["led"] in ("LIMITED", "UNLIMITED")
 
