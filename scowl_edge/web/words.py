@@ -50,6 +50,8 @@ RUNGS = {
     "in-doubt": "has not answered",
     "withdrawn": "takes its load back early",
     "released": "its shed is over",
+    "flex": "runs what was selected",
+    "flex-taken": "what was selected gave way to the region",
 }
 """Names of rungs -> what people read."""
 
