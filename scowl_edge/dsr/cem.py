@@ -239,7 +239,8 @@ class Cem:
         """Proof of life for the provider and for devices of the manager's own; links have heartbeats of their own."""
         send = self._to_provider(self._vital(), now)
         for member, appliance in self._driven():
-            send += self._to(member, self._vital(), now)
+            # Of whoever sets limits; whether those who select are heard is another question.
+            appliance.limiting.heartbeat(now)
             member.limit_state = appliance.limiting.state
             member.limits_refused()
         return [*send, *self._limits(now)]
@@ -304,8 +305,7 @@ class Cem:
             self.waiting.pop(message.corr, None)
             return []
         if isinstance(body, Heartbeat):
-            self.site.heartbeat(now)
-            return []
+            return self._heartbeat(body, now)
         if isinstance(body, Limit) and not body.esa_id:
             code = self.site.limit(body, self.other_w + self._drawn_w(), now)
             status = LimitStatus(
@@ -387,6 +387,16 @@ class Cem:
         member.mirror.initialise(init)
         member.life.init_sent(now)
         return self._to(member, init, now)
+
+    def _heartbeat(self, heartbeat: Heartbeat, now: Now) -> list[Message]:
+        """Of the provider: devices of the manager's own hear that those who select are there."""
+        self.site.heartbeat(now)
+        send: list[Message] = []
+        for member, appliance in self._driven():
+            send += self._to(member, heartbeat, now)
+            member.limit_state = appliance.limiting.state
+            member.limits_refused()
+        return [*send, *self._limits(now)]
 
     def _vital(self) -> Heartbeat:
         """What the manager says of itself: its limits are those of the site."""

@@ -199,8 +199,8 @@ class Tally:
 
 Written by `make flex-courses`: a provider, an energy manager and an appliance, each with the state that it would
 read back from a disk, on links that lose, repeat, reorder and break; nodes die before and after a message is stored,
-clocks step, users override. The laws are those of the table in `tests/unit/dsr/test_flex_courses.py`, looked at after every
-call. A seed that breaks one is printed with the command that plays it again.
+clocks step, users override. The laws are those of the table in `tests/unit/dsr/test_flex_courses.py`, looked at after
+every call. A seed that breaks one is printed with the command that plays it again.
 
 | Run | |
 |---|---|

@@ -11,7 +11,7 @@ with `World.` is looked at in both, after every call.
 | the same select again: the same answer, nothing changes | `World._to_appliance`; `test_selections` |
 | a stale revision starts nothing | `World._note`; granted is only what has the present one |
 | a cancellation that meets the end: one end, the same for all | `World._note`, `_compare`; `test_selections` |
-| after a resync the copies are equal, at the manager and at the provider | `World._compare`, in each `settle` and `finish` |
+| after a resync the copies are equal, at the manager and at the provider | `World._compare`, in `settle`, `finish` |
 | what was given up is not counted on, and does not go on | `World.provider_does`, `_compare` |
 | nobody waits for ever: all ends | `World.finish` |
 | 120 s of silence: no more than the fail-safe value | `World._check_bounds` |
