@@ -60,7 +60,7 @@ class Driven:
     look_mono_ms: int = 0
     """It looks at its offers no sooner."""
     mono_ms: int = -1
-    """When it was watched last."""
+    """Watched last."""
     running: Running = Running.IDLE
     select_id: str = ""
     """What runs now."""
@@ -338,7 +338,10 @@ class FlexDevices:
             return limit_w != NO_WISH and limit_w < -wants_w - tolerance_w
         limit_w = region.consumer_limit_w[place]
         limited = limit_w != NO_WISH and limit_w < wants_w - tolerance_w
-        return limited or place in memory.book.sheds or region.condition[place] == Condition.STARVED
+        asked = place in memory.book.sheds and self.site.consumers[place].do_shed != NONE
+        cut = asked or region.condition[place] == Condition.STARVED
+        # Who is to draw nothing anyhow loses nothing.
+        return limited or (cut and wants_w > tolerance_w)
 
     def _keep(
         self,
@@ -366,7 +369,9 @@ class FlexDevices:
         if not driven.reserved:
             decided(memory, tick, "flex", part.device, 0, Reason(ENDED))
             memory.reasons[part.device] = Reason(ENDED)
-            goal_w = 0 if part.do_setpoint != NONE and not self._steered(part, memory) else None
+            place = self._places[part.device]
+            rests = part.do_setpoint != NONE and memory.region.storage_setpoint_w[place] == NO_WISH
+            goal_w = 0 if rests else None
         elif goal_w is not None:
             decided(memory, tick, "flex", part.device, goal_w - seen.net_w(part.device), why)
             memory.reasons[part.device] = why
@@ -374,9 +379,6 @@ class FlexDevices:
         ours = not counted and not self._is_out(part, memory)
         if goal_w is not None and ours and not isinstance(part.physics, ThermalPart):
             self._promise(part, memory, seen, goal_w, tick.mono_ms)
-
-    def _steered(self, part: DevicePart, memory: Memory) -> bool:
-        return memory.region.storage_setpoint_w[self._places[part.device]] != NO_WISH
 
     def _promise(self, part: DevicePart, memory: Memory, seen: Observation, goal_w: int, mono_ms: int) -> None:
         """The change of power is on its way: the region counts it until it shows, or should have."""

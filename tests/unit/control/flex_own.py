@@ -5,7 +5,7 @@ Every input is kept, so that a second core can be given the same and has to deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from scowl_edge.model.command import OutcomeKind, Verb
 from scowl_edge.model.effect import Ask, Effect, Inputs, Plan, Write
 from scowl_edge.model.errors import ScowlError
 from scowl_edge.model.event import Answer, Booted, Event, FlexSelect, LinkChanged, Outcome
-from scowl_edge.model.flexibility import Element, Mode, Offer, Profile, ProfileKind, SelectionState
+from scowl_edge.model.flexibility import Element, Mode, Offer, Profile, ProfileKind
 from scowl_edge.model.signal import Quality
 from scowl_edge.model.tick import Tick
 
@@ -306,7 +306,7 @@ class House:
                 answer = Answer(job=effect.job, revision=effect.revision, proposal=proposal, failure=failure)
                 self.events.append(answer)
 
-    def restart(self, *, snapshot: bool = True, gap_ms: int = 4_000) -> None:
+    def restart(self, *, gap_ms: int = 4_000) -> None:
         """The daemon is killed and comes back with what it had."""
         data = self.core.snapshot()
         again = Core(self.core.site)
@@ -386,10 +386,3 @@ class House:
 
 def _modulates(elements: tuple[Element, ...]) -> bool:
     return any(e.p_min_w < e.p_max_w for e in elements)
-
-
-def completed(house: House, name: str) -> bool:
-    return SelectionState.COMPLETED.value in house.states(name)
-
-
-__all__ = ["HOUR", "MINUTE", "House", "completed", "config", "replace"]

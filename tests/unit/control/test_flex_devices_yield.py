@@ -239,3 +239,28 @@ def test_what_the_owner_does_not_allow_is_not_offered() -> None:
     house.run(3 * MINUTE)
     offered = house.provider.mirrors["house.battery"].offer_set
     assert house.offer("battery") and (offered is None or not offered.offers)
+
+
+def test_a_vehicle_that_waits_loses_nothing_to_the_ladder() -> None:
+    house = House(("car",), text=config("car", limit="25 A"))
+    house.run(3 * MINUTE)
+    house.select("car", ProfileKind.MD)
+    house.step()
+    house.until(utc_ms=house.offer("car").start_earliest_ms + MINUTE)
+    assert house.power_w("car") == 0
+    house.other_w = 25_000
+    house.run(5 * MINUTE)
+    assert house.states("car") == ["SCHEDULED"] and house.power_w("car") == 0
+
+
+def test_a_vehicle_that_charges_gives_way_to_the_ladder() -> None:
+    house = House(("car",), text=config("car", limit="25 A"))
+    house.run(3 * MINUTE)
+    house.select("car", ProfileKind.LD)
+    house.active("car")
+    house.run(MINUTE)
+    assert house.states("car") == ["ACTIVE"] and house.power_w("car") == 11_040
+    house.other_w = 12_000
+    house.run(3 * MINUTE)
+    assert house.states("car") == ["OVERRIDDEN"]
+    assert house.power_w("car") + house.other_w <= 3 * 25 * 230
