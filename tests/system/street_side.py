@@ -20,7 +20,7 @@ from scowl_edge.clocks import RateClock, SystemClock
 from scowl_edge.issuing import Issuer
 
 RATE = int(os.environ.get("SCOWL_FLEX_RATE", "40"))
-"""How much faster than the machine all clocks run. At 40 it may stand still for 3 s before 120 s and links are gone."""
+"""How much faster than the machine all clocks run: at 40, 120 s and all links are lost when it stands still for 3 s."""
 HOMES = 12
 SEED = 5
 MANAGERS = 3
