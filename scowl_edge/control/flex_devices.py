@@ -223,7 +223,7 @@ class FlexDevices:
 
     def _look(self, cem: Cem, driven: dict[str, Driven], seen: Observation, wall_ms: int, now: Now) -> list[Message]:
         """The one that waited longest looks whether what it offered still holds."""
-        due = [e for e in self.parts if now.mono_ms >= driven[e].look_mono_ms and self._may_offer(cem, e)]
+        due = [e for e in self.parts if self._is_due(cem, driven[e], e, now)]
         if not due:
             return []
         esa_id = min(due, key=lambda e: driven[e].look_mono_ms)
@@ -245,8 +245,11 @@ class FlexDevices:
             return []
         return cem.offers(adapter.offers(state, frame), now)
 
-    def _may_offer(self, cem: Cem, esa_id: str) -> bool:
+    def _is_due(self, cem: Cem, driven: Driven, esa_id: str, now: Now) -> bool:
+        """Whether it is time to look, and it may offer at all: nothing was selected of it, nobody took it out."""
         appliance = self._appliance(cem, esa_id)
+        if now.mono_ms < driven.look_mono_ms and not appliance.offers_due:
+            return False
         held = appliance.override_held
         return not appliance.selections.open() and (held is None or held.scope not in _OUT)
 
@@ -286,10 +289,10 @@ class FlexDevices:
         if wants_w is not None and wall_ms is not None:
             setpoint_w = wants_w if course.setpoint_w is None or course.wish_w is None else course.setpoint_w
             claims = asking.wishes(self.site, part, setpoint_w, klass, why, wall_ms)
-            driven.commanded = True
         elif driven.commanded or (found and (beyond or part.do_setpoint == NONE)):
             claims = asking.frees(self.site, part, low, high)
-            driven.commanded = True
+        # Before all was looked at nothing is written, and nothing has to be taken back.
+        driven.commanded = driven.commanded or (bool(claims) and memory.region.settled)
         contract = [c for c in found if c.klass is Klass.CONTRACT]
         if contract:
             claims[number] = [*claims.get(number, []), *contract]

@@ -275,12 +275,13 @@ class House:
         tick = Tick(
             step=self.steps, mono_ms=now_ms, utc_ms=MIDNIGHT + now_ms, utc_ok=True, journal_ok=True, move_budget=9
         )
-        count = len(site.signals)
+        # As in a daemon, the first step comes before anything was read.
+        count = len(site.signals) if self.steps > 1 else 0
         inputs = Inputs(
             tick,
             np.arange(count, dtype=np.int32),
-            np.asarray(shown, np.int64),
-            np.asarray(quality, np.uint8),
+            np.asarray(shown[:count], np.int64),
+            np.asarray(quality[:count], np.uint8),
             np.full(count, now_ms, np.int64),
             events,
         )

@@ -45,6 +45,12 @@ def test_a_battery_is_charged_and_discharged_as_selected(kind: ProfileKind, mode
     assert house.appliance("battery").rev > 1, "it offers anew what it can do now"
 
 
+def test_what_nobody_selects_is_left_as_it_is() -> None:
+    house = settled("battery", "car", "sun", values={("car", "limit"): 6_000, ("sun", "limit"): 3_000})
+    assert house.offer("battery") and house.offer("car") and house.offer("sun")
+    assert house.values["car", "limit"] == 6_000 and house.values["sun", "limit"] == 3_000
+
+
 def test_setpoints_slot_by_slot() -> None:
     house = settled("battery")
     profile = house.select("battery", modulated=True, setpoints_w=(1_000, -2_000, 0, 3_000))
@@ -186,9 +192,10 @@ def test_the_sum_follows_a_level_that_is_ordered() -> None:
 
 
 def test_all_of_them_together_repeat_from_their_inputs() -> None:
-    house = settled("battery", "car", "sun", "heat", "freezer", "washer", values={("washer", "job"): 1})
+    names = ("battery", "car", "sun", "heat", "freezer", "washer")
+    house = settled(*names, values={("washer", "job"): 1}, step_ms=30_000)
     for name in ("battery", "car", "sun", "heat", "freezer", "washer"):
         house.select(name, ProfileKind.LD if name != "sun" else ProfileKind.IO)
-    house.run(40 * MINUTE)
+    house.run(30 * MINUTE)
     assert {house.states(n)[0] for n in house.names} <= {"ACTIVE", "COMPLETED", "OVERRIDDEN"}
     house.replayed()
