@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from scowl_edge.contracts import Clock
 from scowl_edge.drivers.errors import NotAdmitted
 from scowl_edge.drivers.flex import http_side
+from scowl_edge.drivers.flex.acceptance import Acceptance, bound
 from scowl_edge.drivers.flex.delivery import FlexSink
 from scowl_edge.drivers.flex.envelope import FRAME_MAX_BYTES
 from scowl_edge.drivers.flex.link import Link, Moments
@@ -32,7 +33,6 @@ from scowl_edge.model.exchange import Code, Message, NodeRole
 
 SOCKET_PATH = "/flex/v1/ws"
 MESSAGES_PATH = "/flex/v1/messages"
-HANDSHAKE_S = 10.0
 REQUEST_S = 10.0
 """Longest time from the connection to the first bytes of a request."""
 LOOK_AGAIN_S = 10.0
@@ -97,7 +97,7 @@ class FlexListener:
         self._stamp: tuple[tuple[int, int, int], ...] = ()
         self._told = ""
         self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
+        self._acceptance: Acceptance | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> None:
@@ -119,17 +119,15 @@ class FlexListener:
         )
         await self._runner.setup()
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._admission, host, port, ssl=outer, ssl_handshake_timeout=HANDSHAKE_S, backlog=1_024
-            )
+            listening = await bound(host, port)
         except OSError as error:
             await self._runner.cleanup()
             advice = _ADVICE.get(error.errno or 0, "check `flex: listen:`")
             raise FlexListenError(
                 f"cannot listen for flexibility on {host}:{port}: {error.strerror or error}; {advice}"
             ) from error
-        bound = self._server.sockets[0].getsockname()[1]
-        self.url = f"https://{f'[{host}]' if ':' in host else host}:{bound}"
+        self._acceptance = Acceptance(listening, outer, self._admission)
+        self.url = f"https://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         self._watch = asyncio.create_task(self._look(), name="flex-certificates")
 
     async def close(self) -> None:
@@ -138,8 +136,8 @@ class FlexListener:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
-        if self._server is not None:
-            self._server.close()
+        if self._acceptance is not None:
+            await self._acceptance.close()
         for link in self._links.values():
             link.drop("this node stops")
         if self._runner is not None:
