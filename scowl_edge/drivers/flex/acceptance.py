@@ -1,6 +1,6 @@
 """Connections that come to a port with TLS: as many handshakes at a time as can be brought to their end.
 
-Thousands that come back at once would else all be answered a little, and each give up before its own was done. They wait
+Of thousands that come back at once each would else be answered a little, and give up before it was done. They wait
 in the port's queue instead; those for whom that takes too long come again after a pause.
 """
 
