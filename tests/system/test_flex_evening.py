@@ -130,8 +130,11 @@ def selections_outlive_cuts_and_give_way_to_a_user(folder: Path, seen: dict[str,
     for selections in (cut["from_provider"], cut["from_appliances"], seen["killed"]["selections"]):
         assert selections
         for select_id, (state, code) in selections.items():
-            # `on_link_loss` is FINISH_ACTIVE, and for an hour: nothing ends because nobody is heard.
-            assert state in ("SCHEDULED", "ACTIVE", "INTERRUPTED", "COMPLETED", "CANCELLED"), (select_id, state, code)
+            # `on_link_loss` is FINISH_ACTIVE, and for an hour: nothing ends because nobody is heard. What the fail-safe
+            # limit held back for long cannot catch up, and says so.
+            held_back = (state, code) == ("ABORTED", "DEVIATION")
+            going_on = state in ("SCHEDULED", "ACTIVE", "INTERRUPTED", "COMPLETED", "CANCELLED")
+            assert going_on or held_back, (select_id, state, code)
             assert select_id in books.accounts
     taken = seen["overridden"]
     for select_id in taken["select_ids"]:
