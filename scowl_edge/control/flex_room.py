@@ -168,7 +168,9 @@ class Rooms:
         if limit_va < 0:
             return UNBOUNDED_W
         phases = self.tree.phase_range(rating)
-        return min(limit_va - flow_va[p] for p in phases) * len(phases) * OFFER_POWER_FACTOR_PPM // PPM
+        room_w = min(limit_va - flow_va[p] for p in phases) * len(phases) * OFFER_POWER_FACTOR_PPM // PPM
+        # What a broken meter tells must not become a number that nobody can reckon with.
+        return max(-UNBOUNDED_W, min(UNBOUNDED_W, room_w))
 
 
 def _told(provider: Provider, outlook: Outlook, esa_id: str, utc_ms: int) -> tuple[int, int]:

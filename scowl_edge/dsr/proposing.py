@@ -47,6 +47,9 @@ FEW_PPM = 200_000
 """With more of the appliances changed than this, all is chosen from nothing."""
 SWEEPS = 4
 
+_MOST = 2**63 - 1
+"""What the core's memory can hold; a deviation of gigawatts for hours is as good as that."""
+
 
 class Planner:
     """Answers one job after the other."""
@@ -138,9 +141,10 @@ def _proposal(job: Job, instance: Instance, chosen: Chosen, setpoints_w: Mapping
     return Proposal(
         number=job.number,
         picks=tuple(picks),
-        objective=chosen.objective,
-        idle_objective=chosen.idle_objective,
-        bound=chosen.bound,
+        objective=min(chosen.objective, _MOST),
+        idle_objective=min(chosen.idle_objective, _MOST),
+        # No deviation is below 0, whatever prices prove.
+        bound=None if chosen.bound is None else max(0, min(chosen.bound, _MOST)),
         gap_ppm=chosen.gap_ppm,
         excess_w=chosen.excess_w,
         idle_excess_w=chosen.idle_excess_w,
