@@ -26,7 +26,7 @@ from scowl_edge.model.profile import NANO, nearest
 from simulators.appliances.households import base_load, street
 
 HERE = Path(__file__).parent
-HOURS = float(os.environ.get("SCOWL_FLEX_HOURS", "0.85"))
+HOURS = float(os.environ.get("SCOWL_FLEX_HOURS", "1.0"))
 LIMIT_S = 500 + HOURS * 3_600 / RATE
 """A busy machine takes its time to start a dozen processes."""
 
@@ -66,8 +66,11 @@ def the_peak_is_lower(seen: dict[str, Any]) -> None:
     common = peaks["with"].keys() & peaks["without"].keys()
     assert len(common) >= 2
     with_w, without_w = (max(peaks[side][begin] for begin in common) for side in ("with", "without"))
-    print(f"peak of quarters: {without_w:.0f} W without, {with_w:.0f} W with selection")
-    assert with_w <= 0.85 * without_w
+    # Limits were ordered only there. What they held back may not count as what selection moved.
+    ordered = [one for one in seen["watched"]["with"] if one["name"] == "ordered"]
+    held_back_w = sum(max(0, one["bound_w"] - one["limit_w"]) for one in ordered)
+    print(f"peak of quarters: {without_w:.0f} W without, {with_w:.0f} W and {held_back_w} W held back with selection")
+    assert with_w + held_back_w <= 0.85 * without_w
 
 
 def printed_s(line: str) -> float:
@@ -99,8 +102,10 @@ def limits_are_kept_within_the_printed_reaction_time(seen: dict[str, Any]) -> No
     reactions = reactions_s(seen)
     print("; ".join(f"{what}: {time_s:g} s" for what, time_s in reactions.items()))
     for side, watched in seen["watched"].items():
-        assert {one["name"] for one in watched} == set(reactions)
-        for name, reaction_s in reactions.items():
+        names = {one["name"] for one in watched}
+        assert names == (set(reactions) if side == "with" else set(reactions) - {"ordered"})
+        for name in sorted(names):
+            reaction_s = reactions[name]
             those = [one for one in watched if one["name"] == name]
             binding = [one for one in those if one["bound_w"] > one["limit_w"]]
             assert binding, f"{side}: {name} bound nothing"
