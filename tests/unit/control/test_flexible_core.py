@@ -8,7 +8,7 @@ import pytest
 from flex_evening import CEM, DSRSP, FAILSAFE_W, MIN, MOST, Evening, config, core_of, flexible
 from flex_site import FlexSite
 
-from scowl_edge.dsr.cem import LIMIT_AGAIN_MS
+from scowl_edge.dsr.cem_state import LIMIT_AGAIN_MS
 from scowl_edge.model.effect import Send
 from scowl_edge.model.event import Told
 from scowl_edge.model.exchange import (

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from role_world import DAY, FALLBACK, HOUR, MIN, SITE, Device, at, now, registered
 
 from scowl_edge.dsr.appliance import Appliance
-from scowl_edge.dsr.cem import Cem, CemError
+from scowl_edge.dsr.cem import Cem
+from scowl_edge.dsr.cem_state import CemError
 from scowl_edge.dsr.instant import Restart
 from scowl_edge.dsr.lifecycle import Life
 from scowl_edge.dsr.member import UserSettings
