@@ -119,7 +119,7 @@ class Evening:
             side.sample(self.lost.ms())
 
     def deal(self, side: Side) -> None:
-        """The parts, to whom they do something: who loses its provider has a selection that runs and draws much."""
+        """The parts, to whom they do something: who loses its provider has a selection that runs."""
         alone = self.wait(lambda: [i for i in side.below if self.running(side, i)], "what is selected runs", 3 * SOON_S)
         self.alone = alone[0]
         others = [i for i in side.below if i != self.alone]
@@ -127,10 +127,9 @@ class Evening:
         (self.killed,) = [i for i in others if i != self.bound]
 
     def running(self, side: Side, i: int) -> list[str]:
-        """Selections of a manager that run, if at least one of them draws much."""
-        found = side.open(i, "ACTIVE")
-        strong = any(side.power_w[e] >= STRONG_W for e in found)
-        return [s for ids in found.values() for s in ids] if strong else []
+        """Selections of a manager that run, if one of its appliances draws so much that a limit binds it."""
+        strong = any(side.power_w[e] >= STRONG_W for e in side.below[i])
+        return [s for ids in side.open(i, "ACTIVE").values() for s in ids] if strong else []
 
     def limit(self, side: Side) -> None:
         """Limits of a manager: of its strongest appliance, then of all of its together."""
