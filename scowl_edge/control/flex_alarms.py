@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scowl_edge.control.alarms import SINGLY, Found, names_of
-from scowl_edge.control.flexible import Flexible, Talks
+from scowl_edge.control.flex_talks import Talks
+from scowl_edge.control.flexible import Flexible
 from scowl_edge.dsr.cem import Cem
 from scowl_edge.dsr.delivery import Fault
 from scowl_edge.dsr.provider import Provider

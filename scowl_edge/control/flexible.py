@@ -11,23 +11,21 @@ import copy
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from scowl_edge.capacity import CallState, OfferCalls
 from scowl_edge.control import flex_orders, relief
 from scowl_edge.control.arbiter import Claim
-from scowl_edge.control.flex_devices import Driven, FlexDevices
+from scowl_edge.control.flex_devices import FlexDevices
 from scowl_edge.control.flex_devices_claims import joined
 from scowl_edge.control.flex_portrait import FlexPortrait
 from scowl_edge.control.flex_room import Rooms
+from scowl_edge.control.flex_talks import Talks, digest_of
+from scowl_edge.control.flex_terms import fallback, of_site, settings, terms
 from scowl_edge.control.memory import Memory
 from scowl_edge.dsr.cem import Cem
-from scowl_edge.dsr.delivery import Finding
-from scowl_edge.dsr.goal import Terms
 from scowl_edge.dsr.instant import Now, Restart
 from scowl_edge.dsr.lifecycle import Life
-from scowl_edge.dsr.limiting import Fallback
-from scowl_edge.dsr.member import UserSettings
 from scowl_edge.dsr.planning import Job
 from scowl_edge.dsr.provider import Provider, ProviderError, Step
 from scowl_edge.dsr.room import EVERYWHERE, Room
@@ -38,7 +36,7 @@ from scowl_edge.model.event import Answer, FlexAim, FlexOrder, Told
 from scowl_edge.model.exchange import Ack, CancelAt, Code, Heartbeat, Limit, Message, Register
 from scowl_edge.model.flex_view import FlexApplianceView, FlexView
 from scowl_edge.model.flexibility import LimitClass, Mode, Proposal
-from scowl_edge.model.part import FlexPart, ManagerPart, ProviderPart
+from scowl_edge.model.part import FlexPart
 from scowl_edge.model.profile import flat
 from scowl_edge.model.reason import Reason, declare
 from scowl_edge.model.site import NONE, Site
@@ -54,45 +52,12 @@ JOB = "selection"
 SEED = 1
 HORIZON_MS = 48 * 3_600_000
 """How far a level reaches that should hold always; it is set anew before it ends."""
-BLOCKS_OF = 8
-"""Appliances of which each step's digest covers those of one block."""
 BEAT_MS = 30_000
 """Proofs of life between manager and provider of one daemon, and what the manager's link says of its limit."""
-ANSWERS = 3
-"""A start is planned so many times ahead as an appliance has time to answer: for the plan, the way and the answer."""
 NUMBERS_BITS = 40
 """Each boot numbers its messages from a beginning of its own."""
 MOST_NOTES = 20
 """Of what happened in one step that are kept for people."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Talks:
-    """All that is remembered."""
-
-    cem: Cem | None = None
-    provider: Provider | None = None
-    chain: str = ""
-    """Digest of which messages came and went so far, in order."""
-    refused: dict[str, int] = field(default_factory=dict)
-    """Messages that were refused, by code, since the first boot."""
-    goal_until_ms: int = 0
-    """UTC: the standing level is set anew then."""
-    beat_mono_ms: int = 0
-    """The next proof of life is due then."""
-    plans_failed: int = 0
-    failed_in_a_row: int = 0
-    """Plans, up to now."""
-    plan_failure: str = ""
-    """Of the last one that failed, in words."""
-    aim: FlexAim | None = None
-    """What somebody ordered the sum to do; goes before the configured level."""
-    lost_mono_ms: dict[str, int] = field(default_factory=dict)
-    """Nodes whose link is down -> since when."""
-    findings: list[Finding] = field(default_factory=list)
-    """The latest about deliveries, oldest first."""
-    devices: dict[str, Driven] = field(default_factory=dict)
-    """Of the site itself, by appliance."""
 
 
 class Flexible:
@@ -331,22 +296,7 @@ class Flexible:
     def digest(self, step: int) -> str:
         """Of all that was said so far, and of a part of what is held: each appliance within as many steps as there are
         blocks."""
-        talks = self.talks
-        found = hashlib.blake2b(talks.chain.encode(), digest_size=8)
-        if talks.cem is not None:
-            found.update(
-                encode([talks.cem.numbered, talks.cem.dropped, len(talks.cem.members), len(talks.cem.waiting)])
-            )
-            found.update(encode(talks.cem.site))
-            found.update(encode(talks.devices))
-            for key in _block(talks.cem.members, step):
-                found.update(encode(talks.cem.members[key]))
-        if talks.provider is not None:
-            p = talks.provider
-            found.update(encode([p.numbered, p.goals, p.jobs, p.plan_due_mono_ms, p.check_due_mono_ms, len(p.mirrors)]))
-            for key in _block(p.mirrors, step):
-                found.update(encode(p.mirrors[key]))
-        return found.hexdigest()
+        return digest_of(self.talks, step)
 
     def snapshot(self) -> bytes:
         """The same as `section`."""
@@ -376,12 +326,12 @@ class Flexible:
         now, talks = Now.of(tick), self.talks
         manager, provider = self.part.manager, self.part.provider
         if manager is not None and talks.cem is None:
-            talks.cem = Cem.first(manager.node, manager.provider, _of_site(manager), now, seed=SEED)
-            talks.cem.each = _fallback(manager, 1)
+            talks.cem = Cem.first(manager.node, manager.provider, of_site(manager), now, seed=SEED)
+            talks.cem.each = fallback(manager, 1)
             if manager.provider and (provider is None or manager.provider != provider.node):
                 talks.lost_mono_ms[manager.provider] = now.mono_ms
         if provider is not None and talks.provider is None:
-            talks.provider = Provider(node=provider.node, seed=SEED, terms=_terms(provider))
+            talks.provider = Provider(node=provider.node, seed=SEED, terms=terms(provider))
         if talks.cem is not None and not talks.cem.up:
             self._join(now)
         return now
@@ -427,11 +377,11 @@ class Flexible:
     def _configure(self) -> None:
         manager, provider = self.part.manager, self.part.provider
         if manager is not None and self.talks.cem is not None:
-            self.talks.cem.site.fallback = _of_site(manager)
-            self.talks.cem.each = _fallback(manager, 1)
+            self.talks.cem.site.fallback = of_site(manager)
+            self.talks.cem.each = fallback(manager, 1)
             self.talks.cem.provider = manager.provider
             for esa_id, member in self.talks.cem.members.items():
-                wanted, had = self._settings(esa_id), member.settings
+                wanted, had = settings(self.part.manager, esa_id), member.settings
                 if member.appliance is None and wanted != had:
                     member.settings = wanted
                     init = member.mirror.init
@@ -439,18 +389,7 @@ class Flexible:
                         # Told when its link is there again.
                         member.mirror.initialise(replace(init, random_offset_max_s=wanted.random_offset_max_s))
         if provider is not None and self.talks.provider is not None:
-            self.talks.provider.terms = _terms(provider)
-
-    def _settings(self, esa_id: str) -> UserSettings:
-        """What the user of an appliance lets others do, as it is configured."""
-        part = self.part.manager
-        for user in part.users if part is not None else ():
-            if user.esa_id == esa_id:
-                allowed = ((Mode.ROUTINE, user.routine), (Mode.RESPONSE, user.response))
-                return UserSettings(
-                    modes=tuple(mode for mode, yes in allowed if yes), random_offset_max_s=user.random_offset_max_s
-                )
-        return UserSettings()
+            self.talks.provider.terms = terms(provider)
 
     def _deliver(self, message: Message, now: Now) -> None:
         cem, provider = self.talks.cem, self.talks.provider
@@ -458,8 +397,7 @@ class Flexible:
         if cem is not None and message.dst == cem.node:
             part = self.part.manager
             esa_id = body.esa_id if isinstance(body, Register) else ""
-            linked = sum(m.appliance is None for m in cem.members.values())
-            if part is not None and esa_id and esa_id not in cem.members and linked >= part.appliances:
+            if part is not None and esa_id and esa_id not in cem.members and _linked(cem) >= part.appliances:
                 self._note(message.src, Reason(NO_ROOM, (esa_id, part.appliances)))
                 self._refuse(message, Code.BUSY, now)
                 return
@@ -467,7 +405,7 @@ class Flexible:
             member = cem.members.get(esa_id) if message.src == f"esa:{esa_id}" else None
             if member is not None and member.life.life is Life.AUTHENTICATING:
                 # The link let nobody speak for whom its certificate does not name.
-                member.settings = self._settings(esa_id)
+                member.settings = settings(self.part.manager, esa_id)
                 self._say(cem.authenticated(esa_id, True, now), now)
         elif provider is not None and message.dst == provider.node:
             self._follow(provider.receive(message, now), now)
@@ -566,59 +504,11 @@ class Flexible:
             self.notes.append((source, what))
 
 
-def _block(keys: Iterable[str], step: int) -> list[str]:
-    """Those of a step's turn, in order."""
-    ordered = sorted(keys)
-    blocks = -(-len(ordered) // BLOCKS_OF)
-    return ordered[step % blocks :: blocks] if blocks else []
-
-
 def _identity(of: str) -> str:
     data = hashlib.blake2b(b"refusal of " + of.encode(), digest_size=16).hexdigest()
     return f"{data[:8]}-{data[8:12]}-8{data[13:16]}-a{data[17:20]}-{data[20:]}"
 
 
-def _fallback(part: ManagerPart, times: int) -> Fallback:
-    def all_of(each: int | None) -> int | None:
-        return None if each is None else times * each
-
-    return Fallback(
-        failsafe_p_upper_w=times * part.failsafe_p_upper_w,
-        failsafe_p_lower_w=times * part.failsafe_p_lower_w,
-        failsafe_min_s=part.failsafe_min_s,
-        autonomous_p_upper_w=all_of(part.autonomous_p_upper_w),
-        autonomous_p_lower_w=all_of(part.autonomous_p_lower_w),
-        autonomous_unlimited=part.autonomous_unlimited,
-    )
-
-
-def _of_site(part: ManagerPart) -> Fallback:
-    """Of all appliances that may connect, and of the site's own devices."""
-    linked = _fallback(part, part.appliances)
-    upper_w = sum(d.failsafe_p_upper_w for d in part.devices)
-    lower_w = sum(d.failsafe_p_lower_w for d in part.devices)
-
-    def more(value_w: int | None, own_w: int) -> int | None:
-        return None if value_w is None else value_w + own_w
-
-    return replace(
-        linked,
-        failsafe_p_upper_w=linked.failsafe_p_upper_w + upper_w,
-        failsafe_p_lower_w=linked.failsafe_p_lower_w + lower_w,
-        autonomous_p_upper_w=more(linked.autonomous_p_upper_w, upper_w),
-        autonomous_p_lower_w=more(linked.autonomous_p_lower_w, lower_w),
-    )
-
-
-def _terms(part: ProviderPart) -> Terms:
-    return Terms(
-        failsafe_p_upper_w=part.failsafe_p_upper_w,
-        max_ramp_w_per_s=part.max_ramp_w_per_s,
-        slot_ms=part.slot_ms,
-        slots=part.slots,
-        replan_ms=part.replan_ms,
-        accept_ms=part.accept_ms,
-        answer_ms=ANSWERS * part.accept_ms,
-        job_ms=part.job_ms,
-        moves=part.moves,
-    )
+def _linked(cem: Cem) -> int:
+    """Appliances behind links."""
+    return sum(m.appliance is None for m in cem.members.values())
