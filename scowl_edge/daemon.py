@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sys
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
@@ -451,6 +452,14 @@ def _driver(link: DeviceLink, clock: Clock, rate: int) -> ModbusDriver | OpcuaDr
     return OpcuaDriver(link, clock, rate=rate)
 
 
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+def _alone() -> bool:
+    """Whether there is no interface here but the loopback one, as in a network namespace made for a simulation."""
+    return {name for _, name in socket.if_nameindex()} <= {"lo"}
+
+
 def refuse_foreign(assembly: Assembly) -> None:
     """A clock that runs fast is for simulations: nothing outside this machine may be commanded by it.
 
@@ -464,7 +473,7 @@ def refuse_foreign(assembly: Assembly) -> None:
         *((f"link {link.name}", link.host) for link in assembly.links),
         *((f"the proxy of link {name}", proxy.host) for name, proxy in proxies if proxy is not None),
     ]:
-        if not is_loopback(host):
+        if not (is_loopback(host) or (host in _EVERYWHERE and _alone())):
             raise StartError(
                 f"--clock-rate needs every link and port on loopback, but {what} is on {host}; "
                 "use 127.0.0.1, or leave --clock-rate out"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from scowl_edge.assembly import assemble
@@ -38,11 +40,14 @@ flex:
 """
 
 
-def test_a_port_for_flexibility_that_others_reach_is_refused() -> None:
+def test_a_port_for_flexibility_that_others_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0")])
     text = SITE.format(host="127.0.0.1", proxy="[::1]:1502")
     with pytest.raises(StartError, match=r"flex: listen is on 0\.0\.0\.0"):
         refuse_foreign(assemble(text + FLEX.format(listen="0.0.0.0:8443"), "site.yaml"))
     refuse_foreign(assemble(text + FLEX.format(listen="127.0.0.1:0"), "site.yaml"))
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo")])
+    refuse_foreign(assemble(text + FLEX.format(listen="0.0.0.0:8443"), "site.yaml"))
 
 
 def test_a_site_on_loopback_may_run_fast() -> None:
