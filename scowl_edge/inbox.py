@@ -8,8 +8,7 @@ order, to the next, so that thousands who speak at once make many short steps an
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,9 @@ MOST_MESSAGES = 20_000
 
 MESSAGES_A_STEP = 500
 """That one step takes, with peers that came and went; at 0.02 to 0.1 ms each, a step stays far below any period."""
+
+LEADING_FIFTHS = 4
+"""Of those, at most for providers while others wait."""
 
 ROUND_NEAREST, ROUND_UP, ROUND_DOWN = 0, 1, 2
 
@@ -89,7 +91,10 @@ class Inbox:
         self._batches: list[Batch] = []
         self._batch_bytes = 0
         self.refused_batches = 0
+        self._leading: deque[Told | LinkChanged] = deque()
+        """Of providers: what they order goes before what thousands of appliances tell."""
         self._talk: deque[Told | LinkChanged] = deque()
+        """Of all others."""
         self.refused_messages = 0
         self._fresh = np.zeros(points, np.bool_)
         self.conflated = 0
@@ -143,7 +148,7 @@ class Inbox:
 
     def message(self, told: Told) -> bool:
         """Keeps what a peer said for the next step; False if too much waits already: the peer has to try again."""
-        if len(self._talk) >= MOST_MESSAGES:
+        if self.spoken >= MOST_MESSAGES:
             self.refused_messages += 1
             return False
         self._heard(told)
@@ -156,18 +161,16 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """Events not yet seen by a step."""
-        return len(self._events) + len(self._talk)
+        return len(self._events) + self.spoken
 
     @property
     def spoken(self) -> int:
         """Messages of peers, and peers that came or went, not yet seen by a step."""
-        return len(self._talk)
+        return len(self._leading) + len(self._talk)
 
     def freeze(self, tick: Tick) -> Inputs:
         """Everything that came since the last freeze, as exact integers; of what peers said the oldest so many."""
-        events = (*self._events, *islice(self._talk, MESSAGES_A_STEP))
-        for _ in range(len(events) - len(self._events)):
-            self._talk.popleft()
+        events = (*self._events, *self._spoken())
         self._events = []
         batches, self._batches, self._batch_bytes = tuple(self._batches), [], 0
         table, at = self.table, self._at
@@ -192,8 +195,17 @@ class Inbox:
         value = np.where(outside | (quality == Quality.BAD), 0.0, exact).astype(np.int64)
         return Inputs(tick, changed, value, quality.astype(np.uint8), received[changed], events, batches)
 
+    def _spoken(self) -> Iterator[Told | LinkChanged]:
+        """So many as one step takes; a part of them is never the leading ones', so that nobody waits for ever."""
+        others = min(len(self._talk), MESSAGES_A_STEP - MESSAGES_A_STEP * LEADING_FIFTHS // 5)
+        leading = min(len(self._leading), MESSAGES_A_STEP - others)
+        for _ in range(leading):
+            yield self._leading.popleft()
+        for _ in range(min(len(self._talk), MESSAGES_A_STEP - leading)):
+            yield self._talk.popleft()
+
     def _heard(self, event: Told | LinkChanged) -> None:
-        self._talk.append(event)
+        (self._leading if event.link.startswith("dsrsp:") else self._talk).append(event)
         if self.hear is not None:
             self.hear()
         elif self.wake is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import scowl_edge.inbox
 from scowl_edge.assembly import load
 from scowl_edge.control import Core
-from scowl_edge.inbox import MESSAGES_A_STEP, MOST_MESSAGES, Inbox
+from scowl_edge.inbox import LEADING_FIFTHS, MESSAGES_A_STEP, MOST_MESSAGES, Inbox
 from scowl_edge.model.codec import decode, encode
 from scowl_edge.model.effect import Ask, Effect, Inputs, Plan, Send
 from scowl_edge.model.event import Event, LinkChanged, Stopping, Told
@@ -125,6 +125,33 @@ def test_what_is_too_much_for_one_step_is_taken_by_the_next_ones_in_order(
             assert steps <= len(kinds)
             step()
     assert seen == [number for number, kind in enumerate(kinds) if kind != "stop"]
+
+
+@given(st.lists(st.sampled_from(["dsrsp:a", "dsrsp:b", "cem:a", "esa:a", "esa:b"]), max_size=60), st.integers(1, 9))
+def test_what_providers_order_goes_first_and_no_link_is_out_of_order_or_left_waiting(
+    links: list[str], most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scowl_edge.inbox, "MESSAGES_A_STEP", most)
+        inbox = Inbox(0, [], [], [])
+        for number, link in enumerate(links):
+            assert inbox.message(replace(told(number), link=link))
+        seen: list[list[Told]] = []
+        while inbox.spoken:
+            tick = Tick(step=1, mono_ms=0, utc_ms=0, utc_ok=True, journal_ok=True, move_budget=1)
+            seen.append([e for e in inbox.freeze(tick).events if isinstance(e, Told)])
+    for link in set(links):
+        assert [e.at_ms for events in seen for e in events if e.link == link] == [
+            n for n, of in enumerate(links) if of == link
+        ]
+    assert [len(events) for events in seen[:-1]] == [most] * (len(seen) - 1), "no step takes less than it may"
+    waiting = sum(not link.startswith("dsrsp:") for link in links)
+    for events in seen:
+        kinds = [e.link.startswith("dsrsp:") for e in events]
+        assert kinds == sorted(kinds, reverse=True), "orders go first"
+        others = kinds.count(False)
+        assert others >= min(waiting, most - most * LEADING_FIFTHS // 5), "nobody waits for ever"
+        waiting -= others
 
 
 def test_the_journal_gives_back_what_was_told_and_asked() -> None:
