@@ -307,6 +307,7 @@ class Session:
     def carries(self, appliances: int) -> None:
         """The peer speaks for so many: it may send more than one that speaks for itself."""
         self._intake.carries(appliances)
+        self._outbox.carries(appliances)
 
     @property
     def last_seq(self) -> int:

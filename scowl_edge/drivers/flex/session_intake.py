@@ -53,7 +53,12 @@ class Rate:
 
     def times(self, appliances: int) -> Rate:
         """That of a peer who speaks for so many: a selection a second for each of them, and what it is answered."""
-        return replace(self, per_s=self.per_s + 3 * appliances, burst=self.burst + 3 * appliances)
+        return replace(
+            self,
+            per_s=self.per_s + 3 * appliances,
+            burst=self.burst + 3 * appliances,
+            pending=self.pending + appliances,
+        )
 
 
 class Intake:

@@ -46,6 +46,8 @@ class Room:
     flight_bytes: int = 1 << 20
 
 
+MOST_FLIGHT = 4_096
+"""Under way to a peer, however many it speaks for."""
 MANY = Room(most=20_000, most_bytes=64 << 20, flight=512, flight_bytes=4 << 20)
 """Between a manager and a provider: one link carries what is for thousands of appliances."""
 
@@ -75,6 +77,10 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._under_way)
+
+    def carries(self, appliances: int) -> None:
+        """The peer takes what is for so many appliances: a message for each may be under way, which it allows for."""
+        self._flight = max(self._flight, min(MOST_FLIGHT, MANY.flight + appliances))
 
     def full(self, size: int) -> str:
         """Why a message of this size is not taken; empty if it is."""
