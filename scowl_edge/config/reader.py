@@ -153,7 +153,8 @@ def _syntax_fault(error: yaml.YAMLError, text: str, file: str) -> Fault:
             tight = _TIGHT.match(lines[row]) if 0 <= row < len(lines) else None
             if tight is not None:
                 return Fault(file, row + 1, tight.end() + 1, "a space lacks behind the colon", "write `key: value`")
-    return Fault(file, line + 1, column + 1, *_in_words(problem, here, mark.column))
+    # libyaml counts some line ends that stand alone twice.
+    return Fault(file, max(1, min(line + 1, len(lines))), column + 1, *_in_words(problem, here, mark.column))
 
 
 def _in_words(problem: str, here: str, column: int) -> tuple[str, str]:

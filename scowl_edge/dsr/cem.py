@@ -300,6 +300,13 @@ class Cem(CemState):
         if isinstance(body, Select):
             return self._select(member, body, now)
         if isinstance(body, Cancel):
+            copy = member.mirror.find(body.select_id)
+            if copy is not None and copy.state.terminal:
+                # What was refused here never reached the appliance: it must not learn of its end alone.
+                return self.upward(member, status_of(member, copy), now)
+            if copy is None and not member.reachable:
+                # Nobody here knows it, and the appliance cannot be asked; the provider tells all anew when it is back.
+                return []
             member.mirror.cancel(body.select_id, body.at, now)
         if isinstance(body, Deregister):
             send = self.to_appliance(member, body, now)
