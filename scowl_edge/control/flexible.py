@@ -8,7 +8,6 @@ provider of thousands of appliances costs a step no more than one of a few.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from scowl_edge.control.flex_talks import Talks, digest_of
 from scowl_edge.control.flex_terms import fallback, of_site, settings, terms
 from scowl_edge.control.memory import Memory
 from scowl_edge.dsr.cem import Cem
+from scowl_edge.dsr.identity import identity
 from scowl_edge.dsr.instant import Now, Restart
 from scowl_edge.dsr.lifecycle import Life
 from scowl_edge.dsr.planning import Job
@@ -415,7 +415,12 @@ class Flexible:
     def _refuse(self, message: Message, code: Code, now: Now) -> None:
         ack = Ack(status=code.status, code=code, detail=f"dst: {message.dst}"[:200], retry_after_s=60)
         answer = Message(
-            id=_identity(message.id), ts_ms=now.utc_ms, src=message.dst, dst=message.src, body=ack, corr=message.id
+            id=identity("refusal", message.id),
+            ts_ms=now.utc_ms,
+            src=message.dst,
+            dst=message.src,
+            body=ack,
+            corr=message.id,
         )
         self._say([answer], now)
 
@@ -502,11 +507,6 @@ class Flexible:
     def _note(self, source: str, what: Reason) -> None:
         if len(self.notes) < MOST_NOTES:
             self.notes.append((source, what))
-
-
-def _identity(of: str) -> str:
-    data = hashlib.blake2b(b"refusal of " + of.encode(), digest_size=16).hexdigest()
-    return f"{data[:8]}-{data[8:12]}-8{data[13:16]}-a{data[17:20]}-{data[20:]}"
 
 
 def _linked(cem: Cem) -> int:

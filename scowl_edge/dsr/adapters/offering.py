@@ -7,11 +7,11 @@ before that first start, so that no offer reckons with a past that may have been
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from scowl_edge.dsr.identity import identity
 from scowl_edge.model.flexibility import (
     UNSET,
     Cost,
@@ -161,14 +161,6 @@ def offer_set(
         end_latest_ms=end_latest_ms,
     )
     return OfferSet(esa_id=esa_id, rev=frame.rev, offers=(offer,))
-
-
-def identity(esa_id: str, rev: int, name: str) -> str:
-    """An id that comes out the same whenever the same is offered: a hash, written as a UUID of version 8."""
-    digits = list(hashlib.sha256(f"{esa_id}\n{rev}\n{name}".encode()).hexdigest()[:32])
-    digits[12], digits[16] = "8", "89ab"[int(digits[16], 16) % 4]
-    text = "".join(digits)
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 class Offering(Protocol[S_contra]):
